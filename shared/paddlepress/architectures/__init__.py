@@ -1,0 +1,81 @@
+"""Architectures by name, through the entry-point group `paddlepress.architectures`.
+
+An architecture is a callable `(inputs, task, **arguments) -> paddle.nn.Layer`: it is told what the
+network must take and how many classes it must tell apart, and takes JSON arguments of its own. Never
+is an import path taken from an artifact or a recipe.
+
+`vision/NAME` is a model of `paddle.vision.models`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from paddlepress import plugins
+from paddlepress.errors import DataError, UnknownName, UsageError
+
+if TYPE_CHECKING:
+    import paddle
+
+    from paddlepress.model import ArchitectureRef, InputSpec, Task
+
+Architecture = Callable[..., "paddle.nn.Layer"]
+
+VISION = "vision/"
+
+
+def names() -> list[str]:
+    """Every architecture's name; Paddle's own vision models are listed by importing Paddle."""
+    from paddlepress.architectures import vision
+
+    return [*plugins.listed(plugins.ARCHITECTURES), *(VISION + name for name in vision.names())]
+
+
+def resolve(name: str, where: str = "") -> Architecture:
+    """The architecture of a name.
+
+    Raises:
+        UnknownName: there is none; the message lists the known ones.
+    """
+    from paddlepress.architectures import vision
+
+    if name.startswith(VISION) and name.removeprefix(VISION) in vision.names():
+        return vision.architecture(name.removeprefix(VISION))
+    if name not in plugins.listed(plugins.ARCHITECTURES):
+        raise UnknownName("architecture", name, names(), where)
+    found: Architecture = plugins.load(plugins.ARCHITECTURES, name, where)
+    return found
+
+
+def check(reference: ArchitectureRef, where: str = "") -> None:
+    """Check a name and its arguments, without building anything.
+
+    Raises:
+        UsageError: an unknown architecture or argument.
+    """
+    architecture = resolve(reference.name, where)
+    parameters = inspect.signature(architecture).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    valid = [p.name for p in parameters if p.name not in {"inputs", "task"}]
+    for name in reference.arguments:
+        if name not in valid:
+            raise UnknownName(f"argument of architecture {reference.name!r}", name, valid, where)
+
+
+def build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> paddle.nn.Layer:
+    """A network with fresh weights.
+
+    Raises:
+        UsageError: an unknown architecture or argument, or a value it does not take.
+        DataError: inputs that the architecture does not fit.
+    """
+    check(reference)
+    try:
+        return resolve(reference.name)(inputs=inputs, task=task, **reference.arguments)
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"architecture {reference.name!r} with {reference.arguments}: {error}") from None

@@ -1,0 +1,1 @@
+"""The model artifact: a directory with `model.json` and `weights.safetensors`."""

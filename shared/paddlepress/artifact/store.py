@@ -1,0 +1,100 @@
+"""Save a model to an artifact and load it back, bit for bit, without pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from paddlepress.artifact import manifest as manifests
+from paddlepress.artifact.codec import Array, Quantized, TensorRecord, decode, encode_float, encode_quantized
+from paddlepress.artifact.manifest import WEIGHTS, Manifest
+from paddlepress.errors import ArtifactError
+from paddlepress.files import replacing
+from paddlepress.model import Model
+
+
+def save(model: Model, directory: Path) -> Manifest:
+    """Write a model artifact; an existing one at that path is replaced once the new one is whole.
+
+    Raises:
+        ArtifactError: a quantized weight has left its grid.
+    """
+    from safetensors.numpy import save_file
+
+    records, arrays = _encode(model)
+    with replacing(directory) as temporary:
+        temporary.mkdir()
+        save_file(arrays, temporary / WEIGHTS)
+        manifest = Manifest(
+            architecture=model.architecture,
+            inputs=model.inputs,
+            task=model.task,
+            edits=model.edits,
+            lineage=model.lineage,
+            digest=model.digest(),
+            tensors=records,
+            files={WEIGHTS: manifests.record(temporary / WEIGHTS)},
+        )
+        manifests.write(manifest, temporary)
+    return manifest
+
+
+def load(directory: Path) -> Model:
+    """Load a model artifact.
+
+    Raises:
+        ArtifactError: it is missing, damaged, tampered with or newer than this code.
+        UnknownName: its architecture is not installed.
+    """
+    manifest = manifests.read(directory)
+    tensors = read_tensors(directory, manifest)
+    try:
+        model = Model.build(
+            manifest.architecture, manifest.inputs, manifest.task, manifest.edits, manifest.lineage
+        )
+        model.load_state({name: value_of(tensor) for name, tensor in tensors.items()})
+    except ArtifactError as error:
+        raise ArtifactError(f"{directory}: {error}") from None
+    model.scales.update({name: t.scale for name, t in tensors.items() if isinstance(t, Quantized)})
+    if model.digest() != manifest.digest:
+        raise ArtifactError(f"{directory}: the weights read are not the weights that were saved")
+    return model
+
+
+def read_tensors(directory: Path, manifest: Manifest) -> dict[str, Array | Quantized]:
+    """Decode every tensor of an artifact, without Paddle.
+
+    Raises:
+        ArtifactError: the weights file is damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    path = directory / WEIGHTS
+    if WEIGHTS not in manifest.files:
+        raise ArtifactError(f"{directory / manifests.MANIFEST} is damaged: it does not name {WEIGHTS}")
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}") from None
+    return {name: decode(name, record, arrays) for name, record in manifest.tensors.items()}
+
+
+def value_of(tensor: Array | Quantized) -> Array:
+    """The values that a network computes with."""
+    return tensor.values() if isinstance(tensor, Quantized) else tensor
+
+
+def _encode(model: Model) -> tuple[dict[str, TensorRecord], dict[str, Array]]:
+    quantized = model.quantized()
+    records: dict[str, TensorRecord] = {}
+    arrays: dict[str, Array] = {}
+    for name, value in model.state().items():
+        edit = quantized.get(name)
+        if edit is not None and edit.bits == 8:
+            records[name], parts = encode_quantized(name, model.codes(name))
+        else:
+            records[name], parts = encode_float(name, value, "float16" if edit is not None else None)
+        arrays.update({key: np.ascontiguousarray(part) for key, part in parts.items()})
+    return records, arrays

@@ -1,0 +1,75 @@
+"""Everything paddlepress raises on purpose.
+
+PaddlepressError                 exit code 1: the work failed
+├── TechniqueRefused             a technique has no meaning on this model, and says why
+├── TrainingFailed               a loss that is not a number, a student that cannot be built
+├── PromotionRefused             no variant passed its gates
+└── UsageError                   exit code 2: the user asked for something that cannot be
+    ├── UnknownName              a name that is not registered; lists the ones that are
+    ├── RecipeError              a recipe that cannot be run; names file, line and key
+    ├── ArtifactError            a model artifact that is missing, damaged or too new
+    ├── DataError                a data set that is missing, damaged or does not fit
+    ├── RegistryError            a registry that cannot be reached or lacks what was asked for
+    └── RunInUse                 a home directory that another run is using
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PaddlepressError(Exception):
+    """The work failed for a reason that can be told in one line."""
+
+    exit_code = 1
+
+
+class TechniqueRefused(PaddlepressError):
+    """A technique that has no meaning on the model it was given."""
+
+
+class TrainingFailed(PaddlepressError):
+    """Training that cannot go on."""
+
+
+class PromotionRefused(PaddlepressError):
+    """A promotion that the gates do not allow."""
+
+
+class UsageError(PaddlepressError):
+    """A mistake in what the user asked for."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is not among the valid ones."""
+
+    def __init__(self, kind: str, name: str, valid: Iterable[str], where: str = "") -> None:
+        known = sorted(valid)
+        close = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        prefix = f"{where}: " if where else ""
+        choices = ", ".join(known) if known else "none"
+        super().__init__(f"{prefix}unknown {kind} {name!r}.{hint} Valid: {choices}")
+
+
+class RecipeError(UsageError):
+    """A recipe that cannot be run."""
+
+
+class ArtifactError(UsageError):
+    """A model artifact that cannot be read."""
+
+
+class DataError(UsageError):
+    """A data set that cannot be read or does not fit."""
+
+
+class RegistryError(UsageError):
+    """A registry that cannot be reached, or that lacks what was asked for."""
+
+
+class RunInUse(UsageError):
+    """A home directory in which another run is at work."""

@@ -1,0 +1,222 @@
+"""A model in memory: a Paddle network, and how it came to be."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from paddlepress.artifact.codec import Array, Quantized, broadcast_scale
+from paddlepress.errors import ArtifactError
+from paddlepress.surgery.edits import Edit, Mask, Quantize
+
+if TYPE_CHECKING:
+    import paddle
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputSpec(_Record):
+    """One input of a network; the first dimension is the batch and is left out of `shape`."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+
+
+class ArchitectureRef(_Record):
+    """A registered architecture's name, and the JSON arguments it was built with."""
+
+    name: str
+    arguments: dict[str, JsonValue] = {}
+
+
+class Task(_Record):
+    """What a network is for.
+
+    Attributes:
+        kind: `classification`: one logit per class.
+        classes: the classes' names, in the order of the logits.
+    """
+
+    kind: str = Field(default="classification", pattern="^classification$")
+    classes: tuple[str, ...]
+
+
+class LineageEntry(_Record):
+    """One step of a model's history.
+
+    Attributes:
+        technique: its registered name (`train` and `import` for a base model).
+        version: the installed package that ran it, and its version.
+        parameters: every field of the technique.
+        seed: what its random choices followed.
+        parent: digest of the model it was applied to; empty for a base model.
+    """
+
+    technique: str
+    version: str
+    parameters: dict[str, JsonValue]
+    seed: int
+    parent: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with everything that is needed to rebuild it.
+
+    Attributes:
+        network: the Paddle layer, in evaluation mode unless something trains it.
+        architecture: what the network was built from.
+        inputs: what it takes.
+        task: what it is for.
+        edits: the structural edits made since, in order.
+        lineage: the techniques applied, in order.
+        scales: for each quantized weight, its float32 scales.
+    """
+
+    network: paddle.nn.Layer
+    architecture: ArchitectureRef
+    inputs: tuple[InputSpec, ...]
+    task: Task
+    edits: tuple[Edit, ...] = ()
+    lineage: tuple[LineageEntry, ...] = ()
+    scales: dict[str, Array] = field(default_factory=dict)
+
+    @classmethod
+    def build(
+        cls,
+        architecture: ArchitectureRef,
+        inputs: tuple[InputSpec, ...],
+        task: Task,
+        edits: Iterable[Edit] = (),
+        lineage: Iterable[LineageEntry] = (),
+    ) -> Model:
+        """A model with fresh weights: build the architecture, replay the edits.
+
+        Raises:
+            UsageError: an unknown architecture, or arguments it does not take.
+            ArtifactError: an edit that does not fit the architecture.
+        """
+        from paddlepress.architectures import build
+
+        network = build(architecture, inputs, task)
+        edits = tuple(edits)
+        for edit in edits:
+            edit.replay(network)
+        network.eval()
+        return cls(network, architecture, inputs, task, edits, tuple(lineage))
+
+    def state(self) -> dict[str, Array]:
+        """Every parameter and buffer by name, as NumPy arrays."""
+        return {name: np.asarray(tensor.numpy()) for name, tensor in self.network.state_dict().items()}
+
+    def load_state(self, state: dict[str, Array]) -> None:
+        """Set every parameter and buffer.
+
+        Raises:
+            ArtifactError: a tensor is missing, unknown, or of another shape or dtype.
+        """
+        target = self.network.state_dict()
+        missing, unknown = target.keys() - state.keys(), state.keys() - target.keys()
+        if missing:
+            raise ArtifactError(f"no weights for {', '.join(sorted(missing))}")
+        if unknown:
+            raise ArtifactError(f"weights for {', '.join(sorted(unknown))}, which the network does not have")
+        for name, tensor in target.items():
+            value = state[name]
+            if tuple(tensor.shape) != value.shape:
+                raise ArtifactError(f"{name} has shape {value.shape}, the network needs {tuple(tensor.shape)}")
+            tensor.set_value(value)
+
+    def copy(self) -> Model:
+        """An independent model with the same weights."""
+        twin = Model.build(self.architecture, self.inputs, self.task, self.edits, self.lineage)
+        twin.load_state(self.state())
+        twin.scales.update({name: scale.copy() for name, scale in self.scales.items()})
+        return twin
+
+    def with_edits(self, *edits: Edit) -> Model:
+        """This model with edits recorded that have already been made on its network."""
+        return replace(self, edits=(*self.edits, *edits))
+
+    def with_lineage(self, entry: LineageEntry) -> Model:
+        """This model with one more step in its history."""
+        return replace(self, lineage=(*self.lineage, entry))
+
+    def digest(self) -> str:
+        """SHA-256 of structure and weights: equal for models that compute the same from the same numbers."""
+        sha = hashlib.sha256()
+        structure = [self.architecture.model_dump(mode="json"), [edit.model_dump(mode="json") for edit in self.edits]]
+        sha.update(json.dumps(structure, sort_keys=True).encode())
+        for name, value in sorted(self.state().items()):
+            sha.update(f"{name} {value.dtype} {value.shape}".encode())
+            sha.update(np.ascontiguousarray(value).tobytes())
+        return sha.hexdigest()
+
+    def masked(self) -> tuple[str, ...]:
+        """The parameters whose zeros are to stay zero."""
+        names = {name for edit in self.edits if isinstance(edit, Mask) for name in edit.parameters}
+        present = dict(self.network.named_parameters())
+        return tuple(name for name in present if name in names)
+
+    def quantized(self) -> dict[str, Quantize]:
+        """The quantized weights by parameter name; the latest edit of each counts."""
+        present = dict(self.network.named_parameters())
+        return {
+            edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present
+        }
+
+    def codes(self, name: str) -> Quantized:
+        """A quantized weight as integers with their scales.
+
+        Raises:
+            ArtifactError: the weight has left its grid, by training after quantization.
+        """
+        edit = self.quantized()[name]
+        scale = self.scales[name]
+        value = np.asarray(dict(self.network.named_parameters())[name].numpy())
+        codes = np.rint(value / broadcast_scale(scale, edit.axis, value.ndim)).astype(np.int8)
+        tensor = Quantized(codes=codes, scale=scale, axis=edit.axis)
+        if not np.array_equal(tensor.values(), value):
+            raise ArtifactError(f"{name} is no longer on its {edit.bits}-bit grid; quantize again after training")
+        return tensor
+
+    def predict(self, inputs: Array, batch_size: int = 500) -> Array:
+        """The network's outputs for a batch of inputs, computed without gradients, in evaluation mode.
+
+        Args:
+            inputs: float32 array [n, *shape].
+            batch_size: how many go through the network at once.
+
+        Returns:
+            float32 array [n, classes].
+        """
+        import paddle
+
+        was_training = self.network.training
+        self.network.eval()
+        try:
+            with paddle.no_grad():
+                parts = [
+                    np.asarray(self.network(paddle.to_tensor(inputs[start : start + batch_size])).numpy())
+                    for start in range(0, len(inputs), batch_size)
+                ]
+        finally:
+            if was_training:
+                self.network.train()
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.task.classes)), np.float32)
+
+
+def input_specs(model: Model) -> list[Any]:
+    """The model's inputs as Paddle's `InputSpec`s, with a free batch dimension."""
+    import paddle
+
+    return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]

@@ -1,0 +1,50 @@
+"""Find plugins by name through entry points, without importing any of them to list them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from paddlepress.errors import UnknownName, UsageError
+
+TECHNIQUES = "paddlepress.techniques"
+ARCHITECTURES = "paddlepress.architectures"
+
+_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture"}
+
+
+def _origin(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+@cache
+def listed(group: str) -> dict[str, EntryPoint]:
+    """Every plugin of an entry-point group by name, sorted; imports none of them.
+
+    Raises:
+        UsageError: two distributions register the same name.
+    """
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        other = found.get(entry.name)
+        if other is not None and other.value != entry.value:
+            raise UsageError(
+                f"two installed packages register the {_KINDS.get(group, group)} {entry.name!r}: "
+                f"{_origin(other)} ({other.value}) and {_origin(entry)} ({entry.value}). "
+                "Uninstall one of them"
+            )
+        found[entry.name] = entry
+    return dict(sorted(found.items()))
+
+
+def load(group: str, name: str, where: str = "") -> Any:
+    """Import the plugin registered under a name.
+
+    Raises:
+        UnknownName: nothing is registered under that name; the message lists what is.
+    """
+    known = listed(group)
+    if name not in known:
+        raise UnknownName(_KINDS.get(group, group), name, known, where)
+    return known[name].load()

@@ -1,0 +1,77 @@
+"""Settings that make Paddle fast on a CPU, applied before Paddle is first imported.
+
+They were measured on the training loop of this project: together they are worth a factor of 2 to 3.
+`PADDLEPRESS_CPU_TUNING=0` in the environment switches them off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import sys
+import warnings
+
+SWITCH = "PADDLEPRESS_CPU_TUNING"
+
+# glibc gives freed memory back to the kernel after each large operation, so that every activation is
+# paid for in page faults. These keep it. Read by glibc when a process starts.
+MALLOC_ENVIRONMENT = {
+    "MALLOC_MMAP_THRESHOLD_": "4294967296",
+    "MALLOC_TRIM_THRESHOLD_": "8589934592",
+    "MALLOC_TOP_PAD_": "268435456",
+}
+# Paddle's bundled MKL takes a slow path on AMD processors unless told otherwise; harmless on Intel's.
+MKL_ENVIRONMENT = {"MKL_DEBUG_CPU_TYPE": "5"}
+
+
+def tuning_wanted() -> bool:
+    """Whether the CPU settings are to be applied."""
+    return os.environ.get(SWITCH, "1").strip().lower() not in {"0", "false", "no", "off"}
+
+
+def subprocess_environment() -> dict[str, str]:
+    """Variables that a process which will import Paddle should be started with."""
+    return {**MALLOC_ENVIRONMENT, **MKL_ENVIRONMENT} if tuning_wanted() else {}
+
+
+def prepare() -> None:
+    """Apply the CPU settings to this process; call it before Paddle is first imported."""
+    warnings.filterwarnings("ignore", message="No ccache found")
+    if not tuning_wanted():
+        return
+    for name, value in MKL_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if sys.platform == "linux" and not any(name in os.environ for name in MALLOC_ENVIRONMENT):
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """The part of MALLOC_ENVIRONMENT that a running process can still ask of glibc."""
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # not glibc
+        return
+    mallopt(mmap_threshold, 32 * 2**20)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 256 * 2**20)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and Paddle."""
+    import numpy
+    import paddle
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    paddle.seed(seed)
+
+
+def use_device(device: str) -> None:
+    """Select where Paddle computes: `cpu`, `gpu`, `gpu:1`, ...; `auto` takes a GPU if there is one."""
+    import paddle
+
+    if device == "auto":
+        device = "gpu" if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() else "cpu"
+    paddle.set_device(device)

@@ -1,0 +1,160 @@
+"""The structural edits that a model has been through, as data that can be replayed.
+
+A model is rebuilt from its architecture by replaying its edits in order; its weights are loaded
+afterwards. An edit therefore says which shape a network gets, not which numbers it holds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paddlepress.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import paddle
+
+# What narrowing may change on a layer: an artifact can't set anything else.
+NARROWABLE = frozenset(
+    {"_in_channels", "_out_channels", "_groups", "_num_features", "_num_channels", "in_features", "out_features"}
+)
+
+
+class _Edit(BaseModel, ABC):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @abstractmethod
+    def replay(self, network: paddle.nn.Layer) -> None:
+        """Make the edit on a freshly built network."""
+
+
+class Narrow(_Edit):
+    """Layers that lost channels or units together.
+
+    Attributes:
+        shapes: parameter name -> its shape afterwards.
+        sizes: layer name -> the layer's own attributes afterwards (channels, features, groups).
+    """
+
+    kind: Literal["narrow"] = "narrow"
+    shapes: dict[str, tuple[int, ...]]
+    sizes: dict[str, dict[str, int]] = {}
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        for name, shape in self.shapes.items():
+            replace_parameter(network, name, shape)
+        for name, sizes in self.sizes.items():
+            layer = find(network, name)
+            for attribute, value in sizes.items():
+                if attribute not in NARROWABLE or not hasattr(layer, attribute):
+                    raise ArtifactError(f"a narrow edit may not set {attribute!r} of layer {name!r}")
+                setattr(layer, attribute, value)
+
+
+class Factorize(_Edit):
+    """A dense layer split into two of a lower rank.
+
+    Attributes:
+        layer: the layer's name; its factors become `LAYER.first` and `LAYER.second`.
+        rank: the width between them.
+    """
+
+    kind: Literal["factorize"] = "factorize"
+    layer: str
+    rank: int = Field(ge=1)
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddlepress.surgery.layers import LowRankLinear
+
+        layer = find(network, self.layer)
+        try:
+            replace(network, self.layer, LowRankLinear.in_place_of(layer, self.rank))
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(f"layer {self.layer!r} can't be factorized: {error}") from None
+
+
+class Mask(_Edit):
+    """Parameters whose zeros stay zero in later training.
+
+    The mask itself is the zeros of the stored weights.
+    """
+
+    kind: Literal["mask"] = "mask"
+    parameters: tuple[str, ...]
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        for name in self.parameters:
+            parameter(network, name)
+
+
+class Quantize(_Edit):
+    """A layer's weight on a grid, and its input too where that has a scale.
+
+    Attributes:
+        layer: the layer's name; the weight is `LAYER.weight`.
+        bits: 16 (float16) or 8 (integers in -127..127, or -64..63 where `reduce_range`).
+        axis: the weight's axis that has one scale per index; None for one scale.
+        input_scale, input_zero_point: of the layer's input as unsigned 8-bit integers; None leaves it float.
+    """
+
+    kind: Literal["quantize"] = "quantize"
+    layer: str
+    bits: Literal[16, 8]
+    axis: int | None = None
+    reduce_range: bool = False
+    input_scale: float | None = Field(default=None, gt=0)
+    input_zero_point: int = Field(default=0, ge=0, le=255)
+
+    @property
+    def parameter(self) -> str:
+        return f"{self.layer}.weight"
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddlepress.surgery.layers import simulate_quantized_input
+
+        parameter(network, self.parameter)
+        if self.input_scale is not None:
+            simulate_quantized_input(find(network, self.layer), self.input_scale, self.input_zero_point)
+
+
+Edit = Annotated[Narrow | Factorize | Mask | Quantize, Field(discriminator="kind")]
+
+
+def find(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
+    """The sublayer of a dotted name."""
+    layer = network
+    for part in name.split(".") if name else []:
+        try:
+            layer = layer._sub_layers[part]
+        except KeyError:
+            raise ArtifactError(f"the architecture has no layer {name!r}") from None
+    return layer
+
+
+def parameter(network: paddle.nn.Layer, name: str) -> paddle.Tensor:
+    """The parameter of a dotted name."""
+    owner, _, leaf = name.rpartition(".")
+    found = find(network, owner)._parameters.get(leaf)
+    if found is None:
+        raise ArtifactError(f"the architecture has no parameter {name!r}")
+    return found
+
+
+def replace(network: paddle.nn.Layer, name: str, layer: paddle.nn.Layer) -> None:
+    """Put another layer in the place of the one with a dotted name."""
+    owner, _, leaf = name.rpartition(".")
+    find(network, owner)._sub_layers[leaf] = layer
+
+
+def replace_parameter(network: paddle.nn.Layer, name: str, shape: tuple[int, ...]) -> paddle.Tensor:
+    """Give a parameter another shape; its values are not kept."""
+    owner, _, leaf = name.rpartition(".")
+    old = parameter(network, name)
+    layer = find(network, owner)
+    new = layer.create_parameter(list(shape), dtype=old.dtype)
+    new.stop_gradient = old.stop_gradient
+    new.trainable = old.trainable
+    layer._parameters[leaf] = new
+    return new

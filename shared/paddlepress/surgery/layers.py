@@ -1,0 +1,90 @@
+"""Layers and hooks that surgery puts into a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import paddle
+from paddle import nn
+
+
+class LowRankLinear(nn.Layer):
+    """A dense layer as the product of two: `x @ first @ second + bias`.
+
+    Args:
+        in_features, out_features: of the layer that it stands for.
+        rank: the width between the factors.
+        bias: whether the second factor has one.
+    """
+
+    def __init__(self, in_features: int, out_features: int, rank: int, bias: bool) -> None:
+        super().__init__()
+        if not 1 <= rank <= min(in_features, out_features):
+            raise ValueError(f"rank {rank} is not between 1 and {min(in_features, out_features)}")
+        self.first = nn.Linear(in_features, rank, bias_attr=False)
+        self.second = nn.Linear(rank, out_features, bias_attr=None if bias else False)
+
+    @classmethod
+    def in_place_of(cls, layer: nn.Layer, rank: int) -> LowRankLinear:
+        """Factors, with fresh weights, for a dense layer.
+
+        Raises:
+            TypeError: the layer is not dense.
+            ValueError: the rank does not fit.
+        """
+        if not isinstance(layer, nn.Linear):
+            raise TypeError(f"it is a {type(layer).__name__}, not a Linear")
+        rows, columns = layer.weight.shape
+        return cls(rows, columns, rank, layer.bias is not None)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.second(self.first(x))
+
+
+class _QuantizedInput:
+    """A forward pre-hook that rounds a layer's input to the unsigned 8-bit grid it will be deployed on."""
+
+    def __init__(self, scale: float, zero_point: int) -> None:
+        self.scale = scale
+        self.zero_point = zero_point
+        self.active = True
+
+    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
+        if not self.active:
+            return inputs
+        x = inputs[0]
+        codes = paddle.clip(paddle.round(x / self.scale) + self.zero_point, 0, 255)
+        return ((codes - self.zero_point) * self.scale, *inputs[1:])
+
+
+def simulate_quantized_input(layer: nn.Layer, scale: float, zero_point: int) -> None:
+    """Have a layer see its input as the 8-bit integers of deployment would give it."""
+    remove_quantized_input(layer)
+    layer.register_forward_pre_hook(_QuantizedInput(scale, zero_point))
+
+
+def remove_quantized_input(layer: nn.Layer) -> None:
+    """Undo `simulate_quantized_input`."""
+    hooks = layer._forward_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook, _QuantizedInput)]:
+        del hooks[key]
+
+
+@contextmanager
+def float_inputs(network: nn.Layer) -> Iterator[None]:
+    """Within it no input of the network's layers is rounded."""
+    hooks = [
+        hook
+        for layer in network.sublayers(include_self=True)
+        for hook in layer._forward_pre_hooks.values()
+        if isinstance(hook, _QuantizedInput)
+    ]
+    before = [hook.active for hook in hooks]
+    for hook in hooks:
+        hook.active = False
+    try:
+        yield
+    finally:
+        for hook, active in zip(hooks, before, strict=True):
+            hook.active = active
