@@ -1,0 +1,1 @@
+"""The Kubeflow components of paddlepress, and the techniques that they run."""

@@ -1,0 +1,1 @@
+"""Recipes, the pipelines made from them, and the command line that runs them."""

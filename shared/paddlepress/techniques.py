@@ -7,14 +7,17 @@ else. It is found by name through the entry-point group `paddlepress.techniques`
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 
 from paddlepress import plugins
 from paddlepress.errors import UsageError
@@ -160,3 +163,52 @@ def run(chosen: Technique, model: Model, context: Context) -> Model:
         parent=parent,
     )
     return result.with_lineage(entry)
+
+
+def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
+    """A model's fields for people: field, type, default, range, description.
+
+    A description stands in the field, or in the `Attributes:` of the class's docstring.
+    """
+    schema = model.model_json_schema().get("properties", {})
+    described = _attribute_docs(model)
+    rows = []
+    for name, info in model.model_fields.items():
+        default = info.get_default(call_default_factory=True)
+        rows.append(
+            {
+                "field": name,
+                "type": _type_text(info.annotation),
+                "default": "required" if info.is_required() else json.dumps(to_jsonable_python(default)),
+                "range": _range_text(schema.get(name, {})),
+                "description": " ".join((info.description or described.get(name, "")).split()),
+            }
+        )
+    return rows
+
+
+def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
+    from docstring_parser import parse
+
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        for entry in parse(kind.__doc__ or "").params if issubclass(kind, BaseModel) else ():
+            for name in entry.arg_name.split(","):
+                found[name.strip()] = entry.description or ""
+    return found
+
+
+def _type_text(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join(_type_text(part) for part in get_args(annotation))
+    if annotation is type(None):
+        return "null"
+    return getattr(annotation, "__name__", str(annotation)) if get_origin(annotation) is None else str(annotation)
+
+
+def _range_text(schema: Mapping[str, Any]) -> str:
+    candidates = [schema, *schema.get("anyOf", [])]
+    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+    return ", ".join(f"{sign} {part[key]:g}" for part in candidates for key, sign in signs.items() if key in part)

@@ -41,12 +41,17 @@ def resolve(name: str, where: str = "") -> Architecture:
     """
     from paddlepress.architectures import vision
 
-    if name.startswith(VISION) and name.removeprefix(VISION) in vision.names():
+    _known(name, where)
+    if name.startswith(VISION):
         return vision.architecture(name.removeprefix(VISION))
-    if name not in plugins.listed(plugins.ARCHITECTURES):
-        raise UnknownName("architecture", name, names(), where)
     found: Architecture = plugins.load(plugins.ARCHITECTURES, name, where)
     return found
+
+
+def _known(name: str, where: str) -> None:
+    """Refuse an unknown name; imports Paddle only for a name that is not a plugin's."""
+    if name not in plugins.listed(plugins.ARCHITECTURES) and name not in names():
+        raise UnknownName("architecture", name, names(), where)
 
 
 def check(reference: ArchitectureRef, where: str = "") -> None:
@@ -55,6 +60,9 @@ def check(reference: ArchitectureRef, where: str = "") -> None:
     Raises:
         UsageError: an unknown architecture or argument.
     """
+    _known(reference.name, where)
+    if not reference.arguments:
+        return
     architecture = resolve(reference.name, where)
     parameters = inspect.signature(architecture).parameters.values()
     if any(p.kind is p.VAR_KEYWORD for p in parameters):

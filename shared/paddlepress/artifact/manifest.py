@@ -51,8 +51,11 @@ def record(path: Path) -> FileRecord:
 
 def write(manifest: Manifest, directory: Path) -> None:
     """Write `model.json`."""
-    text = json.dumps(manifest.model_dump(mode="json", exclude_defaults=True) | {"format_version": FORMAT_VERSION})
-    (directory / MANIFEST).write_text(text, encoding="utf-8")
+    content = manifest.model_dump(mode="json", exclude_defaults=True)
+    content["format_version"] = FORMAT_VERSION
+    for edit, written in zip(manifest.edits, content.get("edits", ()), strict=False):
+        written["kind"] = edit.kind  # a default too, but what tells the kinds apart
+    (directory / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
 
 
 def read(directory: Path) -> Manifest:

@@ -1,5 +1,21 @@
 """Data sets: what techniques learn from, and, kept apart from it, what variants are judged on."""
 
-from paddlepress.data.dataset import Dataset, Split
+from __future__ import annotations
 
-__all__ = ["Dataset", "Split"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paddlepress.data.config import DataConfig
+    from paddlepress.data.dataset import Dataset, Split
+
+__all__ = ["DataConfig", "Dataset", "Split"]
+
+# Loaded on first use: recipes need the configuration, and that must not bring in NumPy.
+_HOMES = {"DataConfig": "config", "Dataset": "dataset", "Split": "dataset"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

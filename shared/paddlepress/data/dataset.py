@@ -64,4 +64,6 @@ class Dataset:
         try:
             return self.splits[name]
         except KeyError:
-            raise DataError(f"the data set {self.name!r} has no {name!r} split. It has: {', '.join(self.splits)}") from None
+            raise DataError(
+                f"the data set {self.name!r} has no {name!r} split. It has: {', '.join(self.splits)}"
+            ) from None

@@ -55,7 +55,13 @@ class _QuantizedInput:
             return inputs
         x = inputs[0]
         codes = paddle.clip(paddle.round(x / self.scale) + self.zero_point, 0, 255)
-        return ((codes - self.zero_point) * self.scale, *inputs[1:])
+        rounded = (codes - self.zero_point) * self.scale
+        if layer.training and not x.stop_gradient:
+            # Rounding has no gradient: in training it is passed straight through, inside the range.
+            low, high = -self.zero_point * self.scale, (255 - self.zero_point) * self.scale
+            inside = paddle.clip(x, low, high)
+            rounded = inside + (rounded - inside).detach()
+        return (rounded, *inputs[1:])
 
 
 def simulate_quantized_input(layer: nn.Layer, scale: float, zero_point: int) -> None:

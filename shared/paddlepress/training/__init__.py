@@ -1,0 +1,1 @@
+"""Training: the base model, students, and recovery after compression."""

@@ -1,0 +1,54 @@
+# `make run` does the main job, `make test` the tests; both install what they need into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= .paddlepress
+RECIPE ?= pipelines/recipes/mnist.yaml
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: install run test lint format benchmark golden clean help
+
+help:  ## Show what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed  ## Install paddlepress into .venv
+
+$(VENV)/.created:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install "pip>=25.1"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml infra/constraints.txt
+	@echo "Installing into $(VENV); the first time takes a few minutes"
+	$(PIP) install --constraint infra/constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.developed: $(VENV)/.installed
+	$(PIP) install --constraint infra/constraints.txt --group dev
+	@touch $@
+
+run: $(VENV)/.installed  ## Run the MNIST recipe from data to a promoted champion
+	$(BIN)/paddlepress run $(RECIPE) --home $(HOME_DIR)
+
+test: $(VENV)/.developed  ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.developed  ## Check style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.developed  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: $(VENV)/.developed  ## Measure start-up, training speed and codecs
+	$(BIN)/python -m pytest tests/benchmarks -s --override-ini norecursedirs=
+
+golden: $(VENV)/.developed  ## Write the golden files of components and pipelines anew
+	PADDLEPRESS_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/components/test_golden.py tests/pipelines/test_build.py
+
+clean:  ## Remove .venv and caches, but no results
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

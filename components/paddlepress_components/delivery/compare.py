@@ -1,0 +1,70 @@
+"""The component that puts every registered variant side by side."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paddlepress_components import entry
+
+
+def compare(
+    *,
+    comparison: Any,
+    metrics: Any,
+    name: str,
+    title: str,
+    variants: list[str],
+    gates: list[Any],
+    objective: dict[str, Any],
+) -> None:
+    """Compare the variants of a model, and set the policy by which the next promotion decides.
+
+    Args:
+        comparison: output; everything the report shows, as JSON.
+        metrics: output; how many variants there are and how many pass their gates.
+        name: the registered model.
+        title: the report's heading.
+        variants: the variants to compare.
+        gates, objective: as the recipe writes them.
+    """
+    with entry.task():
+        from paddlepress import files
+        from paddlepress.registry import connection, promotion
+        from paddlepress.registry.gates import Gate, Objective
+        from paddlepress.report.comparison import compare as compare_variants
+
+        client = connection.connect(entry.home())
+        chosen = [Gate.model_validate(gate) for gate in gates], Objective.model_validate(objective)
+        promotion.store_policy(client, name, *chosen)
+        report = compare_variants(client, name, *chosen, title=title, variants=variants)
+        files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
+        judged = [variant for variant in report.variants if not variant.is_base]
+        metrics.log_metric("variants", float(len(judged)))
+        metrics.log_metric("passing_gates", float(sum(variant.failed_gates == 0 for variant in judged)))
+
+
+@cache
+def component() -> Any:
+    """The Kubeflow component."""
+    from paddlepress_components.factory import Signature, build
+
+    return build(
+        Signature(
+            name="compare",
+            summary="Compare every registered variant and judge each by the gates.",
+            call="paddlepress_components.delivery.compare:compare",
+            outputs={
+                "comparison": ("Artifact", "Everything the report shows, as JSON."),
+                "metrics": ("Metrics", "How many variants there are, and how many pass their gates."),
+            },
+            settings={
+                "name": (str, "paddlepress", "The registered model."),
+                "title": (str, "", "The report's heading."),
+                "variants": (list, [], "The variants to compare; none compares all."),
+                "gates": (list, [], "What a variant must fulfil to be promoted."),
+                "objective": (dict, {"maximize": "ratio"}, "What makes one passing variant better than another."),
+            },
+        )
+    )

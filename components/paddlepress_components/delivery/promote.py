@@ -1,0 +1,43 @@
+"""The component that decides which variant goes to production."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paddlepress_components import entry
+
+
+def promote(*, decision: Any, name: str) -> None:
+    """Promote the best variant that passes its gates, as one decision with a written reason.
+
+    Args:
+        decision: output; the decision, as JSON.
+        name: the registered model; its policy is the one that the last comparison set.
+    """
+    with entry.task():
+        from paddlepress import files
+        from paddlepress.registry import connection, promotion
+
+        client = connection.connect(entry.home())
+        gates, objective = promotion.load_policy(client, name)
+        decided = promotion.promote(client, entry.home(), name, gates, objective)
+        files.write_text(Path(decision.path), decided.model_dump_json(indent=1))
+        decision.metadata.update(reason=decided.reason)
+
+
+@cache
+def component() -> Any:
+    """The Kubeflow component."""
+    from paddlepress_components.factory import Signature, build
+
+    return build(
+        Signature(
+            name="promote",
+            summary="Promote the best variant that passes its gates.",
+            call="paddlepress_components.delivery.promote:promote",
+            outputs={"decision": ("Artifact", "What was decided, and why, as JSON.")},
+            settings={"name": (str, "paddlepress", "The registered model.")},
+        )
+    )

@@ -1,0 +1,84 @@
+"""The component that registers a variant in MLflow."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paddlepress_components import entry
+
+
+def register(
+    *,
+    model: Any,
+    deployable: Any,
+    data: Any,
+    evaluation: Any,
+    registration: Any,
+    name: str,
+    variant: str,
+    chain: list[Any],
+    recipe_digest: str,
+) -> None:
+    """Register a variant once, with its metrics, parameters and lineage.
+
+    Args:
+        model, deployable, evaluation: inputs; the variant, what is deployed of it, and what was measured.
+        data: input; the data set it was made from.
+        registration: output; name, variant and version, as JSON.
+        name: the registered model.
+        variant: the variant's name in the recipe.
+        chain: the techniques as the recipe writes them.
+        recipe_digest: of the recipe.
+    """
+    with entry.task():
+        from paddlepress import files
+        from paddlepress.data.store import digest
+        from paddlepress.evaluation.result import Evaluation
+        from paddlepress.registry import connection
+        from paddlepress.registry.register import register as register_variant
+
+        registered = register_variant(
+            connection.connect(entry.home()),
+            name=name,
+            variant=variant,
+            chain=entry.whole_numbers(chain),
+            model_dir=Path(model.path),
+            deployable=Path(deployable.path),
+            evaluation=Evaluation.load(Path(evaluation.path)),
+            recipe_digest=recipe_digest,
+            dataset_digest=digest(Path(data.path)),
+            pipeline_run=entry.pipeline_run(),
+        )
+        content = {"name": name, "variant": variant, "version": registered.version}
+        files.write_text(Path(registration.path), json.dumps(content))
+        registration.metadata.update(content)
+
+
+@cache
+def component() -> Any:
+    """The Kubeflow component."""
+    from paddlepress_components.factory import Signature, build
+
+    return build(
+        Signature(
+            name="register",
+            summary="Register a variant in MLflow with its metrics, parameters and lineage.",
+            call="paddlepress_components.delivery.register:register",
+            inputs={
+                "model": ("Model", "The variant."),
+                "deployable": ("Model", "What is deployed of it."),
+                "data": ("Dataset", "The data set it was made from."),
+                "evaluation": ("Artifact", "What was measured of it."),
+            },
+            outputs={"registration": ("Artifact", "Name, variant and version, as JSON.")},
+            settings={
+                "name": (str, "paddlepress", "The registered model."),
+                "variant": (str, "variant", "The variant's name in the recipe."),
+                "chain": (list, [], "The techniques as the recipe writes them."),
+                "recipe_digest": (str, "", "SHA-256 of the recipe."),
+            },
+        )
+    )

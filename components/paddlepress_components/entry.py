@@ -1,0 +1,83 @@
+"""What runs inside a component: errors in one line, Paddle's settings, numbers as they were given."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from paddlepress.errors import PaddlepressError
+
+ERROR_PREFIX = "ERROR:"
+HOME_VARIABLE = "PADDLEPRESS_HOME"
+CHECKPOINT_VARIABLE = "PADDLEPRESS_CHECKPOINT"
+RUN_VARIABLE = "PADDLEPRESS_RUN"
+
+
+class MetricsArtifact(Protocol):
+    """The part of `dsl.Metrics` that is used."""
+
+    def log_metric(self, metric: str, value: float) -> None: ...
+
+
+@contextmanager
+def task() -> Iterator[None]:
+    """The body of a component: a paddlepress error becomes one line and an exit code."""
+    from paddlepress import runtime
+
+    runtime.prepare()
+    try:
+        yield
+    except PaddlepressError as error:
+        print(f"{ERROR_PREFIX} {error}", flush=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def home() -> Path:
+    """Where the registry and its artifacts are kept when no server is configured."""
+    return Path(os.environ.get(HOME_VARIABLE) or ".paddlepress")
+
+
+def checkpoint() -> Path | None:
+    """A directory that survives a kill of this task, where whoever started it provides one."""
+    value = os.environ.get(CHECKPOINT_VARIABLE)
+    return Path(value) if value else None
+
+
+def pipeline_run() -> str:
+    """The identity of the pipeline run that this task belongs to; empty outside one."""
+    return os.environ.get(RUN_VARIABLE, "")
+
+
+def whole_numbers(value: Any) -> Any:
+    """Undo what a Kubeflow struct does to integers inside lists and dicts: there 2 becomes 2.0."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: whole_numbers(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [whole_numbers(item) for item in value]
+    return value
+
+
+def parameters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A component's parameters as they were given: see `whole_numbers`."""
+    return {
+        name: whole_numbers(value) if isinstance(value, Mapping | list | tuple) else value
+        for name, value in values.items()
+    }
+
+
+def logger(metrics: MetricsArtifact) -> Callable[[str, float, int], None]:
+    """A metric logger that keeps the latest value of each metric in a component's metrics."""
+
+    def log(name: str, value: float, step: int) -> None:
+        metrics.log_metric(name, float(value))
+
+    return log
+

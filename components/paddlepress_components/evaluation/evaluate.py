@@ -1,0 +1,62 @@
+"""The component that measures a model on data that no technique has seen."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paddlepress_components import entry
+
+
+def evaluate(*, model: Any, base: Any, test_data: Any, deployable: Any, evaluation: Any, metrics: Any) -> None:
+    """Export a model for deployment, and measure what would be deployed beside the base model.
+
+    Args:
+        model, base: inputs; the variant, and what it is compared with.
+        test_data: input; the test split.
+        deployable: output; ONNX graph, encoded weights and manifest.
+        evaluation: output; every figure, as JSON.
+        metrics: output; the figures, for the Kubeflow UI.
+    """
+    with entry.task():
+        from paddlepress.data.store import load as load_data
+        from paddlepress.evaluation.evaluate import evaluate as measure
+        from paddlepress.progress import Lines
+
+        dataset = load_data(Path(test_data.path))
+        result = measure(
+            Path(model.path),
+            Path(base.path),
+            dataset.split("test"),
+            Path(deployable.path),
+            Lines(),
+            data_digest=dataset.digest,
+        )
+        result.save(Path(evaluation.path))
+        for name, value in result.metrics.items():
+            metrics.log_metric(name, float(value))
+
+
+@cache
+def component() -> Any:
+    """The Kubeflow component."""
+    from paddlepress_components.factory import Signature, build
+
+    return build(
+        Signature(
+            name="evaluate",
+            summary="Measure accuracy, size, latency and memory of what would be deployed, beside the base model.",
+            call="paddlepress_components.evaluation.evaluate:evaluate",
+            inputs={
+                "model": ("Model", "The variant."),
+                "base": ("Model", "The uncompressed model."),
+                "test_data": ("Dataset", "The test split."),
+            },
+            outputs={
+                "deployable": ("Model", "What would be deployed: ONNX graph, encoded weights, manifest."),
+                "evaluation": ("Artifact", "Every figure, as JSON."),
+                "metrics": ("Metrics", "The figures."),
+            },
+        )
+    )

@@ -1,0 +1,79 @@
+"""The component that trains a base model."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from paddlepress_components import entry
+
+
+def train(
+    *,
+    data: Any,
+    model: Any,
+    metrics: Any,
+    architecture: str,
+    arguments: dict[str, Any],
+    seed: int,
+    device: str,
+    fields: dict[str, Any],
+) -> None:
+    """Train an architecture from fresh weights.
+
+    Args:
+        data: input; a data set with training and validation splits.
+        model: output; the trained model.
+        metrics: output; validation accuracy by epoch, the last one kept.
+        architecture, arguments: what to build.
+        seed, device: what random choices follow, and where Paddle computes.
+        fields: of `paddlepress.training.settings.TrainingSettings`.
+    """
+    with entry.task():
+        from paddlepress.artifact import store
+        from paddlepress.data.store import load as load_data
+        from paddlepress.model import ArchitectureRef
+        from paddlepress.progress import Lines
+        from paddlepress.training.base import train_base
+        from paddlepress.training.settings import TrainingSettings
+
+        trained = train_base(
+            ArchitectureRef(name=architecture, arguments=entry.parameters(arguments)),
+            load_data(Path(data.path)),
+            TrainingSettings(**entry.parameters(fields)),
+            seed=seed,
+            device=device,
+            checkpoint=entry.checkpoint(),
+            progress=Lines(),
+            log=entry.logger(metrics),
+        )
+        manifest = store.save(trained, Path(model.path))
+        model.metadata.update(digest=manifest.digest, architecture=architecture)
+
+
+@cache
+def component() -> Any:
+    """The Kubeflow component."""
+    from paddlepress.training.settings import TrainingSettings
+    from paddlepress_components.factory import DEVICE, SEED, Signature, build
+
+    return build(
+        Signature(
+            name="train",
+            summary="Train a base model.",
+            call="paddlepress_components.training.train:train",
+            inputs={"data": ("Dataset", "A data set with training and validation splits.")},
+            outputs={
+                "model": ("Model", "The trained model."),
+                "metrics": ("Metrics", "Loss and validation accuracy of the last epoch."),
+            },
+            fields=TrainingSettings,
+            settings={
+                "architecture": (str, "lenet", "A registered architecture's name, or vision/NAME."),
+                "arguments": (dict, {}, "What the architecture is built with."),
+                "seed": SEED,
+                "device": DEVICE,
+            },
+        )
+    )

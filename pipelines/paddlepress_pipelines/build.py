@@ -1,0 +1,136 @@
+"""A recipe as a Kubeflow pipeline: a static DAG in which chains that share a prefix share its tasks."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kfp import compiler, dsl
+
+from paddlepress.errors import UsageError
+from paddlepress_components import catalogue
+from paddlepress_pipelines.recipe import Recipe, Step
+from paddlepress_pipelines.recipe.schema import BASE
+
+
+def pipeline(recipe: Recipe) -> Any:
+    """The pipeline of a recipe: load data, train or import, compress, evaluate, register, compare, promote, report."""
+
+    def body() -> None:
+        _Builder(recipe).build()
+
+    description = recipe.description or recipe.title or f"Compress {recipe.base.architecture or 'a model'}"
+    return dsl.pipeline(name=f"paddlepress-{recipe.name}", description=description)(body)
+
+
+def compile_to(recipe: Recipe, path: str) -> None:
+    """Write the pipeline of a recipe as KFP YAML.
+
+    Raises:
+        UsageError: the file is not called `.yaml` or `.yml`.
+    """
+    if not path.endswith((".yaml", ".yml")):
+        raise UsageError(f"can't write the pipeline to {path!r}: its name must end in .yaml or .yml")
+    compiler.Compiler().compile(pipeline(recipe), path)
+
+
+class _Builder:
+    """Makes the tasks of one pipeline, inside its function."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.chains: dict[str, Any] = {}
+
+    def build(self) -> None:
+        recipe = self.recipe
+        loaded = self._named(catalogue.component("load-data")(**recipe.data.model_dump(mode="json")), "load-data")
+        self.data, self.test_data = loaded.outputs["data"], loaded.outputs["test_data"]
+        self.base = self._base()
+        registered = [self._deliver(BASE, self.base, ())]
+        for variant, chain in recipe.variants.items():
+            registered.append(self._deliver(variant, self._chain(chain), chain))
+        self._conclude(registered)
+
+    def _base(self) -> Any:
+        base = self.recipe.base
+        if base.artifact:
+            task = catalogue.component("import-model")(data=self.data, artifact=base.artifact)
+            return self._named(task, "import-model").outputs["model"]
+        task = catalogue.component("train")(
+            data=self.data,
+            architecture=base.architecture,
+            arguments=base.arguments,
+            seed=self.recipe.seed,
+            device=self.recipe.device,
+            **base.training.model_dump(mode="json"),
+        )
+        return self._on_node(self._named(task, "train")).outputs["model"]
+
+    def _chain(self, chain: tuple[Step, ...]) -> Any:
+        """The model at the end of a chain; a prefix that another chain has too is made once."""
+        model, done = self.base, ""
+        for step in chain:
+            settings = step.settings()
+            done += json.dumps([step.technique, settings], sort_keys=True)
+            if done not in self.chains:
+                task = catalogue.component(step.technique)(
+                    model=model,
+                    base=self.base,
+                    data=self.data,
+                    seed=self.recipe.seed,
+                    device=self.recipe.device,
+                    **{name: value for name, value in settings.items() if value is not None},
+                )
+                self.chains[done] = self._on_node(task).outputs["compressed_model"]
+            model = self.chains[done]
+        return model
+
+    def _deliver(self, variant: str, model: Any, chain: tuple[Step, ...]) -> Any:
+        """Evaluate and register one variant."""
+        evaluated = self._named(
+            catalogue.component("evaluate")(model=model, base=self.base, test_data=self.test_data),
+            f"evaluate {variant}",
+        )
+        registered = catalogue.component("register")(
+            model=model,
+            deployable=evaluated.outputs["deployable"],
+            data=self.data,
+            evaluation=evaluated.outputs["evaluation"],
+            name=self.recipe.name,
+            variant=variant,
+            chain=[{"technique": step.technique, "parameters": step.parameters} for step in chain],
+            recipe_digest=self.recipe.digest(),
+        )
+        return self._named(registered, f"register {variant}")
+
+    def _conclude(self, registered: list[Any]) -> None:
+        recipe = self.recipe
+        policy = {
+            "name": recipe.name,
+            "title": recipe.title or recipe.name,
+            "variants": [BASE, *recipe.variants],
+            "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in recipe.gates],
+            "objective": recipe.objective.model_dump(mode="json", exclude_defaults=True),
+        }
+        # What is in the registry may have changed since the last run: these are never taken from a cache.
+        compared = catalogue.component("compare")(**policy).after(*registered)
+        compared = self._named(compared, "compare").set_caching_options(False)
+        promoted = catalogue.component("promote")(name=recipe.name).after(compared)
+        promoted = self._named(promoted, "promote").set_caching_options(False)
+        reported = catalogue.component("report")(
+            comparison=compared.outputs["comparison"], decision=promoted.outputs["decision"]
+        )
+        self._named(reported, "report").set_caching_options(False)
+
+    def _named(self, task: Any, name: str) -> Any:
+        return task.set_display_name(name)
+
+    def _on_node(self, task: Any) -> Any:
+        cluster = self.recipe.cluster
+        if cluster.gpus:
+            task.set_accelerator_type(cluster.gpu_type).set_accelerator_limit(cluster.gpus)
+        if cluster.cpus:
+            task.set_cpu_limit(cluster.cpus)
+        if cluster.memory:
+            task.set_memory_limit(cluster.memory)
+        return task

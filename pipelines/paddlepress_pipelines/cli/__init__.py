@@ -1,0 +1,54 @@
+"""The command line. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Optional
+
+import typer
+
+from paddlepress import __version__
+from paddlepress.errors import PaddlepressError
+from paddlepress_pipelines.cli import inspect, registry, work
+
+app = typer.Typer(
+    name="paddlepress",
+    help="Compress PaddlePaddle models in pipelines, compare the variants, promote the best one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for group in (work.app, registry.app, inspect.app):
+    app.registered_commands.extend(group.registered_commands)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"paddlepress {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        Optional[bool], typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")  # noqa: UP045
+    ] = None,
+) -> None:
+    """Compress PaddlePaddle models in pipelines, compare the variants, promote the best one."""
+
+
+def main() -> None:
+    """Run the command line; a paddlepress error is one line on standard error and an exit code."""
+    try:
+        app()
+    except PaddlepressError as error:
+        print(f"paddlepress: error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("paddlepress: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

@@ -1,0 +1,137 @@
+"""`techniques`, `architectures` and `show`: what there is, and what a model is made of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from paddlepress_pipelines.cli.options import AsJson
+
+app = typer.Typer()
+
+
+@app.command()
+def techniques(
+    name: Annotated[Optional[str], typer.Argument(help="Show this technique's fields.", metavar="NAME")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """List the techniques, or show the fields of one."""
+    from paddlepress import plugins
+    from paddlepress.techniques import technique_class
+
+    if name is not None:
+        _one_technique(name, technique_class(name), as_json)
+        return
+    rows = [
+        {
+            "name": key,
+            "package": entry.dist.name if entry.dist else "",
+            "version": entry.dist.version if entry.dist else "",
+        }
+        for key, entry in plugins.listed(plugins.TECHNIQUES).items()
+    ]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    _print_table("Techniques", ["name", "package", "version"], rows)
+
+
+def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
+    from paddlepress.techniques import describe_fields
+
+    fields = describe_fields(chosen)
+    summary = (chosen.__doc__ or "").strip().split("\n\n")[0]
+    if as_json:
+        content = {"name": name, "family": chosen.family, "summary": summary, "paper": chosen.paper, "fields": fields}
+        print(json.dumps(content, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(f"[bold]{name}[/]  {chosen.family}\n\n{' '.join(summary.split())}\n", highlight=False)
+    _print_table("", ["field", "type", "default", "range", "description"], fields)
+    if chosen.paper:
+        console.print(f"\nSource: {chosen.paper}", highlight=False)
+
+
+@app.command()
+def architectures(as_json: AsJson = False) -> None:
+    """List the architectures that a recipe can name."""
+    from paddlepress import runtime
+    from paddlepress.architectures import names
+
+    runtime.prepare()
+    found = names()
+    print(json.dumps(found, indent=2) if as_json else "\n".join(found))
+
+
+@app.command()
+def show(
+    model: Annotated[Path, typer.Argument(help="A model artifact's folder, or an s3:// prefix.", metavar="MODEL_DIR")],
+    graph: Annotated[bool, typer.Option("--graph", help="Print the groups of channels that change together.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a model artifact is: its history, and per layer its shape, sparsity, bits and bytes."""
+    if graph:
+        from paddlepress import runtime
+
+        runtime.prepare()
+        from paddlepress.artifact import store
+        from paddlepress.surgery.graph import describe, trace
+
+        print(describe(trace(store.load(model))))
+        return
+    from paddlepress.artifact import manifest as manifests
+    from paddlepress.evaluation.size import layers
+
+    manifest = manifests.read(model)
+    rows = [row.model_dump(mode="json") if hasattr(row, "model_dump") else vars(row) for row in layers(model)]
+    if as_json:
+        print(json.dumps({"manifest": manifest.model_dump(mode="json"), "layers": rows}, indent=2))
+        return
+    from rich.console import Console
+
+    console = Console()
+    architecture = manifest.architecture
+    arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
+    console.print(f"[bold]{architecture.name}[/]{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes")
+    for entry in manifest.lineage:
+        console.print(f"  {entry.technique} [dim]{_parameters(entry.parameters)}[/]", highlight=False)
+    columns = list(rows[0]) if rows else []
+    _print_table("", columns, rows)
+    total = sum(file.bytes for file in manifest.files.values()) + (model / manifests.MANIFEST).stat().st_size
+    console.print(f"{total:,} bytes on disk, digest {manifest.digest[:16]}", highlight=False)
+
+
+def _parameters(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, [], {}, ""))
+
+
+def _print_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*(_cell(row[column]) for column in columns))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    from rich.markup import escape
+
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    if isinstance(value, list | tuple):
+        return "x".join(str(item) for item in value)
+    return escape(str(value)) if value is not None else ""

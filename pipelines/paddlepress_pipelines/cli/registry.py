@@ -1,0 +1,122 @@
+"""`compare`, `promote`, `rollback` and `history`: what is in the registry, and what is in production."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home, ModelName
+
+if TYPE_CHECKING:
+    from paddlepress.registry.promotion import Decision
+
+app = typer.Typer()
+
+
+@app.command()
+def compare(
+    name: ModelName,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", help="Write the HTML report here.", metavar="FILE.html"),
+    ] = None,
+) -> None:
+    """Compare the newest version of every variant in the registry."""
+    from paddlepress import files
+    from paddlepress.report.comparison import compare as compared
+    from paddlepress.report.comparison import flat_rows, report_of
+
+    client = _connect(home)
+    comparison = compared(client, name)
+    if output is not None:
+        from paddlepress.report.render import render
+
+        files.write_text(output, render(report_of(comparison)))
+    if as_json:
+        print(json.dumps(flat_rows(comparison), indent=2))
+        return
+    from rich.console import Console
+
+    from paddlepress.report.terminal import table
+
+    console = Console()
+    console.print(table(comparison))
+    if output is not None:
+        console.print(f"Report {output}", highlight=False)
+
+
+@app.command()
+def promote(
+    name: ModelName,
+    variant: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--variant", help="Promote this variant, if it passes its gates."),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Promote the best variant that passes the gates of its recipe's last run."""
+    from paddlepress.registry import promotion
+
+    client = _connect(home)
+    gates, objective = promotion.load_policy(client, name)
+    _say(promotion.promote(client, home, name, gates, objective, variant), as_json)
+
+
+@app.command()
+def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Make the former champion the champion again."""
+    from paddlepress.registry import promotion
+
+    _say(promotion.rollback(_connect(home), home, name), as_json)
+
+
+@app.command()
+def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
+    """Tell every decision about what is in production, and why."""
+    from paddlepress.registry import promotion
+
+    entries = [entry.model_dump(mode="json", by_alias=True) for entry in promotion.history(_connect(home), name)]
+    if as_json:
+        print(json.dumps(entries, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("time", "action", "variant", "from", "to", "reason"):
+        table.add_column(column, overflow="fold")
+    for entry in entries:
+        table.add_row(*(escape(_text(entry.get(key))) for key in ("time", "action", "variant", "from", "to", "reason")))
+    Console().print(table)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _connect(home: Path) -> Any:
+    """The registry of a home directory, which must be there unless a server is configured."""
+    import os
+
+    from paddlepress.errors import RegistryError
+    from paddlepress.registry import connection
+
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / connection.DATABASE).exists():
+        raise RegistryError(f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI")
+    return connection.connect(home)
+
+
+def _say(decision: Decision, as_json: bool) -> None:
+    if as_json:
+        print(decision.model_dump_json(indent=2))
+        return
+    from rich.console import Console
+
+    Console().print(decision.reason, highlight=False, markup=False)

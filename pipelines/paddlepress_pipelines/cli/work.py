@@ -1,0 +1,118 @@
+"""`run` and `compile`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from paddlepress_pipelines.cli.options import DEFAULT_HOME, Home, RecipePath
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from paddlepress_pipelines.local.run import RunResult
+
+app = typer.Typer()
+
+Only = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--only", metavar="VARIANT", help="Make this variant alone; may be given several times."),
+]
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    only: Only = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make everything again, whatever is cached.")] = False,
+    home: Home = DEFAULT_HOME,
+    workers: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--workers", min=1, help="Tasks at once. Default: one per core, at most 4."),
+    ] = None,
+) -> None:
+    """Run a recipe on this machine: train, compress, evaluate, register, compare, promote.
+
+    What is finished is kept by content: a run that was stopped goes on where it was, and a changed recipe
+    makes only what the change touches.
+    """
+    from rich.console import Console
+
+    from paddlepress_pipelines.local.run import run_recipe
+    from paddlepress_pipelines.recipe import load
+
+    console = Console()
+    chosen = load(recipe).only(only or [])
+    console.print(f"[bold]{chosen.title or chosen.name}[/] [dim]{len(chosen.variants)} variants, home {home}[/]")
+    result = run_recipe(chosen, home, console, fresh=fresh, workers=workers)
+    _conclude(console, result, chosen.name, recipe, home)
+
+
+@app.command()
+def compile(
+    recipe: RecipePath,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The KFP YAML file to write.", metavar="FILE")],
+    only: Only = None,
+) -> None:
+    """Compile a recipe to KFP YAML, for a Kubeflow Pipelines cluster."""
+    from paddlepress import files
+    from paddlepress.errors import UsageError
+    from paddlepress_pipelines.build import compile_to
+    from paddlepress_pipelines.recipe import load
+
+    chosen = load(recipe).only(only or [])
+    if output.suffix not in {".yaml", ".yml"}:
+        raise UsageError(f"--output is {str(output)!r}; a KFP pipeline's name must end in .yaml or .yml")
+    with files.replacing(output) as temporary:
+        compile_to(chosen, str(temporary))
+    print(f"Wrote {output}")
+
+
+def _conclude(console: Console, result: RunResult, name: str, recipe: Path, home: Path) -> None:
+    from paddlepress_pipelines.local.display import duration
+    from paddlepress_pipelines.local.run import first_failure
+    from paddlepress_pipelines.local.schedule import failure_log
+
+    outcome, total = result.outcome, len(result.tasks)
+    if outcome.interrupted:
+        next_up = ", ".join(task.title for task in outcome.unfinished[:3])
+        more = f" and {len(outcome.unfinished) - 3} more" if len(outcome.unfinished) > 3 else ""
+        console.print(
+            f"\nInterrupted. {len(outcome.done)} of {total} tasks are finished and kept; "
+            f"the same command resumes with: {next_up}{more}. Training goes on from its last finished epoch.",
+            highlight=False,
+        )
+        sys.exit(130)
+    failure = first_failure(outcome)
+    if failure is not None:
+        for error in outcome.failed.values():
+            log = failure_log(error)
+            if log is not None:
+                console.print(f"Log: {log}", highlight=False, soft_wrap=True)
+        print(f"paddlepress: error: {failure}", file=sys.stderr)
+        sys.exit(failure.exit_code)
+    _show_decision(console, result)
+    cached = f", {len(outcome.cached)} of {total} tasks from the cache" if outcome.cached else ""
+    console.print(f"\nReport   {home / 'reports' / f'{name}.html'}", highlight=False, soft_wrap=True)
+    console.print(f"Registry {home / 'mlflow.db'}" if not _remote() else f"Registry {_remote()}", highlight=False)
+    console.print(f"[dim]Took {duration(result.seconds)}{cached}[/]", highlight=False)
+
+
+def _show_decision(console: Console, result: RunResult) -> None:
+    from paddlepress.report.terminal import show
+
+    comparison = result.json("compare", "comparison")
+    decision = result.json("promote", "decision")
+    if comparison is not None and decision is not None:
+        show(console, comparison, decision)
+
+
+def _remote() -> str:
+    import os
+
+    from paddlepress.registry.connection import redacted
+
+    return redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))

@@ -1,0 +1,207 @@
+"""Run a recipe on this machine, from data to a decision."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paddlepress import files
+from paddlepress.errors import PaddlepressError, RunInUse, UsageError
+from paddlepress_pipelines.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from paddlepress_pipelines.local.schedule import Outcome
+    from paddlepress_pipelines.local.spec import TaskSpec
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        run: the run's identity, and the name of its folder below `HOME/runs`.
+        outcome: what became of each task.
+        tasks: the tasks by name.
+        seconds: how long it took.
+    """
+
+    run: str
+    outcome: Outcome
+    tasks: dict[str, TaskSpec]
+    seconds: float
+
+    def output(self, task: str, name: str) -> Path | None:
+        """The file of a task's output, if the task was finished."""
+        finished = self.outcome.done.get(task)
+        return Path(finished.outputs[name]["uri"]) if finished else None
+
+    def json(self, task: str, name: str) -> Any:
+        """A task's JSON output; None if the task was not finished."""
+        path = self.output(task, name)
+        return json.loads(path.read_text(encoding="utf-8")) if path else None
+
+
+def run_recipe(
+    recipe: Recipe, home: Path, console: Console, *, fresh: bool = False, workers: int | None = None
+) -> RunResult:
+    """Run every task of a recipe that is not already done.
+
+    Args:
+        recipe: what to do.
+        home: where the registry, artifacts, cache and runs live.
+        console: where to show it.
+        fresh: make everything again.
+        workers: tasks at once; default: one per core, at most 4.
+
+    Raises:
+        RunInUse: another run is at work in `home`.
+        RegistryError: the registry can't be reached.
+    """
+    check_local_data(recipe)
+    home = home.absolute()
+    with _locked(home), _terminate_like_interrupt():
+        return _run(recipe, home, console, fresh, workers or min(4, os.cpu_count() or 1))
+
+
+def check_local_data(recipe: Recipe) -> None:
+    """Refuse a recipe whose local files are not there, before anything runs.
+
+    Raises:
+        UsageError: a file is missing.
+    """
+    for key, location in (("data.path", recipe.data.path), ("base.artifact", recipe.base.artifact)):
+        if location and "://" not in location and not Path(location).exists():
+            raise UsageError(f"{key} of recipe {recipe.name!r} is {location!r}, and there is no such file or folder")
+
+
+def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int) -> RunResult:
+    from paddlepress.registry import connection
+
+    started = time.monotonic()
+    with console.status("Connecting to the registry and compiling the pipeline"):
+        registry = connection.fingerprint(connection.connect(home), recipe.name)
+        tasks = _compiled(recipe)
+    from paddlepress_pipelines.local.cache import Cache
+    from paddlepress_pipelines.local.display import Display
+    from paddlepress_pipelines.local.schedule import Scheduler
+
+    run = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe.name}"
+    with Display(console, len(tasks)) as display:
+        outcome = Scheduler(
+            tasks,
+            Cache(home / "cache", registry),
+            display,
+            workers=workers,
+            environment=_environment(home, run, workers),
+            fresh=fresh,
+        ).run()
+    result = RunResult(run, outcome, tasks, time.monotonic() - started)
+    _record(result, recipe, home)
+    return result
+
+
+def _compiled(recipe: Recipe) -> dict[str, TaskSpec]:
+    from paddlepress_pipelines.build import pipeline
+    from paddlepress_pipelines.local.spec import tasks_of
+
+    return tasks_of(pipeline(recipe).pipeline_spec)
+
+
+def _environment(home: Path, run: str, workers: int) -> dict[str, str]:
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    chosen = {"PADDLEPRESS_HOME": str(home), "PADDLEPRESS_RUN": run, "PYTHONUNBUFFERED": "1"}
+    # Each task gets its share of the cores: tasks side by side gain more than threads within one.
+    return chosen | {name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+def _record(result: RunResult, recipe: Recipe, home: Path) -> None:
+    outcome = result.outcome
+    state = {
+        name: "cached"
+        if name in outcome.cached
+        else "done"
+        if name in outcome.done
+        else "failed"
+        if name in outcome.failed
+        else "skipped"
+        if name in outcome.skipped
+        else "unfinished"
+        for name in result.tasks
+    }
+    content = {
+        "run": result.run,
+        "recipe": recipe.model_dump(mode="json"),
+        "recipe_digest": recipe.digest(),
+        "seconds": round(result.seconds, 1),
+        "interrupted": outcome.interrupted,
+        "tasks": {
+            name: {
+                "title": result.tasks[name].title,
+                "state": state[name],
+                "error": str(outcome.failed.get(name, "")),
+                "outputs": {k: v["uri"] for k, v in outcome.done[name].outputs.items()} if name in outcome.done else {},
+            }
+            for name in result.tasks
+        },
+    }
+    folder = home / "runs" / result.run
+    files.write_text(folder / "run.json", json.dumps(content, indent=1))
+    report = result.output("report", "report")
+    if report is not None:
+        files.write_text(home / "reports" / f"{recipe.name}.html", report.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Hold a home directory against other runs; the kernel lets go of it however this process ends."""
+    from filelock import FileLock, Timeout
+
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home / "run.lock", timeout=0):
+            (home / "run.pid").write_text(str(os.getpid()), encoding="utf-8")
+            try:
+                yield
+            finally:
+                (home / "run.pid").unlink(missing_ok=True)
+    except Timeout:
+        try:
+            pid = f" (process {(home / 'run.pid').read_text(encoding='utf-8')})"
+        except OSError:
+            pid = ""
+        raise RunInUse(f"another run{pid} is at work in {home}. Wait for it, or give another --home") from None
+    except (PermissionError, NotADirectoryError, FileExistsError) as error:
+        raise UsageError(f"can't use {home} as home directory: {error.strerror}") from None
+
+
+@contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
+    """Have a polite kill end the run as Ctrl-C does."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def first_failure(outcome: Outcome) -> PaddlepressError | None:
+    """The failure that decides the exit code: a usage error before any other."""
+    errors = sorted(outcome.failed.values(), key=lambda error: -error.exit_code)
+    return errors[0] if errors else None

@@ -1,0 +1,180 @@
+"""Run tasks in the order of their dependencies, several at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from paddlepress.errors import PaddlepressError
+from paddlepress_pipelines.local.cache import Cache, Finished
+from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
+from paddlepress_pipelines.local.spec import TaskSpec
+
+# Latency is measured: nothing else may run beside it.
+ALONE = frozenset({"evaluate"})
+
+
+class Watcher(Protocol):
+    """Told what happens to tasks, from several threads."""
+
+    def started(self, task: TaskSpec) -> OnProgress: ...
+
+    def finished(self, task: TaskSpec, seconds: float, cached: bool) -> None: ...
+
+    def failed(self, task: TaskSpec, message: str) -> None: ...
+
+    def skipped(self, task: TaskSpec, because: str) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """What became of a pipeline's tasks.
+
+    Attributes:
+        done: task -> its outputs.
+        cached: the tasks whose outputs were there already.
+        failed: task -> what went wrong.
+        skipped: task -> the failed task that it needed.
+        unfinished: the tasks that were not done when the run was interrupted.
+    """
+
+    done: dict[str, Finished] = field(default_factory=dict)
+    cached: set[str] = field(default_factory=set)
+    failed: dict[str, PaddlepressError] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+    unfinished: list[TaskSpec] = field(default_factory=list)
+    interrupted: bool = False
+
+
+class Scheduler:
+    """Runs the tasks of one pipeline.
+
+    A task that fails does not stop the tasks that do not need it.
+
+    Args:
+        tasks: by name.
+        cache: where finished tasks are looked up and kept.
+        watcher: told what happens.
+        workers: how many tasks run at once.
+        environment: variables for the tasks' processes.
+        fresh: make every task again, whatever is in the cache.
+    """
+
+    def __init__(
+        self,
+        tasks: Mapping[str, TaskSpec],
+        cache: Cache,
+        watcher: Watcher,
+        *,
+        workers: int,
+        environment: Mapping[str, str],
+        fresh: bool = False,
+    ) -> None:
+        self.tasks = tasks
+        self.cache = cache
+        self.watcher = watcher
+        self.workers = workers
+        self.environment = environment
+        self.fresh = fresh
+        self.outcome = Outcome()
+        self._running: dict[Future[None], TaskSpec] = {}
+        self._executions: set[Execution] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    def run(self) -> Outcome:
+        """Run everything that can be run; a KeyboardInterrupt ends it in good order."""
+        waiting = dict(self.tasks)
+        with ThreadPoolExecutor(self.workers, thread_name_prefix="task") as pool:
+            try:
+                while waiting or self._running:
+                    self._skip_hopeless(waiting)
+                    self._start_ready(waiting, pool)
+                    if self._running:
+                        # A timeout lets Ctrl-C through while a long task runs.
+                        done, _ = wait(self._running, timeout=0.5, return_when=FIRST_COMPLETED)
+                        for future in done:
+                            self._collect(future)
+            except KeyboardInterrupt:
+                self._interrupt(waiting)
+        return self.outcome
+
+    def _start_ready(self, waiting: dict[str, TaskSpec], pool: ThreadPoolExecutor) -> None:
+        ready = [task for task in waiting.values() if task.after <= self.outcome.done.keys()]
+        # Tasks that must run alone come last, so that nothing waits for them that could run.
+        for task in sorted(ready, key=lambda task: task.component in ALONE):
+            alone = task.component in ALONE
+            occupied = len(self._running) >= (1 if alone else self.workers)
+            if occupied or any(other.component in ALONE for other in self._running.values()):
+                return
+            del waiting[task.name]
+            self._running[pool.submit(self._run_task, task)] = task
+
+    def _run_task(self, task: TaskSpec) -> None:
+        inputs = {name: self.outcome.done[producer].outputs[key] for name, (producer, key) in task.inputs.items()}
+        key = self.cache.key(task, {name: value["digest"] for name, value in inputs.items()})
+        directory = self.cache.directory(task, key)
+        finished = self.cache.find(directory) if task.cached and not self.fresh else None
+        if finished is not None:
+            self.outcome.cached.add(task.name)
+            self.outcome.done[task.name] = finished
+            self.watcher.finished(task, finished.seconds, cached=True)
+            return
+        checkpoint = self.cache.prepare(directory)
+        environment = {**self.environment, "PADDLEPRESS_CHECKPOINT": str(checkpoint)}
+        execution = Execution(task, inputs, directory, environment)
+        with self._lock:
+            if self._stopping:
+                return
+            self._executions.add(execution)
+        on_progress = self.watcher.started(task)
+        started = time.monotonic()
+        try:
+            outputs = execution.run(on_progress)
+        finally:
+            with self._lock:
+                self._executions.discard(execution)
+        seconds = time.monotonic() - started
+        self.outcome.done[task.name] = self.cache.finish(directory, outputs, seconds)
+        self.watcher.finished(task, seconds, cached=False)
+
+    def _collect(self, future: Future[None]) -> None:
+        task = self._running.pop(future)
+        error = future.exception()
+        if isinstance(error, PaddlepressError):
+            self.outcome.failed[task.name] = error
+            self.watcher.failed(task, str(error))
+        elif error is not None:
+            raise error
+
+    def _skip_hopeless(self, waiting: dict[str, TaskSpec]) -> None:
+        """Give up on tasks that need one that failed."""
+        lost = {**dict.fromkeys(self.outcome.failed, ""), **self.outcome.skipped}
+        while hopeless := [task for task in waiting.values() if task.after & lost.keys()]:
+            for task in hopeless:
+                cause = next(name for name in task.after if name in lost)
+                root = self.outcome.skipped.get(cause, cause)
+                self.outcome.skipped[task.name] = lost[task.name] = root
+                self.watcher.skipped(task, self.tasks[root].title)
+                del waiting[task.name]
+
+    def _interrupt(self, waiting: dict[str, TaskSpec]) -> None:
+        with self._lock:
+            self._stopping = True
+            executions = list(self._executions)
+        for execution in executions:
+            execution.stop()
+        wait(self._running)
+        running = [task for task in self._running.values() if task.name not in self.outcome.done]
+        self.outcome.unfinished = [*running, *waiting.values()]
+        self.outcome.interrupted = True
+
+
+def failure_log(error: PaddlepressError) -> Path | None:
+    """Where a failed task's output can be read."""
+    return error.log if isinstance(error, TaskFailed) else None

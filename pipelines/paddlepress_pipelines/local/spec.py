@@ -1,0 +1,70 @@
+"""The tasks of a compiled pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from kfp.local import utils
+from kfp.local.executor_output_utils import pb2_value_to_python
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One task: a component with constants and the outputs of other tasks as its inputs.
+
+    Attributes:
+        name: unique in the pipeline.
+        title: for people.
+        component: the component's name, such as `prune-weights`.
+        component_spec, executor_spec: of the compiled pipeline.
+        constants: parameter -> value.
+        inputs: artifact input -> (task, output).
+        after: the tasks that must be finished before.
+        cached: whether its outputs may be kept for later runs.
+    """
+
+    name: str
+    title: str
+    component: str
+    component_spec: Any
+    executor_spec: Any
+    constants: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
+    after: frozenset[str] = frozenset()
+    cached: bool = True
+
+
+def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
+    """The tasks of a static pipeline by name.
+
+    Raises:
+        ValueError: the pipeline has loops, conditions or parameters, which recipes do not make.
+    """
+    executors = pipeline_spec.deployment_spec["executors"]
+    found: dict[str, TaskSpec] = {}
+    for name, task in pipeline_spec.root.dag.tasks.items():
+        component = pipeline_spec.components[task.component_ref.name]
+        if component.WhichOneof("implementation") != "executor_label" or task.WhichOneof("iterator"):
+            raise ValueError(f"task {name!r} is a loop or a nested pipeline")
+        constants = {}
+        for parameter, value in task.inputs.parameters.items():
+            if not value.HasField("runtime_value"):
+                raise ValueError(f"parameter {parameter!r} of task {name!r} is not a constant")
+            constants[parameter] = pb2_value_to_python(value.runtime_value.constant)
+        inputs = {
+            artifact: (value.task_output_artifact.producer_task, value.task_output_artifact.output_artifact_key)
+            for artifact, value in task.inputs.artifacts.items()
+        }
+        found[name] = TaskSpec(
+            name=name,
+            title=task.task_info.name or name,
+            component=task.component_ref.name.removeprefix("comp-"),
+            component_spec=component,
+            executor_spec=utils.struct_to_executor_spec(executors[component.executor_label]),
+            constants=constants,
+            inputs=inputs,
+            after=frozenset(task.dependent_tasks) | {producer for producer, _ in inputs.values()},
+            cached=task.caching_options.enable_cache,
+        )
+    return found

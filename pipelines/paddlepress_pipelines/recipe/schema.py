@@ -1,0 +1,172 @@
+"""What a recipe may say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_serializer, model_validator
+
+from paddlepress.data.config import DataConfig
+from paddlepress.errors import RecipeError, UsageError
+from paddlepress.registry.gates import Gate, Objective
+from paddlepress.techniques import Technique, name_of, technique
+from paddlepress.training.settings import TrainingSettings
+
+BASE = "base"
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Step(_Part):
+    """One technique of a chain; in YAML a name, or one name with its fields below it.
+
+    `prune-weights` and `{prune-weights: {sparsity: 0.9}}` are both steps.
+    """
+
+    technique: str
+    parameters: dict[str, JsonValue] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"technique": value}
+        if isinstance(value, dict) and len(value) == 1:
+            ((name, parameters),) = value.items()
+            if parameters is None or isinstance(parameters, dict):
+                return {"technique": str(name), "parameters": parameters or {}}
+        raise ValueError(f"a step is a technique's name, or 'name: {{field: value}}'; this is {value!r}")
+
+    @model_validator(mode="after")
+    def _fields_fit(self) -> Step:
+        try:
+            self.build()
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @model_serializer
+    def _to_yaml(self) -> dict[str, Any]:
+        return {self.technique: self.parameters}
+
+    def build(self) -> Technique:
+        """The technique itself."""
+        return technique(self.technique, self.parameters)
+
+    def settings(self) -> dict[str, Any]:
+        """Every field of the technique with its value, defaults included."""
+        return self.build().model_dump(mode="json")
+
+
+class BaseModelSpec(_Part):
+    """The uncompressed model: trained here, or imported.
+
+    Attributes:
+        architecture: a registered architecture's name, or `vision/NAME`.
+        arguments: what the architecture is built with.
+        training: how it is trained.
+        artifact: a model artifact to import instead (a folder or `s3://`); then there is no training.
+    """
+
+    architecture: str = ""
+    arguments: dict[str, JsonValue] = {}
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    artifact: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> BaseModelSpec:
+        if bool(self.architecture) == bool(self.artifact):
+            raise ValueError("give either 'architecture' (to train) or 'artifact' (to import), not both or neither")
+        return self
+
+
+class Cluster(_Part):
+    """What each training or compressing task asks of a Kubernetes node.
+
+    Attributes:
+        gpus: how many; 0 runs on the CPU.
+        gpu_type: the resource name of the GPU.
+        cpus: such as `4` or `500m`.
+        memory: such as `8Gi`.
+    """
+
+    gpus: int = Field(default=0, ge=0)
+    gpu_type: str = "nvidia.com/gpu"
+    cpus: str = Field(default="", pattern=r"^(\d+m?|\d+\.\d+)?$")
+    memory: str = Field(default="", pattern=r"^(\d+([KMGTP]i?)?)?$")
+
+
+class Recipe(_Part):
+    """A whole recipe.
+
+    Attributes:
+        name: names the pipeline, the MLflow experiment and the registered model.
+        title, description: for people.
+        seed: what every random choice follows.
+        device: `cpu`, `gpu`, or `auto`.
+        data: the data set.
+        base: the model to compress.
+        variants: chains of techniques by name; chains that share a prefix share its work.
+        gates: what a variant must fulfil to be promoted.
+        objective: what makes one passing variant better than another.
+        cluster: what tasks ask of a cluster's nodes.
+    """
+
+    name: Name
+    title: str = ""
+    description: str = ""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
+    data: DataConfig
+    base: BaseModelSpec
+    variants: dict[Name, Annotated[tuple[Step, ...], Field(min_length=1)]] = Field(min_length=1)
+    gates: tuple[Gate, ...] = ()
+    objective: Objective = Field(default_factory=lambda: Objective(maximize="ratio"))
+    cluster: Cluster = Cluster()
+
+    @field_validator("variants")
+    @classmethod
+    def _base_is_taken(cls, variants: dict[str, tuple[Step, ...]]) -> dict[str, tuple[Step, ...]]:
+        if BASE in variants:
+            raise ValueError(f"a variant can't be called {BASE!r}: that is the uncompressed model")
+        return variants
+
+    def only(self, names: list[str]) -> Recipe:
+        """This recipe with some of its variants; all of them where `names` is empty.
+
+        Raises:
+            RecipeError: a name is not one of its variants.
+        """
+        for name in names:
+            if name not in self.variants:
+                raise RecipeError(
+                    f"recipe {self.name!r} has no variant {name!r}. Valid: {', '.join(sorted(self.variants))}"
+                )
+        if not names:
+            return self
+        return self.model_copy(update={"variants": {n: c for n, c in self.variants.items() if n in names}})
+
+    def digest(self) -> str:
+        """SHA-256 of everything that can change a result; prose and cluster sizes can't."""
+        content = self.model_dump(mode="json", exclude={"title", "description", "cluster"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def chain_text(chain: tuple[Step, ...]) -> str:
+    """A chain as a person would say it: `prune-filters → quantize-post-training`."""
+    return " → ".join(name_of(step.build()) for step in chain)
+
+
+def shipped() -> Path | None:
+    """The folder of the recipes that ship with paddlepress, in a checkout or an installed wheel."""
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here / "recipes", here.parent / "recipes"):
+        if folder.is_dir():
+            return folder
+    return None

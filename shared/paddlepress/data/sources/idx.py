@@ -1,0 +1,113 @@
+"""Folders of IDX files, the format MNIST was published in (LeCun, Cortes and Burges, 1998)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlepress.data.config import DataConfig
+from paddlepress.data.raw import Examples, Raw, examples
+from paddlepress.data.sources import local_path
+from paddlepress.errors import DataError
+from paddlepress.progress import Progress
+from paddlepress.storage import is_s3
+
+ELEMENT_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
+TRAIN, TEST = ("train",), ("t10k", "test")
+
+
+def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
+    """Read the folder at `config.path`: training files, and test files (`t10k-` or `test-`) if there are any.
+
+    Raises:
+        DataError: files are missing, damaged or do not fit together.
+    """
+    if is_s3(config.path):
+        config = config.model_copy(update={"path": config.path.rstrip("/") + "/"})
+    return read_folder(local_path(config, into, progress), "idx")
+
+
+def read_folder(folder: Path, name: str) -> Raw:
+    """Read `train-images-idx3-ubyte` and the like from a folder, plain or with `.gz`.
+
+    Raises:
+        DataError: files are missing, damaged or do not fit together.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder. Valid: a folder with train-{IMAGES}[.gz] and train-{LABELS}[.gz]")
+    train = _pair(folder, TRAIN)
+    if train is None:
+        present = sorted(path.name for path in folder.iterdir())
+        found = ", ".join(present[:8]) + (", ..." if len(present) > 8 else "") if present else "nothing"
+        raise DataError(f"{folder} has no train-{IMAGES}[.gz]. It has: {found}")
+    return Raw(name, train, test=_pair(folder, TEST))
+
+
+def read_file(path: Path) -> NDArray[Any]:
+    """Read one IDX file: two zero bytes, element type, rank, big-endian dimensions, then exactly the elements.
+
+    Raises:
+        DataError: it has another form, or more or fewer bytes than its dimensions say.
+    """
+    content = _content(path)
+    if len(content) < 4:
+        raise DataError(f"{path} is no IDX file: it has {len(content)} bytes. Valid: at least 4")
+    zeros, kind, rank = struct.unpack(">HBB", content[:4])
+    if zeros != 0 or kind not in ELEMENT_TYPES or rank == 0:
+        raise DataError(
+            f"{path} is no IDX file: it starts with 0x{content[:4].hex()}. "
+            "Valid: 0x0000, an element type of 0x08, 0x09 or 0x0b..0x0e, and a rank of at least 1"
+        )
+    start = 4 + 4 * rank
+    if len(content) < start:
+        raise DataError(f"{path} is truncated: it has {len(content)} bytes, its header alone takes {start}")
+    shape = struct.unpack(f">{rank}I", content[4:start])
+    element = np.dtype(ELEMENT_TYPES[kind])
+    expected = start + math.prod(shape) * element.itemsize
+    if len(content) != expected:
+        state = "truncated" if len(content) < expected else "damaged"
+        raise DataError(f"{path} is {state}: it has {len(content)} bytes, its shape {list(shape)} needs {expected}")
+    return np.frombuffer(content, element, offset=start).reshape(shape).astype(element.newbyteorder("="))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is damaged: it can't be decompressed ({error})") from None
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror or error}") from None
+
+
+def _pair(folder: Path, prefixes: tuple[str, ...]) -> Examples | None:
+    images, labels = _find(folder, prefixes, IMAGES), _find(folder, prefixes, LABELS)
+    if images is None and labels is None:
+        return None
+    if images is None or labels is None:
+        missing = f"{prefixes[0]}-{IMAGES if images is None else LABELS}[.gz]"
+        raise DataError(f"{folder} has no {missing}, only its counterpart")
+    pixels, targets = read_file(images), read_file(labels)
+    if pixels.ndim != 3:
+        raise DataError(f"{images} has shape {list(pixels.shape)}. Valid: images of shape [n, height, width]")
+    if targets.ndim != 1:
+        raise DataError(f"{labels} has shape {list(targets.shape)}. Valid: labels of shape [n]")
+    return examples(pixels, targets, str(images), str(labels))
+
+
+def _find(folder: Path, prefixes: tuple[str, ...], kind: str) -> Path | None:
+    for prefix in prefixes:
+        for spelled in (kind, kind.replace("-idx", ".idx")):
+            for suffix in ("", ".gz"):
+                path = folder / f"{prefix}-{spelled}{suffix}"
+                if path.is_file():
+                    return path
+    return None

@@ -1,0 +1,58 @@
+"""NumPy archives: x_train, y_train, x_test, y_test and the like, or just x and y."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from paddlepress.data.config import DataConfig
+from paddlepress.data.raw import Examples, Raw, examples
+from paddlepress.data.sources import local_path
+from paddlepress.errors import DataError
+from paddlepress.progress import Progress
+
+VALID = "Valid: x_train and y_train, with x_test, y_test, x_validation and y_validation if there are any; or x and y"
+
+
+def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
+    """Read the archive at `config.path`; no pickled object is ever loaded.
+
+    Raises:
+        DataError: it is no archive, lacks arrays, or they do not fit together.
+    """
+    return read_file(local_path(config, into, progress))
+
+
+def read_file(path: Path) -> Raw:
+    """Read an `.npz` archive.
+
+    Raises:
+        DataError: it is no archive, lacks arrays, or they do not fit together.
+    """
+    if not zipfile.is_zipfile(path):
+        raise DataError(f"{path} is no .npz archive, or is truncated")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
+            whole = {"x", "y"} <= names and not {"x_train", "y_train"} & names
+            if not whole and not {"x_train", "y_train"} <= names:
+                raise DataError(f"{path} holds {', '.join(sorted(names)) or 'nothing'}. {VALID}")
+            train = _part(archive, "" if whole else "_train", path)
+            assert train is not None
+            return Raw("npz", train, _part(archive, "_validation", path), _part(archive, "_test", path))
+    except (ValueError, EOFError, OSError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
+        reason = "it holds Python objects, which are not loaded" if "allow_pickle" in str(error) else error
+        raise DataError(f"{path} can't be read: {reason}") from None
+
+
+def _part(archive: np.lib.npyio.NpzFile, suffix: str, path: Path) -> Examples | None:
+    x, y = f"x{suffix}", f"y{suffix}"
+    present = {x, y} & set(archive.files)
+    if not present:
+        return None
+    if len(present) == 1:
+        raise DataError(f"{path} holds {present.pop()} without its counterpart. {VALID}")
+    return examples(archive[x], archive[y], f"{path}[{x}]", f"{path}[{y}]")

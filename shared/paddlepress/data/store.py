@@ -1,0 +1,174 @@
+"""Data-set artifacts: `data.json` and a safetensors file a split."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlepress.data import manifest as manifests
+from paddlepress.data import sources
+from paddlepress.data.config import DataConfig
+from paddlepress.data.dataset import Dataset, Split
+from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
+from paddlepress.data.normalization import Normalization, measured
+from paddlepress.data.raw import Examples, class_names
+from paddlepress.data.splits import divide
+from paddlepress.errors import DataError
+from paddlepress.files import replacing
+from paddlepress.model import InputSpec, Task
+from paddlepress.progress import Progress, Silent
+
+INPUT_NAME = "input"
+
+
+def prepare(config: DataConfig, data_dir: Path, test_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Read a data set from its source and write it as two artifacts, so that no technique sees the test split.
+
+    Args:
+        config: which data set, and how it is divided.
+        data_dir: receives the splits `train`, `validation` and `calibration`.
+        test_dir: receives the split `test`.
+        progress: shows what takes time.
+
+    Returns:
+        A summary for JSON: name, classes, inputs, mean, std, splits (name to count), digest and test_digest.
+
+    Raises:
+        DataError: the data can't be found, read or trusted, or does not fit together.
+    """
+    progress = progress or Silent()
+    with tempfile.TemporaryDirectory(prefix="paddlepress-") as scratch:
+        raw = sources.read(config, Path(scratch), progress)
+    classes = class_names(raw, config.classes)
+    parts = divide(raw, config)
+    if len(parts.calibration) < config.calibration:
+        progress.note(f"calibration uses all {len(parts.calibration)} training examples: there are no more")
+    normalization = measured(parts.train.inputs)
+    learning = {"train": parts.train, "validation": parts.validation, "calibration": parts.calibration}
+    data = save(data_dir, raw.name, learning, classes, normalization)
+    test = save(test_dir, raw.name, {"test": parts.test}, classes, normalization)
+    return {
+        "name": raw.name,
+        "classes": list(classes),
+        "inputs": [spec.model_dump(mode="json") for spec in data.inputs],
+        "mean": list(normalization.mean),
+        "std": list(normalization.std),
+        "splits": {name: record.count for name, record in (data.splits | test.splits).items()},
+        "digest": data.digest,
+        "test_digest": test.digest,
+    }
+
+
+def save(
+    directory: Path,
+    name: str,
+    splits: Mapping[str, Examples],
+    classes: tuple[str, ...],
+    normalization: Normalization,
+) -> DataManifest:
+    """Write a data-set artifact; an existing one at that path is replaced once the new one is whole.
+
+    Args:
+        directory: where to.
+        name: what the data set is called.
+        splits: examples by split name, inputs as stored: uint8 or float32.
+        classes: the classes' names, label 0 first.
+        normalization: what a reader applies to the inputs.
+
+    Raises:
+        DataError: there is no split, or one is empty.
+    """
+    from safetensors.numpy import save as encoded
+
+    if not splits:
+        raise DataError(f"the data set {name!r} has no splits to write to {directory}")
+    for split, part in splits.items():
+        if not len(part):
+            raise DataError(f"{part.origin}: the split {split!r} is empty. Valid: at least one example")
+    shape = next(iter(splits.values())).inputs.shape[1:]
+    with replacing(directory) as temporary:
+        temporary.mkdir()
+        for split, part in splits.items():
+            arrays = {"inputs": np.ascontiguousarray(part.inputs), "labels": np.ascontiguousarray(part.labels)}
+            # Not save_file: it makes a file that only its owner may read, and the next task may be another user.
+            (temporary / _file(split)).write_bytes(encoded(arrays))
+        manifest = DataManifest(
+            name=name,
+            inputs=(InputSpec(name=INPUT_NAME, shape=shape),),
+            classes=classes,
+            scale=normalization.scale,
+            mean=normalization.mean,
+            std=normalization.std,
+            splits={split: SplitRecord(count=len(part), file=_file(split)) for split, part in splits.items()},
+            files={_file(split): manifests.record(temporary / _file(split)) for split in splits},
+            digest="",
+        )
+        stored = {split: (part.inputs, part.labels) for split, part in splits.items()}
+        manifest = manifest.model_copy(update={"digest": manifests.digest_of(manifest, stored)})
+        manifests.write(manifest, temporary)
+    return manifest
+
+
+def load(directory: Path) -> Dataset:
+    """Load a data-set artifact, its inputs normalized to float32.
+
+    Raises:
+        DataError: it is missing, damaged, tampered with or newer than this code.
+    """
+    manifest = manifests.read(directory)
+    stored = {name: _read(directory, manifest, name) for name in manifest.splits}
+    if manifests.digest_of(manifest, stored) != manifest.digest:
+        raise DataError(f"{directory / MANIFEST} does not match its digest: damaged or tampered with")
+    normalization = Normalization(manifest.scale, manifest.mean, manifest.std)
+    return Dataset(
+        name=manifest.name,
+        inputs=manifest.inputs,
+        task=Task(classes=manifest.classes),
+        splits={name: Split(normalization.apply(inputs), labels) for name, (inputs, labels) in stored.items()},
+        digest=manifest.digest,
+    )
+
+
+def digest(directory: Path) -> str:
+    """The digest of a data-set artifact, its files checked.
+
+    Raises:
+        DataError: it is missing, damaged, or newer than this code.
+    """
+    return manifests.read(directory).digest
+
+
+def _file(split: str) -> str:
+    return f"{split}.safetensors"
+
+
+def _read(directory: Path, manifest: DataManifest, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    record = manifest.splits[name]
+    path = directory / record.file
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(f"{path} is damaged: {error}") from None
+    missing = {"inputs", "labels"} - set(arrays)
+    if missing:
+        raise DataError(f"{path} is damaged: it has no {missing.pop()!r}")
+    inputs, labels = arrays["inputs"], arrays["labels"]
+    if inputs.dtype not in (np.uint8, np.float32) or labels.dtype != np.int64:
+        raise DataError(f"{path} is damaged: its inputs are {inputs.dtype} and its labels {labels.dtype}")
+    expected = (record.count, *manifest.inputs[0].shape)
+    if inputs.shape != expected or labels.shape != expected[:1]:
+        raise DataError(
+            f"{path} has inputs of shape {list(inputs.shape)} and {list(labels.shape)} labels, "
+            f"{MANIFEST} says {list(expected)}"
+        )
+    if len(manifest.mean) not in (1, inputs.shape[1]) or len(manifest.std) != len(manifest.mean):
+        raise DataError(f"{directory / MANIFEST} is damaged: its mean and std do not fit inputs of {expected[1:]}")
+    return inputs, labels

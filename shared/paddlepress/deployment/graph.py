@@ -1,0 +1,198 @@
+"""Changes to an ONNX graph that keep what it computes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from paddlepress.artifact.codec import Array
+
+# What a batch-independent reshape keeps: ONNX's Reshape reads 0 as "as in the input".
+_KEEP = 0
+
+
+class Graph:
+    """An ONNX graph and the lookups that rewriting it needs.
+
+    Attributes:
+        proto: the `onnx.GraphProto`; rewritten in place.
+        values: its initializers, by name.
+    """
+
+    def __init__(self, proto: Any) -> None:
+        from onnx import numpy_helper
+
+        self.proto = proto
+        self.values: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in proto.initializer}
+        self._fresh = 0
+
+    @property
+    def outputs(self) -> set[str]:
+        """Names of the graph's outputs."""
+        return {output.name for output in self.proto.output}
+
+    def producers(self) -> dict[str, Any]:
+        """The node that makes each value."""
+        return {name: node for node in self.proto.node for name in node.output}
+
+    def consumers(self) -> dict[str, list[Any]]:
+        """The nodes that read each value."""
+        found: dict[str, list[Any]] = defaultdict(list)
+        for node in self.proto.node:
+            for name in node.input:
+                found[name].append(node)
+        return found
+
+    def name(self, stem: str) -> str:
+        """A value name that is not in use."""
+        self._fresh += 1
+        return f"{stem}.{self._fresh}"
+
+    def add(self, stem: str, value: Array) -> str:
+        """Add a constant; returns its name."""
+        name = self.name(stem)
+        self.values[name] = value
+        return name
+
+    def keep(self, nodes: list[Any]) -> None:
+        """Replace the nodes; they must be in topological order."""
+        del self.proto.node[:]
+        self.proto.node.extend(nodes)
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Rename values wherever nodes read or make them."""
+        for node in self.proto.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+        self.values = {names.get(name, name): value for name, value in self.values.items()}
+        for output in self.proto.output:
+            output.name = names.get(output.name, output.name)
+
+
+def constants_to_initializers(graph: Graph) -> None:
+    """Make every Constant node an initializer, which optimizers look at."""
+    from onnx import numpy_helper
+
+    kept = []
+    for node in graph.proto.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            graph.values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
+        else:
+            kept.append(node)
+    graph.keep(kept)
+
+
+def drop_identities(graph: Graph) -> None:
+    """Remove Identity nodes; a graph output keeps its name."""
+    names: dict[str, str] = {}
+    kept = []
+    made = {name for node in graph.proto.node for name in node.output}
+    for node in graph.proto.node:
+        if node.op_type != "Identity":
+            kept.append(node)
+            continue
+        source, target = names.get(node.input[0], node.input[0]), node.output[0]
+        if target not in graph.outputs:
+            names[target] = source
+        elif source in made and source not in graph.outputs:
+            # The node that makes the value makes the output instead.
+            names = {old: target if new == source else new for old, new in names.items()} | {source: target}
+        else:
+            kept.append(node)
+    graph.keep(kept)
+    graph.rename(names)
+
+
+def simplify_flattens(graph: Graph) -> None:
+    """Turn Reshape(x, Concat(Shape(x)[:1], constants)) into one Reshape with a constant shape.
+
+    The three nodes only carry the batch size over, at a cost that small networks feel.
+    """
+    producers, consumers = graph.producers(), graph.consumers()
+    dropped: set[str] = set()
+    for node in graph.proto.node:
+        concat = producers.get(node.input[1]) if node.op_type == "Reshape" else None
+        if concat is None or concat.op_type != "Concat" or len(consumers[concat.output[0]]) != 1:
+            continue
+        cut = producers.get(concat.input[0])
+        rest = [graph.values.get(name) for name in concat.input[1:]]
+        if cut is None or cut.op_type != "Slice" or any(value is None or value.min() == 0 for value in rest):
+            continue
+        shape = producers.get(cut.input[0])
+        bounds = [graph.values.get(name) for name in cut.input[1:]]
+        first_only = [None if b is None else b.tolist() for b in bounds] in ([[0], [1], [0]], [[0], [1], [0], [1]])
+        if shape is None or shape.op_type != "Shape" or shape.input[0] != node.input[0] or not first_only:
+            continue
+        target = np.concatenate([np.array([_KEEP]), *(np.asarray(value).reshape(-1) for value in rest)])
+        node.input[1] = graph.add("shape", target.astype(np.int64))
+        del node.attribute[:]  # allowzero would read the 0 as a size
+        dropped.update(n.output[0] for n in (concat, cut, shape) if all(c in (concat, cut, node) for c in consumers[n.output[0]]))
+    graph.keep([node for node in graph.proto.node if node.output[0] not in dropped])
+
+
+def merge_conv_biases(graph: Graph) -> None:
+    """Give a Conv the bias that is added to its output, so that one kernel computes both."""
+    producers, consumers = graph.producers(), graph.consumers()
+    names: dict[str, str] = {}
+    dropped: set[str] = set()
+    for node in graph.proto.node:
+        if node.op_type != "Add":
+            continue
+        for conv_input, bias_input in ((0, 1), (1, 0)):
+            conv = producers.get(node.input[conv_input])
+            if conv is None or conv.op_type != "Conv" or len(conv.input) != 2 or conv.output[0] in dropped:
+                continue
+            bias = _channel_bias(graph, producers, node.input[bias_input], _rank(conv))
+            if bias is None or len(consumers[conv.output[0]]) != 1 or conv.output[0] in graph.outputs:
+                continue
+            conv.input.append(bias)
+            dropped.add(node.output[0])
+            names[conv.output[0]] = node.output[0]
+            break
+    graph.keep([node for node in graph.proto.node if node.output[0] not in dropped])
+    graph.rename(names)
+
+
+def _rank(conv: Any) -> int | None:
+    for attribute in conv.attribute:
+        if attribute.name == "kernel_shape":
+            return len(attribute.ints) + 2
+    return None
+
+
+def _channel_bias(graph: Graph, producers: dict[str, Any], name: str, rank: int | None) -> str | None:
+    """The one-dimensional constant that `name` is with spatial dimensions appended; None if it is anything else."""
+    reshape = producers.get(name)
+    if rank is None or reshape is None or reshape.op_type != "Reshape" or reshape.input[0] not in graph.values:
+        return None
+    bias, shape = graph.values[reshape.input[0]], graph.values.get(reshape.input[1])
+    if shape is None or bias.ndim != 1:
+        return None
+    channels = shape.tolist()[: len(shape) - (rank - 2)]
+    spatial = shape.tolist()[len(shape) - (rank - 2) :]
+    if spatial != [1] * (rank - 2) or channels not in ([-1], [bias.size], [1, -1], [1, bias.size]):
+        return None
+    return str(reshape.input[0])
+
+
+def drop_unused(graph: Graph) -> None:
+    """Remove nodes and constants that nothing reads."""
+    while True:
+        read = {name for node in graph.proto.node for name in node.input} | graph.outputs
+        kept = [node for node in graph.proto.node if any(name in read for name in node.output)]
+        if len(kept) == len(graph.proto.node):
+            break
+        graph.keep(kept)
+    graph.values = {name: value for name, value in graph.values.items() if name in read}
+
+
+def simplify(graph: Graph) -> None:
+    """Every change of this module."""
+    constants_to_initializers(graph)
+    drop_identities(graph)
+    simplify_flattens(graph)
+    merge_conv_biases(graph)
+    drop_unused(graph)

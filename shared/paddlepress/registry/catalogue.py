@@ -1,0 +1,170 @@
+"""What is registered: the newest version of each variant with its metrics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from paddlepress.errors import RegistryError, UnknownName
+from paddlepress.registry import tags as keys
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+BASE = "base"
+
+
+class Row(BaseModel):
+    """One registered version.
+
+    Attributes:
+        variant, version: which one.
+        aliases: the aliases that point at it, sorted.
+        metrics: what was measured, by name; see `paddlepress.evaluation.metrics.METRICS`.
+        missing: what was not measured, and why.
+        chain: the techniques as the recipe writes them.
+        lineage: the techniques as they were applied.
+        model_digest, recipe_digest, dataset_digest, test_data_digest, evaluation_digest: SHA-256 of each.
+        pipeline_run: which run of the pipeline made it.
+        run_id: its MLflow run.
+        created: when the version was made.
+        registered: when a pipeline last registered it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    variant: str
+    version: int
+    aliases: tuple[str, ...] = ()
+    metrics: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    chain: list[JsonValue] = []
+    lineage: list[JsonValue] = []
+    model_digest: str = ""
+    recipe_digest: str = ""
+    dataset_digest: str = ""
+    test_data_digest: str = ""
+    evaluation_digest: str = ""
+    pipeline_run: str = ""
+    run_id: str = ""
+    created: datetime
+    registered: datetime
+
+
+def rows(client: MlflowClient, name: str) -> list[Row]:
+    """The newest version of each variant, the base first, then in order of version.
+
+    Raises:
+        UnknownName: there is no registered model of that name; the message lists those that are.
+    """
+    newest: dict[str, Row] = {}
+    for row in versions(client, name):
+        other = newest.get(row.variant)
+        if other is None or (row.registered, row.version) > (other.registered, other.version):
+            newest[row.variant] = row
+    return sorted(newest.values(), key=lambda row: (row.variant != BASE, row.version))
+
+
+def versions(client: MlflowClient, name: str) -> list[Row]:
+    """Every version that paddlepress registered, oldest first.
+
+    Raises:
+        UnknownName: there is no registered model of that name; the message lists those that are.
+    """
+    aliases: dict[int, list[str]] = {}
+    for alias, number in model(client, name).aliases.items():
+        aliases.setdefault(int(number), []).append(alias)
+    found: list[Row] = []
+    token = None
+    while True:
+        page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
+        found += [_row(entry, aliases) for entry in page if keys.VARIANT in entry.tags]
+        token = page.token
+        if not token:
+            return sorted(found, key=lambda row: row.version)
+
+
+def row(client: MlflowClient, name: str, variant: str) -> Row:
+    """The newest version of one variant.
+
+    Raises:
+        UnknownName: the model or the variant is not registered; the message lists those that are.
+    """
+    known = {found.variant: found for found in rows(client, name)}
+    if variant not in known:
+        raise UnknownName(f"variant of {name}", variant, known)
+    return known[variant]
+
+
+def model(client: MlflowClient, name: str) -> Any:
+    """MLflow's registered model, with aliases and tags.
+
+    Raises:
+        UnknownName: there is none of that name; the message lists those that are.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise RegistryError(f"the registry failed: {' '.join(str(error).split())[:300]}") from None
+    raise UnknownName("registered model", name, (found.name for found in client.search_registered_models()))
+
+
+def as_frame(found: Sequence[Row]) -> pd.DataFrame:
+    """A table with one line per row: variant, version, aliases, every metric, chain, digests, created."""
+    import pandas as pd
+
+    from paddlepress.evaluation.metrics import METRICS
+
+    measured = {name for entry in found for name in entry.metrics}
+    columns = [name for name in METRICS if name in measured] + sorted(measured - set(METRICS))
+    lines = [
+        {
+            "variant": entry.variant,
+            "version": entry.version,
+            "aliases": ", ".join(entry.aliases),
+            **{name: entry.metrics.get(name) for name in columns},
+            "chain": json.dumps(entry.chain),
+            "model_digest": entry.model_digest,
+            "recipe_digest": entry.recipe_digest,
+            "dataset_digest": entry.dataset_digest,
+            "created": entry.created,
+        }
+        for entry in found
+    ]
+    fixed = ["variant", "version", "aliases"], ["chain", "model_digest", "recipe_digest", "dataset_digest", "created"]
+    return pd.DataFrame(lines, columns=[*fixed[0], *columns, *fixed[1]])
+
+
+def _row(entry: Any, aliases: dict[int, list[str]]) -> Row:
+    tags: dict[str, str] = entry.tags
+    created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
+    number = int(entry.version)
+    try:
+        return Row(
+            variant=tags[keys.VARIANT],
+            version=number,
+            aliases=tuple(sorted(aliases.get(number, ()))),
+            metrics=json.loads(tags.get(keys.METRICS, "{}")),
+            missing=json.loads(tags.get(keys.MISSING, "{}")),
+            chain=json.loads(tags.get(keys.CHAIN, "[]")),
+            lineage=json.loads(tags.get(keys.LINEAGE, "[]")),
+            model_digest=tags.get(keys.MODEL_DIGEST, ""),
+            recipe_digest=tags.get(keys.RECIPE_DIGEST, ""),
+            dataset_digest=tags.get(keys.DATASET_DIGEST, ""),
+            test_data_digest=tags.get(keys.TEST_DATA_DIGEST, ""),
+            evaluation_digest=tags.get(keys.EVALUATION_DIGEST, ""),
+            pipeline_run=tags.get(keys.PIPELINE_RUN, ""),
+            run_id=entry.run_id or "",
+            created=created,
+            registered=datetime.fromisoformat(tags[keys.REGISTERED_AT]) if keys.REGISTERED_AT in tags else created,
+        )
+    except ValueError as error:
+        raise RegistryError(f"version {number} of {entry.name} has tags that can't be read: {error}") from None

@@ -1,0 +1,253 @@
+"""Register a variant: a version of the recipe's registered model, with all that is known of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from paddlepress.errors import ArtifactError, RegistryError
+from paddlepress.files import sha256_of
+from paddlepress.registry import tags as keys
+from paddlepress.registry.connection import check_name, ensure_experiment, ensure_model, in_use
+from paddlepress.registry.locking import exclusive
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from paddlepress.artifact.manifest import Manifest
+    from paddlepress.evaluation.result import Evaluation
+
+CODE = Path(__file__).with_name("pyfunc_model.py")
+REQUIREMENTS = ("paddlepress", "mlflow", "numpy", "onnxruntime", "safetensors", "constriction")
+EVALUATION = "evaluation.json"
+BASE = "base"
+BASELINE = "baseline"
+# What MLflow accepts in one request.
+_PARAMETERS_AT_ONCE = 100
+_PARAMETER_LENGTH = 6000
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """Where a variant stands in the registry.
+
+    Attributes:
+        version: its version of the registered model.
+        created: False if the same variant had been registered before, and that version was found.
+    """
+
+    version: int
+    created: bool
+
+
+def register(
+    client: MlflowClient,
+    *,
+    name: str,
+    variant: str,
+    chain: Sequence[Mapping[str, Any] | str],
+    model_dir: Path,
+    deployable: Path,
+    evaluation: Evaluation,
+    recipe_digest: str,
+    dataset_digest: str,
+    pipeline_run: str,
+) -> RegisteredVersion:
+    """Register a variant once; the same variant of the same recipe and data is found again, not made twice.
+
+    Makes one MLflow run with metrics, the lineage's parameters and `evaluation.json`, one MLflow model that
+    `mlflow.pyfunc.load_model` opens (float32 [n, *shape] to logits, float32 [n, classes]), and one version with
+    tags, see `paddlepress.registry.tags`. The version is made last and with all its tags, so that a run that
+    is killed leaves no half-described version. Alias `baseline` goes to the newest version of variant `base`.
+
+    Args:
+        client: from `paddlepress.registry.connection.connect`.
+        name: the registered model, one per recipe.
+        variant: the variant's name in the recipe.
+        chain: the techniques as the recipe writes them.
+        model_dir: the model artifact.
+        deployable: what is deployed: graph, encoded weights and manifest.
+        evaluation: what was measured of this model.
+        recipe_digest, dataset_digest: what it was made from.
+        pipeline_run: which run of the pipeline made it.
+
+    Raises:
+        ArtifactError: a directory is damaged, or the three are not of the same model.
+        RegistryError: a name that can't be registered, or a registry that fails.
+    """
+    from paddlepress.artifact import manifest as manifests
+
+    check_name("the name", name)
+    check_name("variant", variant)
+    manifest = manifests.read(model_dir)
+    _check_same_model(manifest, model_dir, deployable, evaluation)
+    identity = {
+        keys.VARIANT: variant,
+        keys.MODEL_DIGEST: manifest.digest,
+        keys.RECIPE_DIGEST: recipe_digest,
+        keys.DATASET_DIGEST: dataset_digest,
+    }
+    # MLflow's own functions look the model up in whatever registry is in use.
+    with exclusive(client), in_use(client):
+        ensure_model(client, name)
+        found = _existing(client, name, identity)
+        if found is not None:
+            client.set_model_version_tag(name, str(found), keys.REGISTERED_AT, _now())
+            _move_baseline(client, name, variant, found)
+            return RegisteredVersion(found, created=False)
+        with TemporaryDirectory() as folder:
+            report = Path(folder) / EVALUATION
+            evaluation.save(report)
+            run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
+            run_id, source = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
+            facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
+        made = client.create_model_version(name, source, run_id, tags=facts, model_id=source.removeprefix("models:/"))
+        number = _settle(client, name, identity, int(made.version))
+        _move_baseline(client, name, variant, number)
+        return RegisteredVersion(number, created=number == int(made.version))
+
+
+def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, evaluation: Evaluation) -> None:
+    from paddlepress.artifact import manifest as manifests
+
+    if manifests.read(deployable).digest != manifest.digest:
+        raise ArtifactError(f"{deployable} was made from another model than {model_dir}")
+    if evaluation.model_digest != manifest.digest:
+        raise ArtifactError(
+            f"the evaluation is of model {evaluation.model_digest[:12]}, and {model_dir} holds {manifest.digest[:12]}"
+        )
+
+
+def _existing(client: Any, name: str, identity: Mapping[str, str]) -> int | None:
+    """The oldest version with this identity."""
+    conditions = [f"name='{name}'", *(f"tags.`{key}`='{value}'" for key, value in identity.items())]
+    found = client.search_model_versions(" AND ".join(conditions))
+    return min((int(version.version) for version in found), default=None)
+
+
+def _settle(client: Any, name: str, identity: Mapping[str, str], made: int) -> int:
+    """The version that counts, should another machine have registered the same one through a server meanwhile."""
+    oldest = _existing(client, name, identity)
+    if oldest is None or oldest == made:
+        return made
+    client.delete_model_version(name, str(made))
+    return oldest
+
+
+def _move_baseline(client: Any, name: str, variant: str, number: int) -> None:
+    if variant == BASE:
+        client.set_registered_model_alias(name, BASELINE, str(number))
+
+
+def _facts(
+    identity: Mapping[str, str],
+    chain: Sequence[Mapping[str, Any] | str],
+    manifest: Manifest,
+    evaluation: Evaluation,
+    report: Path,
+    pipeline_run: str,
+) -> dict[str, str]:
+    lineage = [entry.model_dump(mode="json") for entry in manifest.lineage]
+    return {
+        **identity,
+        keys.CHAIN: json.dumps([step if isinstance(step, str) else dict(step) for step in chain]),
+        keys.LINEAGE: json.dumps(lineage),
+        keys.PIPELINE_RUN: pipeline_run,
+        keys.EVALUATION_DIGEST: sha256_of(report),
+        keys.TEST_DATA_DIGEST: evaluation.data_digest,
+        keys.METRICS: json.dumps(_finite(evaluation.metrics)),
+        keys.MISSING: json.dumps(dict(evaluation.missing)),
+        keys.REGISTERED_AT: _now(),
+    }
+
+
+def _log(
+    client: Any,
+    name: str,
+    run_tags: Mapping[str, str],
+    manifest: Manifest,
+    model_dir: Path,
+    deployable: Path,
+    evaluation: Evaluation,
+    report: Path,
+) -> tuple[str, str]:
+    """Log the run and the model; gives the run's id and the model's URI."""
+    run_id = client.create_run(ensure_experiment(client, name), tags=dict(run_tags)).info.run_id
+    try:
+        _log_evidence(client, run_id, manifest, evaluation)
+        client.log_artifact(run_id, str(report))
+        source = _log_model(run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable)
+    except BaseException:
+        with suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id, "FINISHED")
+    return run_id, source
+
+
+def _log_evidence(client: Any, run_id: str, manifest: Manifest, evaluation: Evaluation) -> None:
+    from mlflow.entities import Metric, Param
+
+    moment = int(time.time() * 1000)
+    metrics = [Metric(key, value, moment, 0) for key, value in _finite(evaluation.metrics).items()]
+    client.log_batch(run_id, metrics=metrics)
+    params = [Param(key, value[:_PARAMETER_LENGTH]) for key, value in parameters(manifest).items()]
+    for start in range(0, len(params), _PARAMETERS_AT_ONCE):
+        client.log_batch(run_id, params=params[start : start + _PARAMETERS_AT_ONCE])
+
+
+def parameters(manifest: Manifest) -> dict[str, str]:
+    """A lineage as flat parameters: `1.prune-weights.sparsity` is that field of the second step."""
+    flat = {"architecture": manifest.architecture.name}
+    for position, entry in enumerate(manifest.lineage):
+        prefix = f"{position}.{entry.technique}"
+        flat[f"{prefix}.seed"] = str(entry.seed)
+        for key, value in entry.parameters.items():
+            flat[f"{prefix}.{key}"] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
+def _log_model(run_id: str, variant: str, manifest: Manifest, model_dir: Path, deployable: Path) -> str:
+    import mlflow
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    if len(manifest.inputs) != 1:
+        raise RegistryError(f"{model_dir} has {len(manifest.inputs)} inputs; a registered model takes one")
+    shape, dtype = manifest.inputs[0].shape, np.dtype(manifest.inputs[0].dtype)
+    signature = ModelSignature(
+        Schema([TensorSpec(dtype, (-1, *shape))]),
+        Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.task.classes)))]),
+    )
+    # Unlike mlflow.pyfunc.log_model, this takes the run by its id and starts none of its own.
+    info = Model.log(
+        artifact_path=None,
+        name=variant.replace(".", "-"),  # MLflow takes no dots here
+        flavor=mlflow.pyfunc,
+        run_id=run_id,
+        python_model=str(CODE),
+        artifacts={"deployable": str(deployable.resolve()), "model": str(model_dir.resolve())},
+        signature=signature,
+        input_example=np.zeros((1, *shape), dtype),
+        # Given, for MLflow takes long to guess them.
+        pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+    )
+    return f"models:/{info.model_id}"
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

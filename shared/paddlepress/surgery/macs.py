@@ -1,0 +1,60 @@
+"""Count the multiply-accumulates of a network's layers."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from paddlepress.errors import TechniqueRefused
+from paddlepress.surgery import program
+from paddlepress.surgery.groups import layer_of
+from paddlepress.surgery.program import Operation, Program
+from paddlepress.surgery.propagate import Propagation
+from paddlepress.surgery.rules import RULES
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+
+
+def macs(model: Model) -> dict[str, int]:
+    """Multiply-accumulates of each convolution and each product with a weight matrix, at batch 1.
+
+    Biases, norms, activations and products of two activations are not counted, as is customary. A
+    layer that is used twice counts twice.
+
+    Returns:
+        Layer name -> multiply-accumulates, in the order of the forward pass.
+
+    Raises:
+        TechniqueRefused: the network can't be traced, or its inputs have no fixed size.
+    """
+    traced = program.read(model)
+    flow = Propagation(traced, RULES)
+    found: dict[str, int] = {}
+    for operation in traced.operations:
+        count = _count(traced, operation)
+        if count is None:
+            continue
+        weight = flow.tensor(operation.inputs[1]).weight
+        if weight is None:
+            continue
+        if count < 0:
+            raise TechniqueRefused(f"layer {layer_of(weight.parameter)!r} has an output of no fixed size")
+        layer = layer_of(weight.parameter)
+        found[layer] = found.get(layer, 0) + count
+    return found
+
+
+def _count(traced: Program, operation: Operation) -> int | None:
+    """Multiply-accumulates of one operation, -1 where a size is not known; None for one that has none."""
+    if operation.name not in {"matmul"} and "conv" not in operation.name:
+        return None
+    first, second = (traced.shapes.get(value or 0, ()) for value in operation.inputs[:2])
+    result = traced.shapes[operation.outputs[0]]
+    if min((*first, *second, *result), default=0) < 0:
+        return -1
+    if operation.name == "matmul":
+        return prod(result) * first[-2 if operation.attributes.get("transpose_x") else -1]
+    if operation.name.endswith("transpose"):
+        return prod(first) * prod(second[1:])
+    return prod(result) * prod(second[1:])

@@ -1,0 +1,153 @@
+"""A network's forward pass as plain data: every operation with its operands, shapes and parameters.
+
+Paddle traces the network into its intermediate representation; what is read off here is free of
+Paddle's objects, so that it outlives the trace and can be tested by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from paddlepress.errors import TechniqueRefused
+
+if TYPE_CHECKING:
+    import paddle
+
+    from paddlepress.model import Model
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        name: Paddle's name without `pd_op.` and in-place mark: `conv2d`, `batch_norm`, `builtin.combine`, ...
+        inputs: the values it reads; None where an optional operand is not given.
+        outputs: the values it makes.
+        attributes: its constants.
+        captured: values that control flow inside it reads.
+    """
+
+    name: str
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int, ...]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    captured: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """A forward pass at batch 1, in the order of execution.
+
+    Attributes:
+        operations: without those that only declare parameters.
+        shapes: of every value that is a tensor; a size not known before running is -1.
+        parameters: value -> parameter name, as in `network.named_parameters()`.
+        constants: value -> the numbers of a literal that the network's code holds.
+        outputs: the values that the network returns.
+        shared: parameters that several layers hold.
+    """
+
+    operations: tuple[Operation, ...]
+    shapes: dict[int, Shape]
+    parameters: dict[int, str]
+    constants: dict[int, tuple[float, ...]]
+    outputs: tuple[int, ...]
+    shared: frozenset[str] = frozenset()
+
+
+def read(model: Model) -> Program:
+    """Trace a model's forward pass in evaluation mode; the network is left as it was.
+
+    Raises:
+        TechniqueRefused: Paddle can't trace the network.
+    """
+    import paddle
+
+    from paddlepress.surgery.layers import float_inputs
+
+    network = model.network
+    specs = [paddle.static.InputSpec([1, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
+    # The bound method, not the layer: to_static would replace the forward of a layer.
+    static = paddle.jit.to_static(network.forward, input_spec=specs, full_graph=True)
+    with evaluating(network), float_inputs(network):
+        try:
+            concrete = static.concrete_program
+        except Exception as error:  # whatever the user's forward raises under tracing
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise TechniqueRefused(f"the network's forward pass can't be traced: {reason}") from error
+    names = {parameter.name: name for name, parameter in network.named_parameters()}
+    return _Reader(names, _shared(network)).program(concrete.main_program.global_block(), concrete.outputs)
+
+
+@contextmanager
+def evaluating(network: paddle.nn.Layer) -> Iterator[None]:
+    """Within it every layer is in evaluation mode; afterwards each is in the mode it was in."""
+    layers = network.sublayers(include_self=True)
+    before = [layer.training for layer in layers]
+    network.eval()
+    try:
+        yield
+    finally:
+        for layer, training in zip(layers, before, strict=True):
+            layer.training = training
+
+
+def _shared(network: paddle.nn.Layer) -> frozenset[str]:
+    owners: dict[int, int] = {}
+    for layer in network.sublayers(include_self=True):
+        for parameter in layer._parameters.values():
+            if parameter is not None:
+                owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    return frozenset(name for name, parameter in network.named_parameters() if owners[id(parameter)] > 1)
+
+
+class _Reader:
+    """Numbers the values of one traced block and writes its operations down."""
+
+    def __init__(self, names: dict[str, str], shared: frozenset[str]) -> None:
+        self.names = names
+        self.shared = shared
+        self.keys: dict[Any, int] = {}
+        self.shapes: dict[int, Shape] = {}
+
+    def program(self, block: Any, outputs: Any) -> Program:
+        from paddle.utils import flatten
+
+        operations: list[Operation] = []
+        parameters: dict[int, str] = {}
+        constants: dict[int, tuple[float, ...]] = {}
+        for found in block.ops:
+            name = found.name().removeprefix("pd_op.").rstrip("_")
+            results = tuple(self.key(value) for value in found.results())
+            attributes = dict(found.attrs())
+            if found.name() == "builtin.parameter":
+                if attributes["parameter_name"] in self.names:
+                    parameters[results[0]] = self.names[attributes["parameter_name"]]
+                continue
+            if name in {"full", "full_int_array"}:
+                value = attributes["value"]
+                constants[results[0]] = tuple(value) if isinstance(value, list | tuple) else (value,)
+            inputs = tuple(self.key(value) if value.initialized() else None for value in found.operands_source())
+            captured = tuple(self.key(value) for value in _captured(found))
+            operations.append(Operation(name, inputs, results, attributes, captured))
+        returned = tuple(self.key(value) for value in flatten(outputs) if hasattr(value, "get_defining_op"))
+        return Program(tuple(operations), self.shapes, parameters, constants, returned, self.shared)
+
+    def key(self, value: Any) -> int:
+        number = self.keys.setdefault(value.id, len(self.keys))
+        if number not in self.shapes and value.is_dense_tensor_type():
+            self.shapes[number] = tuple(int(size) for size in value.shape)
+        return number
+
+
+def _captured(found: Any) -> Iterator[Any]:
+    for block in found.blocks():
+        for inner in block.ops:
+            yield from (value for value in inner.operands_source() if value.initialized())
+            yield from _captured(inner)

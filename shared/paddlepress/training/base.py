@@ -1,0 +1,69 @@
+"""Train the model that is to be compressed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paddlepress.model import ArchitectureRef, LineageEntry, Model
+from paddlepress.progress import Progress
+from paddlepress.runtime import seed_everything, use_device
+from paddlepress.techniques import MetricLogger, distribution_version
+from paddlepress.training.loop import fit
+from paddlepress.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from paddlepress.data import Dataset
+
+TRAIN = "train"
+
+
+def train_base(
+    architecture: ArchitectureRef,
+    dataset: Dataset,
+    settings: TrainingSettings,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+    log: MetricLogger | None = None,
+) -> Model:
+    """Build an architecture and train it on a data set's `train` split.
+
+    Args:
+        architecture: a registered name and its arguments.
+        dataset: has `train` and `validation`.
+        settings: how to train.
+        seed: of the first weights and of everything random in training.
+        device: where Paddle computes.
+        checkpoint, progress, log: as for `fit`.
+
+    Returns:
+        A model whose lineage holds this training.
+
+    Raises:
+        UsageError: an unknown architecture or argument.
+        DataError: a split is missing, or inputs that the architecture does not fit.
+        TrainingFailed: the loss is not a number.
+    """
+    use_device(device)
+    seed_everything(seed)
+    model = Model.build(architecture, dataset.inputs, dataset.task)
+    fit(
+        model.network,
+        dataset.split("train"),
+        dataset.split("validation"),
+        settings,
+        seed=seed,
+        checkpoint=checkpoint,
+        progress=progress,
+        log=log,
+    )
+    entry = LineageEntry(
+        technique=TRAIN,
+        version=distribution_version(TRAIN),
+        parameters={**settings.model_dump(mode="json"), "data": dataset.name, "data_digest": dataset.digest},
+        seed=seed,
+    )
+    return model.with_lineage(entry)

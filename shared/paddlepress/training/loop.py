@@ -1,0 +1,253 @@
+"""The training loop: the same numbers from the same seed, and on from the last epoch after a kill.
+
+The order of examples, the augmentation and Paddle's own generator (dropout) are seeded anew for each
+epoch from `(seed, epoch)`, so an epoch depends on nothing but the weights and optimizer state before
+it. Batches are indexed straight from the arrays in memory: on a CPU Paddle's DataLoader costs more
+than it hides.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paddle
+from numpy.typing import NDArray
+
+from paddlepress.errors import DataError, TrainingFailed
+from paddlepress.progress import Progress, Silent
+from paddlepress.training.accuracy import accuracy
+from paddlepress.training.checkpoint import (
+    Checkpoint,
+    State,
+    digest_of,
+    optimizer_state,
+    set_optimizer_state,
+    set_weights,
+    weights_of,
+)
+from paddlepress.training.losses import Batch, Loss, cross_entropy
+from paddlepress.training.settings import TrainingSettings, learning_rate
+
+if TYPE_CHECKING:
+    from paddlepress.data import Split
+    from paddlepress.techniques import MetricLogger
+
+Constraint = Callable[[int, int], None]
+"""`(steps done, steps in all)`: called before the first step and after each one, may change the weights."""
+
+_CHECK_EVERY = 50  # steps between looks at the loss: looking waits for the device
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training did.
+
+    Attributes:
+        losses: mean training loss of each epoch.
+        accuracies: validation accuracy after each epoch, percent.
+        kept: the epoch, from 0, whose weights the network has.
+    """
+
+    losses: tuple[float, ...]
+    accuracies: tuple[float, ...]
+    kept: int
+
+    @property
+    def accuracy(self) -> float:
+        """Validation accuracy of the weights that were kept, percent."""
+        return self.accuracies[self.kept]
+
+
+def fit(
+    network: paddle.nn.Layer,
+    train: Split,
+    validation: Split,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    loss: Loss | None = None,
+    constrain: Constraint | None = None,
+    checkpoint: Path | None = None,
+    identity: str = "",
+    progress: Progress | None = None,
+    log: MetricLogger | None = None,
+) -> History:
+    """Train a network in place; it is in evaluation mode afterwards.
+
+    Args:
+        network: gives logits [n, classes] for inputs [n, *shape].
+        train: what it learns from; the last examples of an epoch that fill no batch wait for the next one.
+        validation: measured after each epoch.
+        settings: how.
+        seed: of the order of examples, the augmentation and dropout.
+        loss: takes the place of cross entropy (`settings.label_smoothing` then has no effect).
+        constrain: keeps the weights where they have to be.
+        checkpoint: a directory to resume from; what is in it is used only if it was left by this same
+            training, and is removed at the end.
+        identity: whatever else the result depends on (what `loss` and `constrain` were made from), so
+            that a checkpoint of another training is not taken for this one's.
+        progress, log: are told of each epoch (`train_loss`, `validation_accuracy`).
+
+    Raises:
+        TrainingFailed: the loss is not a number.
+        DataError: there is nothing to train on, or augmentation that does not fit the inputs.
+    """
+    if len(train) == 0:
+        raise DataError("the training split is empty")
+    progress = progress or Silent()
+    kept_on_disk, state = _resume(network, train, settings, seed, checkpoint, identity)
+    run = _Run(network, train, settings, seed, loss or cross_entropy(settings.label_smoothing), constrain)
+    if state.losses:
+        set_weights(network, state.weights)
+        set_optimizer_state(run.optimizer, network, state.optimizer)
+        progress.note(f"resuming after epoch {len(state.losses)} of {settings.epochs}")
+    run.begin(len(state.losses))
+    while len(state.losses) < settings.epochs and not _stalled(state, settings.patience):
+        epoch = len(state.losses)
+        state.losses.append(run.epoch(epoch, progress, _so_far(state, settings.epochs)))
+        state.accuracies.append(accuracy(network, validation))
+        if log is not None:
+            log("train_loss", state.losses[-1], epoch + 1)
+            log("validation_accuracy", state.accuracies[-1], epoch + 1)
+        if settings.patience and _best(state) == epoch:
+            state.best = weights_of(network)
+        if kept_on_disk is not None and epoch + 1 < settings.epochs:
+            state.weights, state.optimizer = weights_of(network), optimizer_state(run.optimizer, network)
+            kept_on_disk.write(state)
+    progress.note(_so_far(state, settings.epochs, done=True))
+    if settings.patience:
+        set_weights(network, state.best)
+    if kept_on_disk is not None:
+        kept_on_disk.remove()
+    network.eval()
+    kept = _best(state) if settings.patience else len(state.losses) - 1
+    return History(tuple(state.losses), tuple(state.accuracies), kept)
+
+
+class _Run:
+    """The parts of a training that its epochs share."""
+
+    def __init__(
+        self,
+        network: paddle.nn.Layer,
+        train: Split,
+        settings: TrainingSettings,
+        seed: int,
+        loss: Loss,
+        constrain: Constraint | None,
+    ) -> None:
+        self.network, self.train, self.settings, self.seed = network, train, settings, seed
+        self.loss, self.constrain = loss, constrain
+        self.optimizer = _optimizer(settings, network)
+        self.batch_size = min(settings.batch_size, len(train))
+        self.steps = len(train) // self.batch_size
+        self.total = self.steps * settings.epochs
+        self.shift = _Shift(train, settings.shift) if settings.shift else None
+
+    def begin(self, epochs_done: int) -> None:
+        if self.constrain is not None:
+            self.constrain(epochs_done * self.steps, self.total)
+
+    def epoch(self, epoch: int, progress: Progress, description: str) -> float:
+        """Train for one epoch; its mean loss."""
+        paddle.seed(int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0]))
+        self.network.train()
+        losses: list[paddle.Tensor] = []
+        mean = 0.0
+        for step, indices in enumerate(progress.track(self._batches(epoch), self.steps, description)):
+            losses.append(self._step(epoch * self.steps + step, indices))
+            if len(losses) == _CHECK_EVERY or step + 1 == self.steps:
+                mean += float(paddle.add_n(losses)) / self.steps
+                losses.clear()
+                if not math.isfinite(mean):
+                    raise TrainingFailed(
+                        f"the loss is no longer a number in epoch {epoch + 1}, step {step + 1}: "
+                        f"lower the learning rate, which is {self.settings.learning_rate:g}"
+                    )
+        return mean
+
+    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        order = np.random.default_rng((self.seed, epoch)).permutation(len(self.train))
+        for step in range(self.steps):
+            yield order[step * self.batch_size : (step + 1) * self.batch_size]
+
+    def _step(self, step: int, indices: NDArray[np.int64]) -> paddle.Tensor:
+        self.optimizer.set_lr(learning_rate(self.settings, step, self.total))
+        images = self.train.inputs[indices]
+        if self.shift is not None:
+            images = self.shift(images, np.random.default_rng((self.seed, step, 1)))
+        inputs = paddle.to_tensor(images)
+        labels = paddle.to_tensor(self.train.labels[indices])
+        loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.clear_grad(set_to_zero=False)
+        if self.constrain is not None:
+            self.constrain(step + 1, self.total)
+        return loss.detach()
+
+
+class _Shift:
+    """Moves each image by up to `most` pixels; what comes in at the edge has the darkest value of all images."""
+
+    def __init__(self, train: Split, most: int) -> None:
+        if train.inputs.ndim != 4:
+            raise DataError(
+                f"shift is {most}, but the examples have shape {train.inputs.shape[1:]}: "
+                "only images [channels, height, width] can be shifted"
+            )
+        self.most = most
+        self.background = float(train.inputs.min())
+
+    def __call__(self, images: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
+        count, channels, height, width = images.shape
+        most = self.most
+        edge = ((0, 0), (0, 0), (most, most), (most, most))
+        padded = np.pad(images, edge, constant_values=self.background)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (channels, height, width), axis=(1, 2, 3))[:, 0]
+        down, right = generator.integers(0, 2 * most + 1, (2, count))
+        return np.ascontiguousarray(windows[np.arange(count), down, right])
+
+
+def _optimizer(settings: TrainingSettings, network: paddle.nn.Layer) -> paddle.optimizer.Optimizer:
+    common: dict[str, Any] = {"learning_rate": settings.learning_rate, "parameters": network.parameters()}
+    if settings.optimizer == "adam":
+        return paddle.optimizer.AdamW(weight_decay=settings.weight_decay, **common)
+    decay = settings.weight_decay or None
+    if settings.optimizer == "sgd":
+        return paddle.optimizer.SGD(weight_decay=decay, **common)
+    return paddle.optimizer.Momentum(momentum=0.9, use_nesterov=True, weight_decay=decay, **common)
+
+
+def _resume(
+    network: paddle.nn.Layer, train: Split, settings: TrainingSettings, seed: int, directory: Path | None, identity: str
+) -> tuple[Checkpoint | None, State]:
+    if directory is None:
+        return None, State()
+    description = f"{settings.model_dump_json()} {seed} {identity}"
+    arrays = {**weights_of(network), "train.inputs": train.inputs, "train.labels": train.labels}
+    found = Checkpoint(directory, digest_of(description, arrays))
+    return found, found.read() or State()
+
+
+def _best(state: State) -> int:
+    """The first epoch with the best accuracy."""
+    return int(np.argmax(state.accuracies))
+
+
+def _stalled(state: State, patience: int) -> bool:
+    return bool(patience and state.accuracies) and len(state.accuracies) - 1 - _best(state) >= patience
+
+
+def _so_far(state: State, epochs: int, done: bool = False) -> str:
+    """`epoch 2/4 loss 0.031 validation 98.90%`: the coming epoch, and how the last one went."""
+    epoch = len(state.losses) if done else len(state.losses) + 1
+    text = f"epoch {epoch}/{epochs}"
+    if state.losses:
+        text += f" loss {state.losses[-1]:.3f} validation {state.accuracies[-1]:.2f}%"
+    return text

@@ -1,0 +1,112 @@
+"""Training after compression, which must not undo it.
+
+What a model's edits promise stays true: zeros of masked weights stay exactly zero through every step,
+and quantized weights are trained as floats, then put back on a grid of their bits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+    from paddlepress.techniques import Context
+    from paddlepress.training.loop import Constraint
+    from paddlepress.training.losses import Loss
+    from paddlepress.training.settings import TrainingSettings
+
+TEMPERATURE = 4.0
+ALPHA = 0.7
+
+
+class Recovery(BaseModel):
+    """Fields of the techniques that can train a model back to accuracy after they changed it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recovery_epochs: int = Field(default=1, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
+    recovery_learning_rate: float = Field(default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
+    recovery_batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step of it")
+    recovery_loss: Literal["plain", "distilled"] = Field(
+        default="plain", description="plain: learn from the labels; distilled: from the base model's outputs too"
+    )
+    recovery_shift: int = Field(
+        default=0, ge=0, le=32, description="augmentation in it: move each image by up to this many pixels"
+    )
+
+    def recover(self, model: Model, context: Context, constrain: Constraint | None = None) -> Model:
+        """Train a compressed model as the fields say.
+
+        Args:
+            model: trained in place.
+            context: data, teacher and seed.
+            constrain: see `fit`; in force besides the model's own masks.
+
+        Returns:
+            The model with quantized weights back on their grids.
+        """
+        if self.recovery_epochs == 0:
+            return model
+        from paddlepress.training.losses import taught_by
+        from paddlepress.training.settings import TrainingSettings
+
+        settings = TrainingSettings(
+            epochs=self.recovery_epochs,
+            learning_rate=self.recovery_learning_rate,
+            batch_size=self.recovery_batch_size,
+            shift=self.recovery_shift,
+        )
+        loss = None
+        if self.recovery_loss == "distilled":
+            loss = taught_by(context.base.network, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
+        return retrain(model, context, settings, loss, constrain, identity=self.model_dump_json())
+
+
+def retrain(
+    model: Model,
+    context: Context,
+    settings: TrainingSettings,
+    loss: Loss | None = None,
+    constrain: Constraint | None = None,
+    identity: str = "",
+) -> Model:
+    """Train a model in place with every promise of its edits kept.
+
+    Args:
+        model: any model, compressed or not.
+        context: data, seed, checkpoint, and who is told.
+        settings, loss, constrain, identity: as for `fit`.
+
+    Raises:
+        TrainingFailed: the loss is not a number.
+    """
+    from paddlepress.grid import put_on_grid
+    from paddlepress.training.loop import fit
+    from paddlepress.training.masks import KeepZeros
+
+    constraints: list[Constraint] = [constrain] if constrain is not None else []
+    if model.masked():
+        constraints.append(KeepZeros(model.network, model.masked()))
+
+    def constrain_all(step: int, total: int) -> None:
+        for one in constraints:
+            one(step, total)
+
+    fit(
+        model.network,
+        context.train,
+        context.validation,
+        settings,
+        seed=context.seed,
+        loss=loss,
+        constrain=constrain_all if constraints else None,
+        checkpoint=context.checkpoint,
+        identity=f"{identity} {context.base.digest() if loss is not None else ''}",
+        progress=context.progress,
+        log=context.log,
+    )
+    for edit in model.quantized().values():
+        put_on_grid(model, edit)
+    return model

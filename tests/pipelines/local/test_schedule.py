@@ -1,0 +1,148 @@
+"""Running a pipeline on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.pipelines.local.conftest import Bench
+from tests.pipelines.local.pipelines import one_failure, sums
+
+
+def test_results_flow_from_task_to_task(bench: Bench) -> None:
+    """Every task runs once, after the tasks it needs, and its artifacts and their metadata arrive."""
+    outcome = bench.run(sums(str(bench.journal)))
+    total = outcome.done["add"].outputs["total"]
+    assert Path(total["uri"]).read_text() == "3"
+    assert outcome.done["write-number"].outputs["out"]["metadata"] == {"number": 1}
+    assert bench.executed()[-1] == "add"
+    assert "left 1/10 counting" in bench.watcher.events
+
+
+def test_independent_tasks_run_side_by_side(bench: Bench) -> None:
+    """With two workers a task may wait for one that does not need it; it ends because both run."""
+    signal_file = bench.root / "go"
+
+    def starts_other() -> str:
+        return str(signal_file)
+
+    pipeline = sums(str(bench.journal), wait_for=starts_other())
+    watcher = bench.watcher
+
+    original = watcher.finished
+
+    def finished(task, seconds, cached):  # type: ignore[no-untyped-def]
+        original(task, seconds, cached)
+        if task.title == "right":
+            signal_file.write_text("")
+
+    watcher.finished = finished  # type: ignore[method-assign]
+    bench.run(pipeline)
+    assert watcher.events.index("finished right") < watcher.events.index("finished left")
+
+
+def test_a_second_run_makes_nothing_again(bench: Bench) -> None:
+    """Unchanged tasks come from the cache; a changed one is made again with what depends on it, alone."""
+    bench.run(sums(str(bench.journal)))
+    again = bench.run(sums(str(bench.journal)))
+    assert again.cached == {"write-number", "write-number-2", "add"}
+    assert bench.executed() == ["1", "2", "add"] or bench.executed() == ["2", "1", "add"]
+    changed = bench.run(sums(str(bench.journal), second=5))
+    assert changed.cached == {"write-number"}
+    assert Path(changed.done["add"].outputs["total"]["uri"]).read_text() == "6"
+
+
+def test_fresh_makes_everything_again(bench: Bench) -> None:
+    """`fresh` ignores what is there."""
+    bench.run(sums(str(bench.journal)))
+    assert bench.run(sums(str(bench.journal)), fresh=True).cached == set()
+    assert len(bench.executed()) == 6
+
+
+def test_a_lost_output_is_made_again(bench: Bench) -> None:
+    """A finished task whose file somebody deleted is not finished."""
+    first = bench.run(sums(str(bench.journal)))
+    Path(first.done["write-number"].outputs["out"]["uri"]).unlink()
+    again = bench.run(sums(str(bench.journal)))
+    # What it makes again is the same, so what depends on it is still good.
+    assert again.cached == {"write-number-2", "add"}
+
+
+def test_a_failure_stops_only_what_needs_it(bench: Bench) -> None:
+    """The failed task's own message and exit code are kept; tasks beside it are done."""
+    outcome = bench.run(one_failure(str(bench.journal)))
+    assert str(outcome.failed["refuse"]) == "the file 'x.npz' is truncated"
+    assert outcome.failed["refuse"].exit_code == 2
+    assert outcome.skipped == {"add": "refuse"}
+    assert Path(outcome.done["add-2"].outputs["total"]["uri"]).read_text() == "3"
+    assert "skipped behind: refused" in bench.watcher.events
+
+
+def test_an_unfinished_task_leaves_nothing_that_counts(bench: Bench) -> None:
+    """A directory without its last file is cleared, but for the checkpoint that training resumes from."""
+    outcome = bench.run(sums(str(bench.journal)))
+    folder = Path(outcome.done["add"].outputs["total"]["uri"]).parent
+    (folder / "done.json").unlink()
+    (folder / "half-written").write_text("x")
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "state").write_text("kept")
+    bench.run(sums(str(bench.journal)))
+    assert not (folder / "half-written").exists()
+    assert json.loads((folder / "done.json").read_text())["outputs"]["total"]["digest"]
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from tests.pipelines.local.conftest import Bench
+from tests.pipelines.local.pipelines import sums
+bench = Bench(Path(sys.argv[1]))
+outcome = bench.run(sums(str(bench.journal), wait_for=sys.argv[2]))
+print("interrupted", outcome.interrupted, [task.title for task in outcome.unfinished])
+"""
+
+
+def start(bench: Bench, wait_for: str) -> tuple[subprocess.Popen[str], int]:
+    """A run in a process of its own, with a task that waits; returns it and the task's process."""
+    root = Path(__file__).parents[3]
+    run = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(bench.root), wait_for],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=root,
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        lines = bench.journal.read_text().splitlines() if bench.journal.exists() else []
+        starts = [line for line in lines if line.startswith("start 1")]
+        if starts and any(line.startswith("end 2") for line in lines):
+            return run, int(starts[0].split()[2])
+        time.sleep(0.05)
+    run.kill()
+    raise AssertionError("the run did not start its tasks")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_task_outlives_its_run(bench: Bench, how: signal.Signals) -> None:
+    """Killed or interrupted, a run takes its tasks along; the next run keeps what was finished."""
+    run, task = start(bench, str(bench.root / "never"))
+    time.sleep(0.3)
+    run.send_signal(how)
+    output, _ = run.communicate(timeout=60)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(task) and psutil.Process(task).status() != "zombie" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(task) or psutil.Process(task).status() == "zombie"
+    if how == signal.SIGINT:
+        assert "interrupted True ['left', 'sum']" in output
+    again = bench.run(sums(str(bench.journal)))
+    assert "write-number-2" in again.cached
+    assert Path(again.done["add"].outputs["total"]["uri"]).read_text() == "3"
