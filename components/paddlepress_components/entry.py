@@ -80,4 +80,3 @@ def logger(metrics: MetricsArtifact) -> Callable[[str, float, int], None]:
         metrics.log_metric(name, float(value))
 
     return log
-

@@ -152,7 +152,13 @@ def _parameters(signature: Signature) -> dict[str, tuple[str, Any]]:
         default = info.get_default(call_default_factory=True)
         if default is not PydanticUndefined:
             default = _plain(default)
-        found[name] = (_kfp_type(signature.name, name, info.annotation), default)
+        kind = _kfp_type(signature.name, name, info.annotation)
+        if kind.startswith("Optional") and default is not None:
+            raise UsageError(
+                f"{signature.name}: the field {name!r} may be None, so its default must be None and not {default!r}: "
+                "Kubeflow can't pass None in place of a default"
+            )
+        found[name] = (kind, default)
     return found
 
 
@@ -170,7 +176,9 @@ def _kfp_type(component: str, name: str, annotation: Any) -> str:
     if origin in (Union, types.UnionType) and type(None) in arguments:
         inner = [argument for argument in arguments if argument is not type(None)]
         if len(inner) == 1:
-            return f"Optional[{_kfp_type(component, name, inner[0])}]"
+            known = _kfp_type(component, name, inner[0])
+            # Kubeflow's local runner casts every integer, and None is none; the field takes 3.0 for 3.
+            return f"Optional[{'float' if known == 'int' else known}]"
     raise UsageError(
         f"{component}: the field {name!r} has type {annotation}, which a Kubeflow component can't carry. "
         "Valid: int, float, str, bool, Literal of one of them, list, dict, and Optional of these"

@@ -1,7 +1,6 @@
 """A recipe as a Kubeflow pipeline: a static DAG in which chains that share a prefix share its tasks."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: Kubeflow reads the pipeline function's annotations as they are.
 import json
 from typing import Any
 
@@ -43,12 +42,14 @@ class _Builder:
 
     def build(self) -> None:
         recipe = self.recipe
-        loaded = self._named(catalogue.component("load-data")(**recipe.data.model_dump(mode="json")), "load-data")
+        loaded = self._named(
+            catalogue.component("load-data")(**_given(recipe.data.model_dump(mode="json"))), "load-data"
+        )
         self.data, self.test_data = loaded.outputs["data"], loaded.outputs["test_data"]
         self.base = self._base()
         registered = [self._deliver(BASE, self.base, ())]
         for variant, chain in recipe.variants.items():
-            registered.append(self._deliver(variant, self._chain(chain), chain))
+            registered.append(self._deliver(variant, self._chain(variant, chain), chain))
         self._conclude(registered)
 
     def _base(self) -> Any:
@@ -62,11 +63,11 @@ class _Builder:
             arguments=base.arguments,
             seed=self.recipe.seed,
             device=self.recipe.device,
-            **base.training.model_dump(mode="json"),
+            **_given(base.training.model_dump(mode="json")),
         )
         return self._on_node(self._named(task, "train")).outputs["model"]
 
-    def _chain(self, chain: tuple[Step, ...]) -> Any:
+    def _chain(self, variant: str, chain: tuple[Step, ...]) -> Any:
         """The model at the end of a chain; a prefix that another chain has too is made once."""
         model, done = self.base, ""
         for step in chain:
@@ -79,9 +80,10 @@ class _Builder:
                     data=self.data,
                     seed=self.recipe.seed,
                     device=self.recipe.device,
-                    **{name: value for name, value in settings.items() if value is not None},
+                    **_given(settings),
                 )
-                self.chains[done] = self._on_node(task).outputs["compressed_model"]
+                task = self._on_node(self._named(task, f"{step.technique} ({variant})"))
+                self.chains[done] = task.outputs["compressed_model"]
             model = self.chains[done]
         return model
 
@@ -134,3 +136,8 @@ class _Builder:
         if cluster.memory:
             task.set_memory_limit(cluster.memory)
         return task
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """Values that are set: Kubeflow has no constant for None, which every optional field defaults to."""
+    return {name: value for name, value in values.items() if value is not None}

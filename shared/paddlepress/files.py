@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -30,8 +29,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         if path.is_dir() and temporary.is_dir():
             # A directory can't be renamed over a full one: move the old one into the holder first.
-            os.rename(path, holder / "replaced")
-        os.replace(temporary, path)
+            path.rename(holder / f"{path.name}.replaced")
+        temporary.replace(path)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 

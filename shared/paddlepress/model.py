@@ -161,6 +161,13 @@ class Model:
             sha.update(np.ascontiguousarray(value).tobytes())
         return sha.hexdigest()
 
+    def drop_negative_zeros(self) -> None:
+        """Turn -0.0 into 0.0, which computes the same: sparse and quantized storage have one zero only."""
+        for tensor in self.network.state_dict().values():
+            value = np.asarray(tensor.numpy())
+            if np.issubdtype(value.dtype, np.floating) and np.any((value == 0) & np.signbit(value)):
+                tensor.set_value(value + np.zeros((), value.dtype))
+
     def masked(self) -> tuple[str, ...]:
         """The parameters whose zeros are to stay zero."""
         names = {name for edit in self.edits if isinstance(edit, Mask) for name in edit.parameters}
@@ -170,9 +177,7 @@ class Model:
     def quantized(self) -> dict[str, Quantize]:
         """The quantized weights by parameter name; the latest edit of each counts."""
         present = dict(self.network.named_parameters())
-        return {
-            edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present
-        }
+        return {edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present}
 
     def codes(self, name: str) -> Quantized:
         """A quantized weight as integers with their scales.

@@ -155,6 +155,8 @@ def run(chosen: Technique, model: Model, context: Context) -> Model:
     seed_everything(context.seed)
     parent = model.digest()
     result = chosen.apply(model.copy(), context)
+    result.network.eval()
+    result.drop_negative_zeros()
     entry = LineageEntry(
         technique=name,
         version=distribution_version(name),

@@ -31,6 +31,8 @@ from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery.edits import Mask, parameter
 from paddlepress.techniques import Context, Technique, name_of, run, technique
 
+runtime.prepare()  # nothing above has imported Paddle yet
+
 _IN_A_FRESH_PROCESS = """
 import sys
 from pathlib import Path
@@ -69,7 +71,6 @@ def digits() -> Dataset:
 @cache
 def trained(architecture: str = "lenet") -> Model:
     """An architecture after a short training on `digits`; not to be changed: take a copy."""
-    runtime.prepare()
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 

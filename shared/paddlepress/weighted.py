@@ -13,6 +13,8 @@ from paddle.nn.layer.conv import _ConvNd
 
 from paddlepress.errors import UsageError
 
+_TRANSPOSED = (nn.Conv1DTranspose, nn.Conv2DTranspose, nn.Conv3DTranspose)
+
 
 def weighted_layers(network: nn.Layer, exclude: Iterable[str] = ()) -> dict[str, nn.Layer]:
     """Every convolution and dense layer by its dotted name, but the excluded ones.
@@ -44,4 +46,4 @@ def output_axis(layer: nn.Layer) -> int:
     0 for a convolution [out, in, *kernel]; 1 for a dense layer [in, out] and a transposed convolution
     [in, out, *kernel].
     """
-    return 0 if isinstance(layer, _ConvNd) and not layer._transposed else 1
+    return 0 if isinstance(layer, _ConvNd) and not isinstance(layer, _TRANSPOSED) else 1

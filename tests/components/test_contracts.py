@@ -40,7 +40,7 @@ class TestPruneWeights(TechniqueContract):
 
 class TestPruneWeightsGradually(TechniqueContract):
     technique: ClassVar = PruneWeights(sparsity=0.8, schedule="gradual", scope="layer", **SHORT)
-    bad_fields: ClassVar = {"threshold": 0.1, "schedule": "soon"}
+    bad_fields: ClassVar = {"threshold": 0, "schedule": "soon"}
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """Four fifths of each layer's weights are zeros."""
@@ -120,7 +120,7 @@ class TestDistillIncoming(TechniqueContract):
 
 class TestFactorizeDense(TechniqueContract):
     technique: ClassVar = FactorizeDense(ratio=4, **SHORT)
-    bad_fields: ClassVar = {"ratio": 0.5, "energy": 0.9}
+    bad_fields: ClassVar = {"ratio": 0.5, "energy": 1.0}
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """The wide dense layer is at least four times smaller, the classifier as it was."""

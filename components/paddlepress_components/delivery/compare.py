@@ -31,13 +31,13 @@ def compare(
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection, promotion
+        from paddlepress.registry import connection, history
         from paddlepress.registry.gates import Gate, Objective
         from paddlepress.report.comparison import compare as compare_variants
 
         client = connection.connect(entry.home())
         chosen = [Gate.model_validate(gate) for gate in gates], Objective.model_validate(objective)
-        promotion.store_policy(client, name, *chosen)
+        history.store_policy(client, name, *chosen)
         report = compare_variants(client, name, *chosen, title=title, variants=variants)
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
         judged = [variant for variant in report.variants if not variant.is_base]

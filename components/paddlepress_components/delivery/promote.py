@@ -18,12 +18,12 @@ def promote(*, decision: Any, name: str) -> None:
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection, promotion
+        from paddlepress.registry import connection, history, promotion
 
         client = connection.connect(entry.home())
-        gates, objective = promotion.load_policy(client, name)
+        gates, objective = history.load_policy(client, name)
         decided = promotion.promote(client, entry.home(), name, gates, objective)
-        files.write_text(Path(decision.path), decided.model_dump_json(indent=1))
+        files.write_text(Path(decision.path), decided.json())
         decision.metadata.update(reason=decided.reason)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from paddlepress_components import entry
 
 
-def report(*, comparison: Any, decision: Any, report: Any) -> None:
+def write_report(*, comparison: Any, decision: Any, report: Any) -> None:
     """Write one HTML page that opens offline: charts, table, per-class changes, chains and the decision.
 
     Args:
@@ -38,7 +38,7 @@ def component() -> Any:
         Signature(
             name="report",
             summary="Write the comparison and the decision as one HTML page.",
-            call="paddlepress_components.delivery.report:report",
+            call="paddlepress_components.delivery.report:write_report",
             inputs={
                 "comparison": ("Artifact", "What compare found."),
                 "decision": ("Artifact", "What promote decided."),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import Field, field_validator
+
 from paddlepress.errors import TrainingFailed, UnknownName
 from paddlepress.plugins import ARCHITECTURES, listed
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.settings import TrainingSettings
-from pydantic import Field, field_validator
 
 if TYPE_CHECKING:
     from paddlepress.model import Model

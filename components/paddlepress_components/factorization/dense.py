@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
 
 from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
-from pydantic import Field, model_validator
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -27,37 +28,20 @@ class FactorizeDense(Technique, Recovery):
     family: ClassVar[Family] = "factorization"
     paper: ClassVar[str] = "Denton et al., NeurIPS 2014, arXiv:1404.0736; Xue, Li and Gong, Interspeech 2013"
 
-    ratio: float | None = Field(
-        default=6.0,
-        gt=1,
-        description="how many times smaller each layer's weight gets; leave out where energy is given",
-    )
+    ratio: float = Field(default=6.0, gt=1, description="how many times smaller each layer's weight gets")
     energy: float | None = Field(
-        default=None, gt=0, lt=1, description="instead of ratio: share of the squared singular values to keep"
+        default=None, gt=0, lt=1, description="takes the place of ratio: share of the squared singular values to keep"
     )
     min_size: int = Field(
         default=32, ge=2, description="leave layers with fewer inputs or outputs alone, such as small classifiers"
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _energy_takes_the_place_of_ratio(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("energy") is not None and "ratio" not in values:
-            return {**values, "ratio": None}
-        return values
-
-    @model_validator(mode="after")
-    def _check(self) -> FactorizeDense:
-        if (self.ratio is None) == (self.energy is None):
-            raise ValueError(f"give either ratio or energy; ratio is {self.ratio}, energy is {self.energy}")
-        return self
-
     def apply(self, model: Model, context: Context) -> Model:
         from paddle import nn
+
         from paddlepress.surgery.edits import Factorize
         from paddlepress.weighted import weighted_layers
-
         from paddlepress_components.factorization import svd
 
         fixed = dict.fromkeys(model.quantized(), "quantized already")
@@ -72,7 +56,7 @@ class FactorizeDense(Technique, Recovery):
                 reason = f"{rows}x{columns} is smaller than min_size {self.min_size}"
             if not reason:
                 weight = layer.weight.numpy()
-                rank = svd.rank_of(weight, ratio=self.ratio, energy=self.energy)
+                rank = svd.rank_of(weight, ratio=None if self.energy else self.ratio, energy=self.energy)
                 if rank >= 1 and rank * (rows + columns) < rows * columns:
                     svd.factorize(model.network, name, rank)
                     edits.append(Factorize(layer=name, rank=rank))

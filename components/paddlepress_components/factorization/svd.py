@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import paddle
 from numpy.typing import NDArray
+
 from paddlepress.surgery.edits import find, replace
 from paddlepress.surgery.layers import LowRankLinear
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 import paddle
-from paddlepress.training.masks import Masks, values
 
+from paddlepress.training.masks import Masks, values
 from paddlepress_components.pruning import magnitude
 
 RAMP = 0.5  # share of the training in which sparsity rises; the rest recovers at full sparsity

@@ -9,12 +9,14 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 from numpy.typing import NDArray
-from paddlepress.surgery.edits import parameter
+
+from paddlepress.surgery.edits import find, parameter
+from paddlepress.surgery.groups import Group, Slice, layer_of
 from paddlepress.surgery.layers import float_inputs
+from paddlepress.weighted import output_axis
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
-    from paddlepress.surgery.graph import Group
 
 Scores = dict[str, NDArray[np.float64]]
 
@@ -25,11 +27,9 @@ def l1(network: paddle.nn.Layer, groups: Sequence[Group]) -> Scores:
     Returns:
         float64 array [units] by group name.
     """
-
-    def of(name: str) -> NDArray[Any]:
-        return np.asarray(np.abs(parameter(network, name).numpy()))
-
-    return {group.name: _summed(group, [f"{layer}.weight" for layer in group.producers], of) for group in groups}
+    parts = {group.name: [part for part in _making(network, group) if _leaf(part) == "weight"] for group in groups}
+    values = {part.parameter: np.abs(_values(network, part.parameter)) for found in parts.values() for part in found}
+    return {group.name: _summed(group, parts[group.name], values) for group in groups}
 
 
 def taylor(
@@ -44,13 +44,9 @@ def taylor(
     Returns:
         float64 array [units] by group name.
     """
-    names = {
-        group.name: [s.parameter for s in group.slices if s.parameter.rpartition(".")[0] not in group.consumers]
-        for group in groups
-    }
-    wanted = {name for parameters in names.values() for name in parameters}
-    tensors = {name: tensor for name, tensor in network.named_parameters() if name in wanted}
-    sums = {name: np.zeros(tuple(tensor.shape), np.float64) for name, tensor in tensors.items()}
+    trainable = {name: tensor for name, tensor in network.named_parameters() if not tensor.stop_gradient}
+    parts = {group.name: [part for part in _making(network, group) if part.parameter in trainable] for group in groups}
+    sums = {part.parameter: np.zeros(()) for found in parts.values() for part in found}
     order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * batch_size]
     network.eval()
     with float_inputs(network):
@@ -58,29 +54,50 @@ def taylor(
             chosen = order[start : start + batch_size]
             logits = network(paddle.to_tensor(train.inputs[chosen]))
             F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
-            for name, tensor in tensors.items():
-                if tensor.grad is not None:
-                    sums[name] += np.square(tensor.grad.numpy().astype(np.float64) * tensor.numpy())
+            for name in sums:
+                tensor = trainable[name]
+                gradient = np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
+                sums[name] = sums[name] + np.square(gradient.astype(np.float64) * tensor.numpy())
             network.clear_gradients()
-    return {
-        group.name: _summed(group, [name for name in names[group.name] if name in sums], sums.__getitem__)
-        for group in groups
-    }
+    return {group.name: _summed(group, parts[group.name], sums) for group in groups}
 
 
-def _summed(group: Group, parameters: Sequence[str], values: Any) -> NDArray[np.float64]:
-    scores = np.zeros(group.units, np.float64)
+def _making(network: paddle.nn.Layer, group: Group) -> list[Slice]:
+    """The slices that make a group's units, not those that read them.
+
+    On a residual path a layer may do both: then its weight belongs to the group along either axis.
+    """
+    parts = []
     for part in group.slices:
-        if part.parameter in parameters:
-            array = values(part.parameter)
-            others = tuple(axis for axis in range(array.ndim) if axis != part.axis)
-            scores += array.sum(axis=others, dtype=np.float64)[part.indices].reshape(group.units, -1).sum(axis=1)
+        owner = layer_of(part.parameter)
+        if owner in group.producers:
+            if _leaf(part) != "weight" or part.axis == output_axis(find(network, owner)):
+                parts.append(part)
+        elif owner not in group.consumers:
+            parts.append(part)
+    return parts
+
+
+def _leaf(part: Slice) -> str:
+    return part.parameter.rpartition(".")[2]
+
+
+def _values(network: paddle.nn.Layer, name: str) -> NDArray[Any]:
+    return np.asarray(parameter(network, name).numpy())
+
+
+def _summed(group: Group, parts: Sequence[Slice], values: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    scores = np.zeros(group.units, np.float64)
+    for part in parts:
+        array = values[part.parameter]
+        others = tuple(axis for axis in range(array.ndim) if axis != part.axis)
+        scores += array.sum(axis=others, dtype=np.float64)[part.indices].sum(axis=1)
     return scores
 
 
 def choose(
     scores: Mapping[str, NDArray[np.float64]], ratio: float, scope: Literal["layer", "global"], round_to: int = 1
-) -> dict[str, list[int]]:
+) -> dict[str, NDArray[np.int64]]:
     """Which units each group keeps, in their order; at least `round_to` of each, or all it has.
 
     Args:
@@ -98,6 +115,5 @@ def choose(
     chosen = {}
     for name, group in scores.items():
         count = min(len(group), max(1, -(-counts[name] // round_to)) * round_to)
-        best = np.argsort(-group, kind="stable")[:count]
-        chosen[name] = sorted(int(unit) for unit in best)
+        chosen[name] = np.sort(np.argsort(-group, kind="stable")[:count])
     return chosen

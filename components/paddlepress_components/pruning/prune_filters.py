@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
-from pydantic import Field
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -41,10 +42,8 @@ class PruneFilters(Technique, Recovery):
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.surgery.graph import trace
-        from paddlepress.surgery.narrow import narrow_all
+        from paddlepress.surgery.graph import narrow_all, trace
         from paddlepress.weighted import weighted_layers
-
         from paddlepress_components.pruning import importance
 
         graph = trace(model)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
 
 from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
-from pydantic import Field, model_validator
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -27,14 +28,11 @@ class PruneWeights(Technique, Recovery):
     family: ClassVar[Family] = "pruning"
     paper: ClassVar[str] = "Han et al., NeurIPS 2015, arXiv:1506.02626; Zhu and Gupta, 2017, arXiv:1710.01878"
 
-    sparsity: float | None = Field(
-        default=0.9,
-        gt=0,
-        lt=1,
-        description="share of the weights to set to zero; leave it out where threshold is given",
-    )
+    sparsity: float = Field(default=0.9, gt=0, lt=1, description="share of the weights to set to zero")
     threshold: float | None = Field(
-        default=None, gt=0, description="instead of sparsity: set weights of a smaller magnitude than this to zero"
+        default=None,
+        gt=0,
+        description="takes the place of sparsity: set weights of a smaller magnitude than this to zero",
     )
     scope: Literal["global", "layer"] = Field(
         default="global", description="global compares weights across layers; layer prunes the same share of each"
@@ -46,19 +44,8 @@ class PruneWeights(Technique, Recovery):
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _threshold_takes_the_place_of_sparsity(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("threshold") is not None and "sparsity" not in values:
-            return {**values, "sparsity": None}
-        return values
-
     @model_validator(mode="after")
     def _check(self) -> PruneWeights:
-        if (self.sparsity is None) == (self.threshold is None):
-            raise ValueError(
-                f"give either sparsity or threshold; sparsity is {self.sparsity}, threshold is {self.threshold}"
-            )
         if self.schedule == "gradual" and self.recovery_epochs == 0:
             raise ValueError("schedule 'gradual' prunes during training: recovery_epochs must be at least 1, not 0")
         return self
@@ -67,7 +54,6 @@ class PruneWeights(Technique, Recovery):
         from paddlepress.surgery.edits import Mask
         from paddlepress.training.masks import Masks, values
         from paddlepress.weighted import weighted_layers
-
         from paddlepress_components.pruning import magnitude
         from paddlepress_components.pruning.gradual import GradualPruning
 
@@ -77,8 +63,7 @@ class PruneWeights(Technique, Recovery):
         weights = {name: values(model.network, name) for name in names}
         before = magnitude.sparsity(weights)
         target = self.sparsity
-        if target is None:
-            assert self.threshold is not None
+        if self.threshold is not None:
             target = magnitude.share_below(weights, self.threshold)
         if target <= before:
             asked = f"sparsity {target:.4g}" if self.threshold is None else f"threshold {self.threshold:g}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 from numpy.typing import NDArray
+
 from paddlepress.errors import DataError
 
 BINS = 4096

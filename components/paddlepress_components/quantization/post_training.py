@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
-from pydantic import Field
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -51,7 +52,6 @@ class QuantizePostTraining(Technique):
         from paddlepress.surgery.edits import Quantize
         from paddlepress.surgery.layers import simulate_quantized_input
         from paddlepress.weighted import output_axis, weighted_layers
-
         from paddlepress_components.quantization.calibration import input_ranges
 
         layers = weighted_layers(model.network, self.exclude)

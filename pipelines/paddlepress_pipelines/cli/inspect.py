@@ -97,7 +97,9 @@ def show(
     console = Console()
     architecture = manifest.architecture
     arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
-    console.print(f"[bold]{architecture.name}[/]{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes")
+    console.print(
+        f"[bold]{architecture.name}[/]{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
+    )
     for entry in manifest.lineage:
         console.print(f"  {entry.technique} [dim]{_parameters(entry.parameters)}[/]", highlight=False)
     columns = list(rows[0]) if rows else []

@@ -17,6 +17,8 @@ Home = Annotated[
     ),
 ]
 DEFAULT_HOME = Path(".paddlepress")
-RecipePath = Annotated[Path, typer.Argument(help="A recipe's YAML file, or the name of one that ships.", metavar="RECIPE")]
+RecipePath = Annotated[
+    Path, typer.Argument(help="A recipe's YAML file, or the name of one that ships.", metavar="RECIPE")
+]
 ModelName = Annotated[str, typer.Argument(help="A registered model: the name of its recipe.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table for people.")]

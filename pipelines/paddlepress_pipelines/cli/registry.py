@@ -28,26 +28,35 @@ def compare(
 ) -> None:
     """Compare the newest version of every variant in the registry."""
     from paddlepress import files
-    from paddlepress.report.comparison import compare as compared
-    from paddlepress.report.comparison import flat_rows, report_of
+    from paddlepress.registry import history as records
+    from paddlepress.report import comparison
 
     client = _connect(home)
-    comparison = compared(client, name)
+    report = comparison.compare(
+        client, name, *records.load_policy(client, name), champion_reason=_last_reason(client, name)
+    )
     if output is not None:
         from paddlepress.report.render import render
 
-        files.write_text(output, render(report_of(comparison)))
+        files.write_text(output, render(report))
     if as_json:
-        print(json.dumps(flat_rows(comparison), indent=2))
+        print(json.dumps(comparison.flat_rows(report), indent=2))
         return
     from rich.console import Console
 
     from paddlepress.report.terminal import table
 
     console = Console()
-    console.print(table(comparison))
+    console.print(table(report.variants))
     if output is not None:
         console.print(f"Report {output}", highlight=False)
+
+
+def _last_reason(client: Any, name: str) -> str:
+    from paddlepress.registry import history as records
+
+    entries = records.history(client, name)
+    return entries[-1].reason if entries else "nothing has been promoted yet"
 
 
 @app.command()
@@ -61,10 +70,11 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Promote the best variant that passes the gates of its recipe's last run."""
+    from paddlepress.registry import history as records
     from paddlepress.registry import promotion
 
     client = _connect(home)
-    gates, objective = promotion.load_policy(client, name)
+    gates, objective = records.load_policy(client, name)
     _say(promotion.promote(client, home, name, gates, objective, variant), as_json)
 
 
@@ -79,9 +89,9 @@ def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False
 @app.command()
 def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
     """Tell every decision about what is in production, and why."""
-    from paddlepress.registry import promotion
+    from paddlepress.registry import history as records
 
-    entries = [entry.model_dump(mode="json", by_alias=True) for entry in promotion.history(_connect(home), name)]
+    entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(_connect(home), name)]
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -109,13 +119,15 @@ def _connect(home: Path) -> Any:
     from paddlepress.registry import connection
 
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / connection.DATABASE).exists():
-        raise RegistryError(f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI")
+        raise RegistryError(
+            f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI"
+        )
     return connection.connect(home)
 
 
 def _say(decision: Decision, as_json: bool) -> None:
     if as_json:
-        print(decision.model_dump_json(indent=2))
+        print(decision.json())
         return
     from rich.console import Console
 

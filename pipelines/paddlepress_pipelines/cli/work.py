@@ -102,12 +102,20 @@ def _conclude(console: Console, result: RunResult, name: str, recipe: Path, home
 
 
 def _show_decision(console: Console, result: RunResult) -> None:
-    from paddlepress.report.terminal import show
+    """The table of variants, and who is champion and why."""
+    from rich.text import Text
 
-    comparison = result.json("compare", "comparison")
+    from paddlepress.report.comparison import decided
+    from paddlepress.report.data import ReportData
+    from paddlepress.report.terminal import table
+
     decision = result.json("promote", "decision")
-    if comparison is not None and decision is not None:
-        show(console, comparison, decision)
+    report = decided(ReportData.model_validate(result.json("compare", "comparison")), decision)
+    console.print()
+    console.print(table(report.variants))
+    champion = report.champion
+    name = f"{champion.variant} (version {champion.version})" if champion else "none"
+    console.print(Text.assemble("\nChampion ", (name, "bold cyan"), f": {decision['reason']}"))
 
 
 def _remote() -> str:

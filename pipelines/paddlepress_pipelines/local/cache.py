@@ -70,7 +70,7 @@ class Cache:
 
     def directory(self, task: TaskSpec, key: str) -> Path:
         """Where a task's outputs go."""
-        title = re.sub(r"[^a-z0-9-]+", "-", task.title.lower())
+        title = re.sub(r"[^a-z0-9-]+", "-", task.title.lower()).strip("-")
         return self.root / f"{title}-{key[:16]}"
 
     def find(self, directory: Path) -> Finished | None:

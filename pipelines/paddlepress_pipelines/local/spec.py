@@ -47,6 +47,7 @@ def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
         component = pipeline_spec.components[task.component_ref.name]
         if component.WhichOneof("implementation") != "executor_label" or task.WhichOneof("iterator"):
             raise ValueError(f"task {name!r} is a loop or a nested pipeline")
+        executor = utils.struct_to_executor_spec(executors[component.executor_label])
         constants = {}
         for parameter, value in task.inputs.parameters.items():
             if not value.HasField("runtime_value"):
@@ -59,12 +60,18 @@ def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
         found[name] = TaskSpec(
             name=name,
             title=task.task_info.name or name,
-            component=task.component_ref.name.removeprefix("comp-"),
+            component=_function(executor).replace("_", "-"),
             component_spec=component,
-            executor_spec=utils.struct_to_executor_spec(executors[component.executor_label]),
+            executor_spec=executor,
             constants=constants,
             inputs=inputs,
             after=frozenset(task.dependent_tasks) | {producer for producer, _ in inputs.values()},
             cached=task.caching_options.enable_cache,
         )
     return found
+
+
+def _function(executor: Any) -> str:
+    """The function that an executor runs; the component's own name gets a number where it is used twice."""
+    arguments = list(executor.container.args)
+    return str(arguments[arguments.index("--function_to_execute") + 1])

@@ -88,7 +88,8 @@ def _walk(file: Path, node: yaml.Node, at: Key, lines: dict[Key, int]) -> None:
 
 
 def _explain(file: Path, error: ValidationError, lines: dict[Key, int]) -> str:
-    first = error.errors()[0]
+    # A misspelt key is two errors, an unknown key and a missing one: the unknown one helps.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = tuple(first["loc"])
     parent: type[Any] = Recipe
     key = ".".join(str(part) for part in where if part != "[key]")
@@ -97,7 +98,11 @@ def _explain(file: Path, error: ValidationError, lines: dict[Key, int]) -> str:
     if first["type"] == "extra_forbidden":
         parent = _owner(where[:-1])
         problem = str(UnknownName("key", str(where[-1]), parent.model_fields))
-        return f"{file}:{line}: {problem}" if len(where) == 1 else f"{file}:{line}: {'.'.join(map(str, where[:-1]))}: {problem}"
+        return (
+            f"{file}:{line}: {problem}"
+            if len(where) == 1
+            else f"{file}:{line}: {'.'.join(map(str, where[:-1]))}: {problem}"
+        )
     if first["type"] == "missing":
         return f"{file}:{line}: {key!r} is missing"
     if where and where[0] == "variants" and first["type"] == "value_error":

@@ -36,7 +36,9 @@ def single_image_input(inputs: tuple[InputSpec, ...]) -> tuple[int, int, int]:
     """
     shapes = [spec.shape for spec in inputs]
     if len(shapes) != 1 or len(shapes[0]) != 3:
-        raise DataError(f"the data have inputs of shape {shapes}; this architecture takes one image [channels, height, width]")
+        raise DataError(
+            f"the data have inputs of shape {shapes}; this architecture takes one image [channels, height, width]"
+        )
     channels, height, width = shapes[0]
     return channels, height, width
 
@@ -49,5 +51,7 @@ def feature_size(height: int, width: int, reduction: int) -> int:
     """
     size = (height // reduction) * (width // reduction)
     if size < 1:
-        raise DataError(f"images of {height}x{width} are too small; this architecture needs at least {reduction}x{reduction}")
+        raise DataError(
+            f"images of {height}x{width} are too small; this architecture needs at least {reduction}x{reduction}"
+        )
     return size

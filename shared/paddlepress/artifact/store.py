@@ -20,12 +20,12 @@ def save(model: Model, directory: Path) -> Manifest:
     Raises:
         ArtifactError: a quantized weight has left its grid.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as serialized
 
     records, arrays = _encode(model)
     with replacing(directory) as temporary:
         temporary.mkdir()
-        save_file(arrays, temporary / WEIGHTS)
+        (temporary / WEIGHTS).write_bytes(serialized(arrays))
         manifest = Manifest(
             architecture=model.architecture,
             inputs=model.inputs,
@@ -50,9 +50,7 @@ def load(directory: Path) -> Model:
     manifest = manifests.read(directory)
     tensors = read_tensors(directory, manifest)
     try:
-        model = Model.build(
-            manifest.architecture, manifest.inputs, manifest.task, manifest.edits, manifest.lineage
-        )
+        model = Model.build(manifest.architecture, manifest.inputs, manifest.task, manifest.edits, manifest.lineage)
         model.load_state({name: value_of(tensor) for name, tensor in tensors.items()})
     except ArtifactError as error:
         raise ArtifactError(f"{directory}: {error}") from None

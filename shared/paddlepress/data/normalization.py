@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,18 +33,25 @@ def measured(stored: NDArray[Any]) -> Normalization:
 
     A channel that never varies gets a standard deviation of 1.
     """
-    scale = 255.0 if stored.dtype == np.uint8 else 1.0
-    mean, std = [], []
-    for channel in range(stored.shape[1]):
-        if stored.dtype == np.uint8:  # exact, and without a copy as floats
-            counts = np.bincount(stored[:, channel].reshape(-1), minlength=256)
-            share, values = counts / counts.sum(), np.arange(256) / scale
-            average = float(share @ values)
-            deviation = float(np.sqrt(share @ (values - average) ** 2))
-        else:
-            average = float(stored[:, channel].mean(dtype=np.float64))
-            deviation = float(stored[:, channel].std(dtype=np.float64))
-        mean.append(average)
+    moments = _byte_moments if stored.dtype == np.uint8 else _float_moments
+    measured_moments = [moments(stored[:, channel]) for channel in range(stored.shape[1])]
+    return Normalization(
+        scale=255.0 if stored.dtype == np.uint8 else 1.0,
+        mean=tuple(mean for mean, _ in measured_moments),
         # Rounding can leave a constant channel a deviation of its last bit.
-        std.append(deviation if deviation > 1e-7 * max(1.0, abs(average)) else 1.0)
-    return Normalization(scale, tuple(mean), tuple(std))
+        std=tuple(std if std > 1e-7 * max(1.0, abs(mean)) else 1.0 for mean, std in measured_moments),
+    )
+
+
+def _byte_moments(channel: NDArray[np.uint8]) -> tuple[float, float]:
+    """Mean and standard deviation of bytes / 255, exact, so that every machine finds the same digest."""
+    counts = [int(count) for count in np.bincount(channel.reshape(-1), minlength=256)]
+    number = sum(counts)
+    total = sum(count * value for value, count in enumerate(counts))
+    squares = sum(count * value * value for value, count in enumerate(counts))
+    return total / (255 * number), math.sqrt(number * squares - total * total) / (255 * number)
+
+
+def _float_moments(channel: NDArray[np.float32]) -> tuple[float, float]:
+    """Mean and standard deviation, rounded to what does not depend on the order of summation."""
+    return float(np.float32(channel.mean(dtype=np.float64))), float(np.float32(channel.std(dtype=np.float64)))

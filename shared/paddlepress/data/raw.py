@@ -18,19 +18,21 @@ class Examples:
     Attributes:
         inputs: uint8 (images, 0..255) or float32; [n, channels, height, width] or [n, features].
         labels: int64 [n].
-        origin: the file they came from, which errors name.
+        origin: the file that the inputs came from, which errors name.
+        labels_origin: the file that the labels came from.
     """
 
     inputs: NDArray[Any]
     labels: NDArray[np.int64]
     origin: str
+    labels_origin: str
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """The examples at these positions."""
-        return Examples(self.inputs[indices], self.labels[indices], self.origin)
+        return Examples(self.inputs[indices], self.labels[indices], self.origin, self.labels_origin)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_ori
         raise DataError(f"{origin} has {len(inputs)} inputs, {labels_origin} has {len(labels)} labels: they must agree")
     if not len(labels):
         raise DataError(f"{origin} holds no examples. Valid: at least one")
-    return Examples(np.ascontiguousarray(inputs), labels.astype(np.int64), labels_origin)
+    return Examples(np.ascontiguousarray(inputs), labels.astype(np.int64), origin, labels_origin)
 
 
 def _channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
@@ -145,12 +147,12 @@ def class_names(raw: Raw, wanted: tuple[str, ...]) -> tuple[str, ...]:
         if len(present) <= highest:
             gap = next(label for label in range(highest + 1) if label >= len(present) or present[label] != label)
             raise DataError(
-                f"{raw.train.origin}: label {highest} occurs, but no training example has label {gap}. "
+                f"{raw.train.labels_origin}: label {highest} occurs, but no training example has label {gap}. "
                 "Valid: labels 0..classes-1; if the gap is meant, name the classes with 'classes'"
             )
         names = tuple(str(label) for label in range(highest + 1))
     if len(names) < 2:
-        raise DataError(f"{raw.train.origin}: every label is {raw.train.labels[0]}. Valid: two classes or more")
+        raise DataError(f"{raw.train.labels_origin}: every label is {raw.train.labels[0]}. Valid: two classes or more")
     for part in raw.parts.values():
         _check_range(part, len(names), f"the classes are {_shortened(names)}")
         _check_same_form(raw.train, part)
@@ -162,7 +164,7 @@ def _check_range(part: Examples, classes: int, because: str) -> None:
     if len(outside):
         first = outside[0]
         raise DataError(
-            f"{part.origin}: label {part.labels[first]} of example {first} is outside of the classes "
+            f"{part.labels_origin}: label {part.labels[first]} of example {first} is outside of the classes "
             f"({len(outside)} such labels). Valid: 0..{classes - 1}, {because}"
         )
 

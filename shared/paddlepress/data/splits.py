@@ -106,7 +106,7 @@ def apportion(ideal: NDArray[np.floating[Any]], total: int, most: NDArray[np.int
     The largest remainders are rounded up (Hamilton's method); none exceeds `most`, even if the sum then
     falls short of `total`.
     """
-    whole = np.minimum(np.floor(ideal + 1e-9).astype(np.int64), most)
+    whole: Indices = np.minimum(np.floor(ideal + 1e-9).astype(np.int64), most)
     remainders = ideal - whole
     # A stable sort: equal remainders go to the lower label.
     order = np.argsort(-remainders, kind="stable")

@@ -53,7 +53,7 @@ def sealed_graph(model: Model, manifest: Manifest, manifest_digest: str) -> byte
     from onnx import helper
 
     proto, names = onnx_graph(model)
-    graph = Graph(proto.graph)
+    graph = Graph(proto)
     simplify(graph)
     _check_parameters(graph, names, model)
     graph.rename(names)
@@ -110,6 +110,7 @@ def _externalize(graph: Graph, manifest: Manifest, as_integers: frozenset[str]) 
         scales = () if record.axis is None else (record.shape[record.axis],)
         tensors.append(external(name + bundle.CODES, TensorProto.INT8, record.shape))
         tensors.append(external(name + bundle.SCALE, TensorProto.FLOAT, scales))
+    graph.finish()
     del graph.proto.initializer[:]
     graph.proto.initializer.extend(tensors)
     return used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,26 @@ class Graph:
     """An ONNX graph and the lookups that rewriting it needs.
 
     Attributes:
-        proto: the `onnx.GraphProto`; rewritten in place.
+        proto: the `onnx.GraphProto`.
+        nodes: its nodes, in topological order; `finish` writes them back.
         values: its initializers, by name.
+        ranks: how many dimensions its values have, where that is known.
     """
 
-    def __init__(self, proto: Any) -> None:
-        from onnx import numpy_helper
+    def __init__(self, model: Any) -> None:
+        """Args: model: an `onnx.ModelProto`."""
+        from onnx import numpy_helper, shape_inference
 
+        proto = model.graph
+        inferred = shape_inference.infer_shapes(model).graph
         self.proto = proto
+        self.ranks: dict[str, int] = {
+            info.name: len(info.type.tensor_type.shape.dim)
+            for info in (*inferred.value_info, *inferred.input, *inferred.output)
+            if info.type.tensor_type.HasField("shape")
+        }
         self.values: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in proto.initializer}
+        self.nodes: list[Any] = list(proto.node)
         self._fresh = 0
 
     @property
@@ -36,38 +48,82 @@ class Graph:
 
     def producers(self) -> dict[str, Any]:
         """The node that makes each value."""
-        return {name: node for node in self.proto.node for name in node.output}
+        return {name: node for node in self.nodes for name in node.output}
 
     def consumers(self) -> dict[str, list[Any]]:
         """The nodes that read each value."""
         found: dict[str, list[Any]] = defaultdict(list)
-        for node in self.proto.node:
+        for node in self.nodes:
             for name in node.input:
                 found[name].append(node)
         return found
 
-    def name(self, stem: str) -> str:
-        """A value name that is not in use."""
-        self._fresh += 1
-        return f"{stem}.{self._fresh}"
-
-    def add(self, stem: str, value: Array) -> str:
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
         """Add a constant; returns its name."""
-        name = self.name(stem)
-        self.values[name] = value
+        name = self._name()
+        self.values[name] = np.array(value, dtype)
         return name
 
+    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add a node; returns the name of its only output."""
+        from onnx import helper
+
+        output = self._name()
+        self.nodes.append(helper.make_node(operator, inputs, [output], **attributes))
+        return output
+
+    def _name(self) -> str:
+        """A value name that is not in use; short, since it counts as bytes of the deployable."""
+        self._fresh += 1
+        return f"_{self._fresh}"
+
+    def copy(self) -> Graph:
+        """A graph whose nodes can be changed without changing this one's."""
+        twin = copy(self)
+        twin.nodes = [type(node).FromString(node.SerializeToString()) for node in self.nodes]
+        twin.values, twin.ranks = dict(self.values), dict(self.ranks)
+        return twin
+
+    def take(self, other: Graph) -> None:
+        """Become like a copy that was changed."""
+        self.nodes, self.values, self.ranks, self._fresh = other.nodes, other.values, other.ranks, other._fresh
+
     def keep(self, nodes: list[Any]) -> None:
-        """Replace the nodes; they must be in topological order."""
+        """Replace the nodes by these; they are put into topological order."""
+        ordered: list[Any] = []
+        producers = {name: node for node in nodes for name in node.output}
+        placed: set[int] = set()
+        stack = list(reversed(nodes))
+        while stack:
+            node = stack[-1]
+            waiting = [producers[name] for name in node.input if name in producers]
+            waiting = [source for source in waiting if id(source) not in placed]
+            if waiting:
+                stack.extend(waiting)
+                continue
+            stack.pop()
+            if id(node) not in placed:
+                placed.add(id(node))
+                ordered.append(node)
+        self.nodes = ordered
+
+    def drop(self, node: Any) -> None:
+        """Remove a node."""
+        self.nodes = [other for other in self.nodes if other is not node]
+
+    def finish(self) -> None:
+        """Write the nodes back, in topological order."""
+        self.keep(self.nodes)
         del self.proto.node[:]
-        self.proto.node.extend(nodes)
+        self.proto.node.extend(self.nodes)
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename values wherever nodes read or make them."""
-        for node in self.proto.node:
+        for node in self.nodes:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
         self.values = {names.get(name, name): value for name, value in self.values.items()}
+        self.ranks = {names.get(name, name): rank for name, rank in self.ranks.items()}
         for output in self.proto.output:
             output.name = names.get(output.name, output.name)
 
@@ -77,7 +133,7 @@ def constants_to_initializers(graph: Graph) -> None:
     from onnx import numpy_helper
 
     kept = []
-    for node in graph.proto.node:
+    for node in graph.nodes:
         if node.op_type == "Constant" and node.attribute[0].name == "value":
             graph.values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
         else:
@@ -89,8 +145,8 @@ def drop_identities(graph: Graph) -> None:
     """Remove Identity nodes; a graph output keeps its name."""
     names: dict[str, str] = {}
     kept = []
-    made = {name for node in graph.proto.node for name in node.output}
-    for node in graph.proto.node:
+    made = {name for node in graph.nodes for name in node.output}
+    for node in graph.nodes:
         if node.op_type != "Identity":
             kept.append(node)
             continue
@@ -113,7 +169,7 @@ def simplify_flattens(graph: Graph) -> None:
     """
     producers, consumers = graph.producers(), graph.consumers()
     dropped: set[str] = set()
-    for node in graph.proto.node:
+    for node in graph.nodes:
         concat = producers.get(node.input[1]) if node.op_type == "Reshape" else None
         if concat is None or concat.op_type != "Concat" or len(consumers[concat.output[0]]) != 1:
             continue
@@ -127,10 +183,12 @@ def simplify_flattens(graph: Graph) -> None:
         if shape is None or shape.op_type != "Shape" or shape.input[0] != node.input[0] or not first_only:
             continue
         target = np.concatenate([np.array([_KEEP]), *(np.asarray(value).reshape(-1) for value in rest)])
-        node.input[1] = graph.add("shape", target.astype(np.int64))
+        node.input[1] = graph.constant(target, np.int64)
         del node.attribute[:]  # allowzero would read the 0 as a size
-        dropped.update(n.output[0] for n in (concat, cut, shape) if all(c in (concat, cut, node) for c in consumers[n.output[0]]))
-    graph.keep([node for node in graph.proto.node if node.output[0] not in dropped])
+        dropped.update(
+            n.output[0] for n in (concat, cut, shape) if all(c in (concat, cut, node) for c in consumers[n.output[0]])
+        )
+    graph.keep([node for node in graph.nodes if node.output[0] not in dropped])
 
 
 def merge_conv_biases(graph: Graph) -> None:
@@ -138,7 +196,7 @@ def merge_conv_biases(graph: Graph) -> None:
     producers, consumers = graph.producers(), graph.consumers()
     names: dict[str, str] = {}
     dropped: set[str] = set()
-    for node in graph.proto.node:
+    for node in graph.nodes:
         if node.op_type != "Add":
             continue
         for conv_input, bias_input in ((0, 1), (1, 0)):
@@ -152,7 +210,7 @@ def merge_conv_biases(graph: Graph) -> None:
             dropped.add(node.output[0])
             names[conv.output[0]] = node.output[0]
             break
-    graph.keep([node for node in graph.proto.node if node.output[0] not in dropped])
+    graph.keep([node for node in graph.nodes if node.output[0] not in dropped])
     graph.rename(names)
 
 
@@ -181,9 +239,9 @@ def _channel_bias(graph: Graph, producers: dict[str, Any], name: str, rank: int 
 def drop_unused(graph: Graph) -> None:
     """Remove nodes and constants that nothing reads."""
     while True:
-        read = {name for node in graph.proto.node for name in node.input} | graph.outputs
-        kept = [node for node in graph.proto.node if any(name in read for name in node.output)]
-        if len(kept) == len(graph.proto.node):
+        read = {name for node in graph.nodes for name in node.input} | graph.outputs
+        kept = [node for node in graph.nodes if any(name in read for name in node.output)]
+        if len(kept) == len(graph.nodes):
             break
         graph.keep(kept)
     graph.values = {name: value for name, value in graph.values.items() if name in read}

@@ -1,9 +1,17 @@
 """Quantized layers in an ONNX graph, in the form that ONNX Runtime turns into integer kernels.
 
-ONNX Runtime runs `DequantizeLinear -> Conv -> QuantizeLinear` as one integer convolution, and
-`DequantizeLinear -> MatMul` as one integer product (onnxruntime.ai, "Quantize ONNX models": the QDQ
-format). So each quantized layer gets its weight as integers through a DequantizeLinear, and its input
-through a QuantizeLinear and a DequantizeLinear on the grid that it was calibrated or trained with.
+ONNX Runtime runs `DequantizeLinear -> Conv or Gemm -> QuantizeLinear` as one kernel on integers
+(onnxruntime.ai, "Quantize ONNX models", the QDQ format), if nothing else stands between the two:
+
+- The bias is an int32 constant on the grid of input times weight; a float bias would keep the product
+  in floats. It is computed in the graph from the float bias, and folded when the graph is loaded.
+- A batch normalization after a convolution is folded into the weight's codes and scales and the bias.
+- The next layer's QuantizeLinear stands right after the product (see `rounding`).
+
+A convolution whose result meets no QuantizeLinear, because it is added to a shortcut for example, has no
+fast kernel on integers (ConvInteger is several times slower than Conv): it gets its weight as floats. A
+rounding of values that no kernel on integers makes or reads would cost time and precision for nothing,
+and is left out.
 """
 
 from __future__ import annotations
@@ -15,10 +23,17 @@ import numpy as np
 
 from paddlepress.deployment.bundle import CODES, SCALE
 from paddlepress.deployment.graph import Graph
+from paddlepress.deployment.rounding import Rounding, place
 from paddlepress.surgery.edits import Quantize
 
+PRODUCTS = frozenset({"Conv", "MatMul"})
 
-_PRODUCTS = frozenset({"Conv", "MatMul"})
+# ONNX Runtime fuses these into a float Gemm before it looks for integer kernels.
+_FUSED_INTO_GEMM = frozenset({"Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "Softsign", "HardSigmoid"})
+
+# A bias is at most this many times its scale, so that it fits into the int32 accumulator.
+_LARGEST_BIAS = 2.0**30
+_TINY = 1e-20
 
 
 def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
@@ -29,39 +44,143 @@ def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
         quantized: the edit of each quantized weight, by the weight's name.
 
     Returns:
-        The weights that the graph now takes as `NAME:codes` and `NAME:scale` instead of as floats:
-        those of 8-bit layers whose input is quantized too. A weight that meets a float input gains
-        nothing from staying an integer; it is decoded to floats once, when the graph is loaded.
+        The weights that the graph now takes as `NAME:codes` and `NAME:scale` instead of as floats.
+        A weight that meets a float input gains nothing from staying an integer; it is decoded to
+        floats once, when the graph is loaded.
     """
-    from onnx import helper
-
-    chosen = {name: edit for name, edit in quantized.items() if edit.bits == 8 and edit.input_scale is not None}
     consumers = graph.consumers()
-    chosen = {name: edit for name, edit in chosen.items() if _only_weighs_products(graph, consumers, name)}
-    rounded: dict[tuple[str, float, int], str] = {}
-    kept: list[Any] = []
-    for node in graph.proto.node:
-        edit = chosen.get(node.input[1]) if node.op_type in _PRODUCTS else None
-        if edit is None or edit.input_scale is None:
-            kept.append(node)
-            continue
-        key = (node.input[0], edit.input_scale, edit.input_zero_point)
-        if key not in rounded:
-            scale = graph.add("scale", np.array(edit.input_scale, np.float32))
-            zero = graph.add("zero", np.array(edit.input_zero_point, np.uint8))
-            codes, rounded[key] = graph.name("codes"), graph.name("rounded")
-            kept.append(helper.make_node("QuantizeLinear", [node.input[0], scale, zero], [codes]))
-            kept.append(helper.make_node("DequantizeLinear", [codes, scale, zero], [rounded[key]]))
-        weight, decoded = node.input[1], graph.name("weight")
-        axis = {} if edit.axis is None else {"axis": edit.axis}
-        kept.append(helper.make_node("DequantizeLinear", [weight + CODES, weight + SCALE], [decoded], **axis))
-        node.input[0], node.input[1] = rounded[key], decoded
-        kept.append(node)
-    graph.keep(kept)
-    return frozenset(chosen)
+    edits = {
+        name: edit
+        for name, edit in quantized.items()
+        if edit.bits == 8 and edit.input_scale is not None and _only_weighs_products(consumers, name)
+    }
+    while True:
+        trial = graph.copy()
+        roundings = place(trial, _roundings(trial, edits))
+        integer = {node.input[1] for node in trial.nodes if _has_kernel(trial, node, edits)}
+        useless = [r for r in roundings if not integer & (r.weights | {_weight_before(trial, r)})]
+        if not useless:
+            break
+        for rounding in useless:
+            for name in rounding.weights:
+                del edits[name]
+    for node in [node for node in trial.nodes if node.op_type in PRODUCTS and node.input[1] in integer]:
+        _make_integer(trial, node, edits[node.input[1]])
+    graph.take(trial)
+    return frozenset(integer)
 
 
-def _only_weighs_products(graph: Graph, consumers: Mapping[str, list[Any]], name: str) -> bool:
+def _only_weighs_products(consumers: Mapping[str, list[Any]], name: str) -> bool:
     """Whether a parameter is the weight of convolutions and products only."""
     nodes = consumers.get(name, [])
-    return bool(nodes) and all(node.op_type in _PRODUCTS and list(node.input).index(name) == 1 for node in nodes)
+    return bool(nodes) and all(node.op_type in PRODUCTS and list(node.input).index(name) == 1 for node in nodes)
+
+
+def _roundings(graph: Graph, edits: Mapping[str, Quantize]) -> list[Rounding]:
+    """What has to be rounded, each value and grid once."""
+    found: dict[tuple[str, float, int], Rounding] = {}
+    for node in graph.nodes:
+        edit = edits.get(node.input[1]) if node.op_type in PRODUCTS else None
+        if edit is not None and edit.input_scale is not None:
+            key = (node.input[0], edit.input_scale, edit.input_zero_point)
+            found.setdefault(key, Rounding(*key)).readers.append(node)
+    return list(found.values())
+
+
+def _tail(graph: Graph, node: Any) -> list[Any]:
+    """A product and what belongs to it: the batch normalization after a Conv, the bias after a MatMul."""
+    users = graph.consumers()[node.output[0]]
+    if node.output[0] in graph.outputs or len(users) != 1:
+        return [node]
+    if node.op_type == "Conv" and users[0].op_type == "BatchNormalization":
+        return [node, users[0]] if all(name in graph.values for name in users[0].input[1:]) else [node]
+    if node.op_type == "MatMul" and users[0].op_type == "Add" and _bias_of(graph, users[0], node.output[0]):
+        return [node, users[0]]
+    return [node]
+
+
+def _bias_of(graph: Graph, add: Any, product: str) -> str | None:
+    """The one-dimensional constant that an Add adds to a product."""
+    others = [str(name) for name in add.input if name != product]
+    return others[0] if len(others) == 1 and others[0] in graph.values and graph.values[others[0]].ndim == 1 else None
+
+
+def _has_kernel(graph: Graph, node: Any, edits: Mapping[str, Quantize]) -> bool:
+    """Whether ONNX Runtime has a fast kernel on integers for this node in this place."""
+    if node.op_type not in PRODUCTS or node.input[1] not in edits:
+        return False
+    result = _tail(graph, node)[-1].output[0]
+    users = graph.consumers()[result]
+    if len(users) == 1 and users[0].op_type == "QuantizeLinear" and result not in graph.outputs:
+        return True
+    return node.op_type == "MatMul" and all(user.op_type not in _FUSED_INTO_GEMM for user in users)
+
+
+def _weight_before(graph: Graph, rounding: Rounding) -> str:
+    """The weight of the product whose result is rounded; empty if it is no product."""
+    producers = graph.producers()
+    node = producers.get(rounding.start)
+    if node is not None and node.op_type in {"BatchNormalization", "Add"}:
+        before = [producers[name] for name in node.input if name in producers]
+        tails = [source for source in before if source.op_type in PRODUCTS and _tail(graph, source)[-1] is node]
+        node = tails[0] if tails else None
+    return str(node.input[1]) if node is not None and node.op_type in PRODUCTS else ""
+
+
+def _make_integer(graph: Graph, node: Any, edit: Quantize) -> None:
+    """Give a product its weight and bias as integers, and fold what belongs to it."""
+    from onnx import TensorProto, helper
+
+    tail = _tail(graph, node)
+    grid = graph.producers()[node.input[0]].input[1]
+    codes, scale = node.input[1] + CODES, node.input[1] + SCALE
+    bias = str(node.input[2]) if len(node.input) > 2 else ""
+    axis = {} if edit.axis is None else {"axis": edit.axis}
+    if node.op_type == "Conv" and len(tail) > 1:
+        codes, scale, bias = _fold_normalization(graph, tail[1], codes, scale, bias)
+        axis = {"axis": 0}
+    elif node.op_type == "MatMul" and len(tail) > 1:
+        bias = _bias_of(graph, tail[1], node.output[0]) or ""
+    as_gemm = node.op_type == "MatMul" and graph.ranks.get(node.output[0]) == 2
+    if node.op_type == "Conv" or as_gemm:
+        node.output[0] = tail[-1].output[0]
+        for other in tail[1:]:
+            graph.drop(other)
+    else:
+        bias = ""  # a product of more dimensions stays a MatMul, and its Add a float one
+    step = graph.node("Mul", scale, grid)
+    if bias:
+        floor = graph.node("Div", graph.node("Abs", bias), graph.constant(_LARGEST_BIAS))
+        step = graph.node("Max", step, floor, graph.constant(_TINY))
+        scale = graph.node("Div", step, grid)
+    # The zero point says nothing new, but without one a Gemm stays in floats.
+    zero = graph.node("Cast", graph.node("Sub", scale, scale), to=TensorProto.INT8)
+    inputs = [node.input[0], graph.node("DequantizeLinear", codes, scale, zero, **axis)]
+    if bias:
+        count = graph.node("Cast", graph.node("Round", graph.node("Div", bias, step)), to=TensorProto.INT32)
+        inputs.append(graph.node("DequantizeLinear", count, step, axis=0))
+    node.input[:] = inputs
+    if as_gemm:
+        node.op_type = "Gemm"
+        # Stated, because ONNX Runtime looks for them by name.
+        node.attribute.extend([helper.make_attribute("alpha", 1.0), helper.make_attribute("beta", 1.0)])
+
+
+def _fold_normalization(graph: Graph, norm: Any, codes: str, scale: str, bias: str) -> tuple[str, str, str]:
+    """Codes, scales and bias of a convolution that does what its batch normalization did as well.
+
+    y = gamma * (conv + bias - mean) / sqrt(variance + epsilon) + beta: every filter is multiplied by a
+    factor, whose size goes into the filter's scale and whose sign into its codes.
+    """
+    from onnx import TensorProto
+
+    gamma, beta, mean, variance = norm.input[1:5]
+    epsilon = next((attribute.f for attribute in norm.attribute if attribute.name == "epsilon"), 1e-5)
+    deviation = graph.node("Sqrt", graph.node("Add", variance, graph.constant(epsilon)))
+    factor = graph.node("Div", gamma, deviation)
+    sign = graph.node("Reshape", graph.node("Sign", factor), graph.constant([-1, 1, 1, 1], np.int64))
+    wide = graph.node("Mul", graph.node("Cast", codes, to=TensorProto.FLOAT), sign)
+    codes = graph.node("Cast", wide, to=TensorProto.INT8)
+    scale = graph.node("Mul", scale, graph.node("Abs", factor))
+    centred = graph.node("Sub", bias, mean) if bias else graph.node("Neg", mean)
+    return codes, scale, graph.node("Add", beta, graph.node("Mul", factor, centred))

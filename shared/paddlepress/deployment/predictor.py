@@ -18,7 +18,6 @@ from paddlepress.errors import ArtifactError, DataError
 from paddlepress.files import sha256_of
 
 
-
 class Predictor:
     """A deployed model.
 

@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
         stream.flush()
     kept = [os.dup(1), os.dup(2)]
     try:
-        with open(os.devnull, "wb") as sink:
+        with Path(os.devnull).open("wb") as sink:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
         yield
@@ -60,9 +60,10 @@ def save_program(model: Model, prefix: Path) -> dict[str, str]:
         with float_inputs(network), quiet():
             paddle.jit.save(network, str(prefix), input_spec=input_specs(model))
     except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[-1].strip()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
         raise TechniqueRefused(
-            f"a network of architecture {model.architecture.name!r} can't be deployed: Paddle did not trace it ({reason})"
+            f"a network of architecture {model.architecture.name!r} can't be deployed: "
+            f"Paddle did not trace it ({reason})"
         ) from error
     names: dict[str, str] = {}
     for name, tensor in network.state_dict().items():
@@ -87,8 +88,10 @@ def onnx_graph(model: Model) -> tuple[Any, dict[str, str]]:
         with quiet():
             import paddle2onnx  # noqa: F401  so that the forked process need not
         # paddle2onnx aborts the process on an operator that it doesn't know: let that be another one.
-        method = "fork" if "fork" in multiprocessing.get_all_start_methods() else "spawn"
-        process = multiprocessing.get_context(method).Process(target=_convert, args=(prefix,))
+        # Forking saves it the import of Paddle.
+        forks = "fork" in multiprocessing.get_all_start_methods()
+        context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+        process = context.Process(target=_convert, args=(prefix,))
         process.start()
         process.join(CONVERSION_LIMIT_S)
         if process.is_alive():

@@ -82,10 +82,7 @@ def connect(home: Path) -> MlflowClient:
         if _kind(candidate) in _DATABASES:
             _probe_database(candidate)
     quieten()
-    client = _client_class()(tracking_uri=uri, registry_uri=registry_uri)
-    client.home = home.resolve()
-    _prepare(client, uri)
-    return client
+    return _open(uri, registry_uri, home.resolve())
 
 
 def fingerprint(client: MlflowClient, name: str) -> str:
@@ -117,7 +114,7 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
     check_name("the name", name)
     found = client.get_experiment_by_name(name)
     if found is None:
-        root = _artifact_root(client)
+        root = _artifact_root(client.tracking_uri, getattr(client, "home", None))
         try:
             return str(client.create_experiment(name, artifact_location=f"{root.rstrip('/')}/{name}" if root else None))
         except MlflowException:  # another process was first
@@ -251,6 +248,8 @@ def _make_directory(uri: str) -> None:
 
 def _probe_database(uri: str) -> None:
     """Connect once, for MLflow itself would try for minutes; SQLite must be writable, too."""
+    import sqlite3
+
     import sqlalchemy
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -264,7 +263,7 @@ def _probe_database(uri: str) -> None:
     except (ImportError, NoSuchModuleError) as error:
         hint = " Install paddlepress[postgresql] and write postgresql+psycopg2://" if "postgresql" in uri else ""
         raise _unreachable(uri, f"its driver is missing: {error}.{hint}") from None
-    except (SQLAlchemyError, ArgumentError) as error:
+    except (SQLAlchemyError, ArgumentError, sqlite3.Error) as error:
         raise _unreachable(uri, str(getattr(error, "orig", None) or error)) from None
 
 
@@ -279,34 +278,40 @@ def _touch(engine: Any) -> None:
             connection.execute(sqlalchemy.text("SELECT 1"))
 
 
-def _prepare(client: Any, uri: str) -> None:
-    """Make the tables, one process at a time, and ask the registry one question."""
+def _open(uri: str, registry_uri: str, home: Path) -> Any:
+    """Make the tables where they are missing, one process at a time, and ask the registry one question."""
     from mlflow.exceptions import MlflowException
 
-    from paddlepress.registry.locking import exclusive
+    from paddlepress.registry.locking import hold
 
     try:
-        if _kind(uri) in _DATABASES:
-            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-            with exclusive(client, client.home):
-                # Without a root of its own MLflow would put its default experiment under the working directory.
-                steady(lambda: SqlAlchemyStore(uri, _artifact_root(client)))
-                client.search_registered_models(max_results=1)
-        else:
-            with _impatient_requests():
-                client.search_registered_models(max_results=1)
+        for place in dict.fromkeys((uri, registry_uri)):
+            if _kind(place) in _DATABASES:
+                with hold(place, home):
+                    _make_tables(place, home)
+        with _impatient_requests():
+            client = _client_class()(tracking_uri=uri, registry_uri=registry_uri)
+            client.home = home
+            client.search_registered_models(max_results=1)
+            return client
     except MlflowException as error:
-        message = str(error)
+        message = str(error) if _kind(uri) in _DATABASES else _innermost(error)
         if "out-of-date database schema" in message:
             message = f"its tables are of another MLflow version. Back it up, then: mlflow db upgrade {redacted(uri)}"
         raise _unreachable(uri, message) from None
 
 
+def _make_tables(uri: str, home: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    # A client would make them, too, but put the default experiment's artifacts under the working directory.
+    steady(lambda: SqlAlchemyStore(uri, _artifact_root(uri, home)))
+
+
 @contextmanager
 def _impatient_requests() -> Iterator[None]:
     """MLflow asks an absent server for four minutes, which is right for work and wrong for a first question."""
-    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(PROBE_TIMEOUT_S)}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update({name: before[name] or value for name, value in wanted.items()})
     try:
@@ -317,15 +322,21 @@ def _impatient_requests() -> Iterator[None]:
                 os.environ.pop(name)
 
 
-def _artifact_root(client: Any) -> str | None:
+def _artifact_root(uri: str, home: Path | None) -> str | None:
     """Where artifacts go: a server decides itself; for a database MLFLOW_DEFAULT_ARTIFACT_ROOT, else HOME/artifacts."""
-    uri = client.tracking_uri
     if _kind(uri) not in _DATABASES:
         return None
     chosen = os.environ.get("MLFLOW_DEFAULT_ARTIFACT_ROOT", "").strip()
-    file = sqlite_file(uri)
-    home = getattr(client, "home", None) or (file.parent if file else None)
-    return chosen or ((home / ARTIFACTS).as_uri() if home else None)
+    return chosen or ((home / ARTIFACTS).as_uri() if home is not None else None)
+
+
+def _innermost(error: BaseException) -> str:
+    """What is at the bottom of a failed request, such as a refused connection: the wrappings repeat the URL."""
+    while error.__cause__ is not None or error.__context__ is not None:
+        inner = error.__cause__ or error.__context__
+        assert inner is not None
+        error = inner
+    return str(error)
 
 
 def _unreachable(uri: str, reason: str) -> RegistryError:

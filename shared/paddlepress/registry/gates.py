@@ -186,9 +186,12 @@ def unit(metric: str, difference: bool = False) -> str:
     text = METRICS[metric].unit if metric in METRICS else ""
     if text == "%":
         return " points" if difference else text
+    if text == "x":
+        return text
     return f" {text}" if text not in ("", metric) else ""
 
 
 def number(value: float) -> str:
     """A number to read: six figures, or whole with thousands marked."""
-    return f"{value:,.0f}" if abs(value) >= 1e5 else f"{value:.6g}"
+    whole = abs(value) >= 1e5 or (abs(value) >= 1e3 and value.is_integer())
+    return f"{value:,.0f}" if whole else f"{value:.6g}"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from paddlepress.errors import RegistryError
 from paddlepress.registry import tags as keys
@@ -47,13 +47,13 @@ class Entry(BaseModel):
         challenger: the version that the alias `challenger` was set on; None leaves it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     number: int = Field(default=0, exclude=True)
     time: datetime
     action: Action
-    before: int | None = Field(alias="from")
-    after: int | None = Field(alias="to")
+    before: int | None = Field(validation_alias=AliasChoices("from", "before"), serialization_alias="from")
+    after: int | None = Field(validation_alias=AliasChoices("to", "after"), serialization_alias="to")
     variant: str
     reason: str
     gates: tuple[str, ...] = ()

@@ -31,9 +31,15 @@ def exclusive(client: MlflowClient, home: Path | None = None, patience_s: float 
     Raises:
         RegistryError: somebody else held it for `patience_s` seconds.
     """
+    with hold(client._registry_uri, home or getattr(client, "home", None), patience_s):
+        yield
+
+
+@contextmanager
+def hold(uri: str, home: Path | None, patience_s: float = PATIENCE_S) -> Iterator[None]:
+    """What `exclusive` does, by the registry's URI."""
     from paddlepress.registry.connection import sqlite_file
 
-    uri: str = client._registry_uri
     if uri.startswith("postgresql"):
         with _advisory(uri, patience_s):
             yield
@@ -42,7 +48,7 @@ def exclusive(client: MlflowClient, home: Path | None = None, patience_s: float 
     if database is not None:
         path = database.parent / LOCK
     else:
-        path = (home or getattr(client, "home", None) or Path(tempfile.gettempdir())) / LOCK
+        path = (home or Path(tempfile.gettempdir())) / LOCK
     with _file(path, patience_s):
         yield
 

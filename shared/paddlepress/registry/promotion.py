@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import TypeAdapter
+
 from paddlepress.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import catalogue
 from paddlepress.registry import history as records
@@ -86,6 +88,11 @@ class Decision:
             challenger=self.challenger,
         )
 
+    def json(self) -> str:
+        """The decision as JSON."""
+        text: str = TypeAdapter(Decision).dump_json(self, indent=1).decode()
+        return text
+
 
 _Maker = Callable[[Action, Row | None, str], Decision]
 
@@ -125,7 +132,7 @@ def decide(
     verdicts = {row.variant: _judge(row, base, champion, gates, objective, variant, barred) for row in considered}
     passing = [row for row in considered if verdicts[row.variant].passed]
     best = _best(passing, objective) or (passing[0] if passing else None)
-    leader = best or _best(considered, objective)
+    leader = best or _best(considered, objective) or (considered[0] if considered else None)
     reign = champion.version if champion is not None else None
 
     def decision(action: Action, chosen: Row | None, reason: str) -> Decision:
@@ -148,7 +155,7 @@ def decide(
     if best.version == champion.version:
         return decision("kept", best, f"{_named(best)} stays champion: {_merit(best, passing, objective)}")
     if variant is not None:
-        return decision("promoted", best, f"{_named(best)} was asked for by name and passes its {len(gates)} gates")
+        return decision("promoted", best, f"{_named(best)} was asked for by name and passes every gate")
     failed = [result for result in _own(champion, gates) if not result.passed]
     if failed:
         why = "; ".join(result.text for result in failed)

@@ -20,7 +20,7 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
         self.predictor = Predictor.load(Path(context.artifacts["deployable"]))
 
     # MLflow reads the annotation of `model_input`: this one it knows, and takes the signature as it was given.
-    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:  # type: ignore[type-arg]
+    def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
         """The logits of a batch; their argmax is the class that the registered accuracy counts."""
         return self.predictor.predict(np.ascontiguousarray(model_input, dtype=np.float32))
 

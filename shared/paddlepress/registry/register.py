@@ -108,9 +108,9 @@ def register(
             report = Path(folder) / EVALUATION
             evaluation.save(report)
             run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
-            run_id, source = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
+            run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
             facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
-        made = client.create_model_version(name, source, run_id, tags=facts, model_id=source.removeprefix("models:/"))
+        made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=facts, model_id=model_id)
         number = _settle(client, name, identity, int(made.version))
         _move_baseline(client, name, variant, number)
         return RegisteredVersion(number, created=number == int(made.version))
@@ -180,18 +180,18 @@ def _log(
     evaluation: Evaluation,
     report: Path,
 ) -> tuple[str, str]:
-    """Log the run and the model; gives the run's id and the model's URI."""
+    """Log the run and the model; gives their ids."""
     run_id = client.create_run(ensure_experiment(client, name), tags=dict(run_tags)).info.run_id
     try:
         _log_evidence(client, run_id, manifest, evaluation)
         client.log_artifact(run_id, str(report))
-        source = _log_model(run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable)
+        model_id = _log_model(client, run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable)
     except BaseException:
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id, "FINISHED")
-    return run_id, source
+    return run_id, model_id
 
 
 def _log_evidence(client: Any, run_id: str, manifest: Manifest, evaluation: Evaluation) -> None:
@@ -216,7 +216,7 @@ def parameters(manifest: Manifest) -> dict[str, str]:
     return flat
 
 
-def _log_model(run_id: str, variant: str, manifest: Manifest, model_dir: Path, deployable: Path) -> str:
+def _log_model(client: Any, run_id: str, variant: str, manifest: Manifest, model_dir: Path, deployable: Path) -> str:
     import mlflow
     import numpy as np
     from mlflow.models import Model, ModelSignature
@@ -229,10 +229,15 @@ def _log_model(run_id: str, variant: str, manifest: Manifest, model_dir: Path, d
         Schema([TensorSpec(dtype, (-1, *shape))]),
         Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.task.classes)))]),
     )
-    # Unlike mlflow.pyfunc.log_model, this takes the run by its id and starts none of its own.
-    info = Model.log(
+    run = client.get_run(run_id)
+    # Made here, for Model.log would put it into whatever experiment is active; and MLflow takes no dots in its name.
+    model = client.create_logged_model(
+        run.info.experiment_id, variant.replace(".", "-"), run_id, params=run.data.params, model_type="pyfunc"
+    )
+    # Unlike mlflow.pyfunc.log_model, this takes run and model by their ids and starts no run of its own.
+    Model.log(
         artifact_path=None,
-        name=variant.replace(".", "-"),  # MLflow takes no dots here
+        model_id=model.model_id,
         flavor=mlflow.pyfunc,
         run_id=run_id,
         python_model=str(CODE),
@@ -242,7 +247,7 @@ def _log_model(run_id: str, variant: str, manifest: Manifest, model_dir: Path, d
         # Given, for MLflow takes long to guess them.
         pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
     )
-    return f"models:/{info.model_id}"
+    return str(model.model_id)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from xml.etree import ElementTree
 
 from paddlepress.report.pareto import pareto_front
@@ -17,6 +18,8 @@ from paddlepress.report.scales import Scale, padded
 
 _LONGEST_LABEL = 26
 _LABEL_SIZE = 12.0
+_CROWD = 10
+"""With more marks than this the intervals of beaten variants fade, or they would hide the points."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def _svg(marks: Sequence[Mark], frame: Frame, front: Sequence[int]) -> ElementTr
         "svg",
         {
             "viewBox": f"0 0 {frame.width} {frame.height}",
-            "class": "chart",
+            "class": "chart crowded" if len(marks) > _CROWD else "chart",
             "role": "group",
             "aria-labelledby": f"{frame.ident}-title {frame.ident}-desc",
         },
@@ -149,7 +152,7 @@ def _svg(marks: Sequence[Mark], frame: Frame, front: Sequence[int]) -> ElementTr
 
 def _axes(svg: ElementTree.Element, frame: Frame, x_scale: Scale, y_scale: Scale) -> None:
     group = _add(svg, "g", **{"class": "c-axis", "aria-hidden": "true"})
-    left, right, bottom, top = x_scale.start, x_scale.end, y_scale.start, y_scale.end
+    left, right, bottom = x_scale.start, x_scale.end, y_scale.start
     ticks = y_scale.ticks(7)
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9)) if len(ticks) > 1 else 2
     for value in ticks:
@@ -181,7 +184,7 @@ def _front(svg: ElementTree.Element, marks: Sequence[Mark], x_scale: Scale, y_sc
     _add(group, "path", d=line, **{"class": "c-front"})
     return [
         Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
-        for a, b in zip(corners, corners[1:], strict=False)
+        for a, b in pairwise(corners)
     ]
 
 
@@ -225,7 +228,10 @@ def _point(
     if placed.leader:
         near_x, near_y = min(max(x, box.left), box.right), min(max(y, box.top), box.bottom)
         length = math.hypot(near_x - x, near_y - y) or 1.0
-        from_x, from_y = x + (near_x - x) * (anchor.radius + 1) / length, y + (near_y - y) * (anchor.radius + 1) / length
+        from_x, from_y = (
+            x + (near_x - x) * (anchor.radius + 1) / length,
+            y + (near_y - y) * (anchor.radius + 1) / length,
+        )
         _add(group, "line", x1=from_x, y1=from_y, x2=near_x, y2=near_y, **{"class": "c-leader"})
     if box.left >= x:
         side_x, side_anchor = box.left, "start"
@@ -233,7 +239,9 @@ def _point(
         side_x, side_anchor = box.right, "end"
     else:
         side_x, side_anchor = (box.left + box.right) / 2, "middle"
-    _add(group, "text", _label(mark, floor), x=side_x, y=box.top + 11, **{"text-anchor": side_anchor, "class": "c-label"})
+    _add(
+        group, "text", _label(mark, floor), x=side_x, y=box.top + 11, **{"text-anchor": side_anchor, "class": "c-label"}
+    )
 
 
 def _label(mark: Mark, floor: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from paddlepress.errors import RegistryError
 from paddlepress.registry import catalogue, connection
 from paddlepress.registry.gates import Gate, Objective, check
+from paddlepress.registry.history import CHALLENGER, CHAMPION
 from paddlepress.report.data import Champion, ClassChange, DatasetSummary, GateOutcome, ReportData, Step, VariantReport
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from paddlepress.evaluation.result import Evaluation
 
-CHAMPION = "champion"
 # What `compare --json` prints of each variant, beside every further metric.
 LEADING = ("accuracy", "drop", "bytes", "ratio", "parameters", "macs", "speedup_b1", "speedup_b32")
 
@@ -52,7 +52,7 @@ def compare(
     missing = [variant for variant in variants if variant not in rows]
     if missing:
         raise RegistryError(
-            f"{name} has no registered version of {', '.join(missing)}; run its recipe with --fresh to register it again"
+            f"{name} has no registered version of {', '.join(missing)}; run its recipe with --fresh to register it"
         )
     if not chosen:
         raise RegistryError(f"{name} has no registered variant yet; run its recipe first")
@@ -75,6 +75,30 @@ def compare(
         ),
         environment=evaluations[chosen[0].version].environment,
     )
+
+
+def decided(report: ReportData, decision: Mapping[str, Any]) -> ReportData:
+    """A comparison made before a decision, as it stands after it.
+
+    Args:
+        report: the comparison.
+        decision: `action`, `variant`, `reason`, and the versions `champion` and `challenger`, as `promote` writes them.
+    """
+    places = {CHAMPION: decision["champion"], CHALLENGER: decision["challenger"]}
+
+    def aliases(variant: VariantReport) -> tuple[str, ...]:
+        kept = {alias for alias in variant.aliases if alias not in places}
+        won = {alias for alias, version in places.items() if version is not None and str(version) == variant.version}
+        return tuple(sorted(kept | won))
+
+    variants = tuple(variant.model_copy(update={"aliases": aliases(variant)}) for variant in report.variants)
+    champion = None
+    if decision["champion"] is not None:
+        version = str(decision["champion"])
+        name = next((variant.variant for variant in variants if variant.version == version), decision["variant"])
+        champion = Champion(variant=name, version=version, reason=decision["reason"])
+    reason = "" if champion else decision["reason"]
+    return report.model_copy(update={"variants": variants, "champion": champion, "no_champion_reason": reason})
 
 
 def flat_rows(report: ReportData) -> list[dict[str, Any]]:
@@ -152,11 +176,10 @@ def _evaluations(client: MlflowClient, rows: Sequence[catalogue.Row]) -> dict[in
 
 def _dataset(rows: Sequence[catalogue.Row], evaluations: dict[int, Evaluation]) -> DatasetSummary:
     classes = evaluations[rows[0].version].per_class
-    names = [
-        str(step["parameters"].get("data", ""))
-        for step in rows[0].lineage
-        if isinstance(step, dict) and isinstance(step.get("parameters"), dict)
-    ]
+    names = []
+    for step in rows[0].lineage:
+        parameters = step.get("parameters") if isinstance(step, dict) else None
+        names.append(str(parameters.get("data", "")) if isinstance(parameters, dict) else "")
     return DatasetSummary(
         name=next((name for name in names if name), "test data"),
         test_examples=sum(entry.count for entry in classes),

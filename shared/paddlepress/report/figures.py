@@ -4,74 +4,56 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from paddlepress.evaluation.metrics import METRICS
 
 MISSING = "—"
 Writer = Callable[[float], str]
 
 
-@dataclass(frozen=True)
-class Figure:
-    """How a figure is shown.
-
-    Attributes:
-        label: for a column or an axis.
-        unit: `percent`, `points`, `share`, `bytes`, `count`, `times`, `ms`, `MiB`, or empty.
-        higher_is_better: None where neither is.
-        description: what it is, in a sentence.
-    """
-
-    label: str
-    unit: str = ""
-    higher_is_better: bool | None = None
-    description: str = ""
-
-
-FIGURES: dict[str, Figure] = {
-    "accuracy": Figure("Accuracy", "percent", True, "share of test examples classified correctly"),
-    "accuracy_low": Figure("Accuracy, lower end", "percent", True, "lower end of the 95% confidence interval (Wilson)"),
-    "accuracy_high": Figure("Accuracy, upper end", "percent", True, "upper end of the 95% confidence interval (Wilson)"),
-    "drop": Figure("Drop", "points", False, "base accuracy − variant accuracy; negative where the variant is better"),
-    "bytes": Figure("Size", "bytes", False, "what is deployed, with all that is needed to decode it"),
-    "ratio": Figure("Ratio", "times", True, "bytes of the base model's float32 weights / bytes deployed"),
-    "parameters": Figure("Parameters", "count", False, "numbers the network computes with, zeros included"),
-    "nonzeros": Figure("Non-zeros", "count", False, "parameters that are not zero"),
-    "sparsity": Figure("Sparsity", "share", None, "share of the parameters that are zero"),
-    "macs": Figure("MACs", "count", False, "multiply-accumulates for one example, zeros included"),
-    "macs_ratio": Figure("MACs ratio", "times", True, "MACs of the base model / MACs of the variant"),
-    "latency_b1_ms": Figure("Latency, batch 1", "ms", False, "median time for one example, one thread"),
-    "latency_b32_ms": Figure("Latency, batch 32", "ms", False, "median time for 32 examples, one thread"),
-    "speedup_b1": Figure("Speed-up, batch 1", "times", True, "base time / variant time, median of interleaved runs"),
-    "speedup_b1_low": Figure("Speed-up, batch 1, lower end", "times", True, "lower end of its spread"),
-    "speedup_b1_high": Figure("Speed-up, batch 1, upper end", "times", True, "upper end of its spread"),
-    "speedup_b32": Figure("Speed-up, batch 32", "times", True, "base time / variant time, median of interleaved runs"),
-    "speedup_b32_low": Figure("Speed-up, batch 32, lower end", "times", True, "lower end of its spread"),
-    "speedup_b32_high": Figure("Speed-up, batch 32, upper end", "times", True, "upper end of its spread"),
-    "paddle_speedup_b1": Figure("Paddle Inference speed-up, batch 1", "times", True, "the same under Paddle Inference"),
-    "paddle_speedup_b32": Figure("Paddle Inference speed-up, batch 32", "times", True, "the same, 32 at once"),
-    "peak_memory_mib": Figure("Peak memory", "MiB", False, "most memory a fresh process held while it predicted"),
-    "agreement": Figure("Agreement", "percent", True, "share of test examples where variant and base say the same"),
-    "runtime_agreement": Figure(
-        "Runtime agreement", "percent", True, "share of test examples where the deployed model and Paddle say the same"
-    ),
+LABELS: dict[str, str] = {
+    "accuracy": "Accuracy",
+    "accuracy_low": "Accuracy, lower end",
+    "accuracy_high": "Accuracy, upper end",
+    "drop": "Drop",
+    "bytes": "Size",
+    "ratio": "Ratio",
+    "parameters": "Parameters",
+    "nonzeros": "Non-zeros",
+    "sparsity": "Sparsity",
+    "macs": "MACs",
+    "macs_ratio": "MACs ratio",
+    "latency_b1_ms": "Latency, batch 1",
+    "latency_b32_ms": "Latency, batch 32",
+    "speedup_b1": "Speed-up, batch 1",
+    "speedup_b1_low": "Speed-up, batch 1, lower quartile",
+    "speedup_b1_high": "Speed-up, batch 1, upper quartile",
+    "speedup_b32": "Speed-up, batch 32",
+    "speedup_b32_low": "Speed-up, batch 32, lower quartile",
+    "speedup_b32_high": "Speed-up, batch 32, upper quartile",
+    "paddle_speedup_b1": "Paddle Inference speed-up, batch 1",
+    "paddle_speedup_b32": "Paddle Inference speed-up, batch 32",
+    "peak_memory_mib": "Peak memory",
+    "agreement": "Agreement with base",
+    "runtime_agreement": "Agreement of runtimes",
 }
-"""Every figure that has a name of its own here, in the order in which the report lists them."""
+"""What each metric is called in headings, in the order in which the report lists them."""
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
         "Accuracy",
-        "On test examples that no technique has seen. The interval is Wilson's, at 95%: "
+        "On the deployed runtime, with test examples that no technique has seen. The interval is Wilson's, at 95%: "
         "two variants whose intervals overlap widely can't be told apart by this test set.",
     ),
     (
         "Size",
-        "Bytes of what would be deployed: weights with their indices, codebooks, tables and headers. "
+        "Bytes of all files that are deployed: graph, encoded weights with all that decoding needs, manifest. "
         "The ratio is against the base model's float32 weights.",
     ),
     (
         "Latency",
         "ONNX Runtime, one thread, base and variant taking turns in one process so that both see the same machine. "
-        "The speed-up is the median of the ratios with its spread; under 1× is slower.",
+        "The speed-up is the median of the paired ratios, with its quartiles; under 1× is slower.",
     ),
     ("Agreement", "How often the variant gives the base model's answer, right or wrong."),
     ("Pareto front", "The variants that no other variant beats in accuracy and in cost at once."),
@@ -79,33 +61,43 @@ METHODS: tuple[tuple[str, str], ...] = (
 """How each figure was measured, for the foot of the page."""
 
 
-def figure(name: str) -> Figure:
-    """How a metric is shown; one without an entry here is shown under its own name."""
-    return FIGURES.get(name) or Figure(name.replace("_", " "))
+def label(name: str) -> str:
+    """What a metric is called; one without a label goes by its own name."""
+    return LABELS.get(name, name.replace("_", " "))
 
 
-def written(name: str, value: float | None) -> str:
-    """A metric's value with its unit, or a dash where there is none."""
+def description(name: str) -> str:
+    """What a metric is, in a line; empty for one that is not among `METRICS`."""
+    return METRICS[name].description if name in METRICS else ""
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether the larger figure is the better one."""
+    return name in METRICS and bool(METRICS[name].higher_is_better)
+
+
+def written(name: str, value: float | None, exact: bool = False) -> str:
+    """A metric's value with its unit, or a dash where there is none.
+
+    Args:
+        name: the metric; decides how it is written.
+        value: the figure.
+        exact: whether bytes and counts are written out instead of to three digits.
+    """
     if value is None or not math.isfinite(value):
         return MISSING
-    unit = figure(name).unit
-    if unit == "percent":
-        return percent(value)
-    if unit == "points":
-        return points(value)
-    if unit == "share":
+    if name == "sparsity":
         return percent(100 * value)
-    if unit == "bytes":
-        return human_bytes(value)
-    if unit == "count":
+    metric = METRICS.get(name)
+    if metric is None:
+        return f"{value:.6g}"
+    if exact and metric.unit == "points":
+        return f"{points(value)} points"
+    if exact and metric.unit in ("", "bytes"):
+        return metric.text(value)
+    if not metric.unit:
         return human_count(value)
-    if unit == "times":
-        return times(value)
-    if unit == "ms":
-        return milliseconds(value)
-    if unit == "MiB":
-        return f"{value:.0f} MiB"
-    return f"{value:.6g}"
+    return _WRITERS.get(metric.unit, metric.text)(value)
 
 
 def percent(value: float) -> str:
@@ -164,3 +156,12 @@ def _scaled(value: float, units: tuple[str, ...]) -> str:
         scaled, index = scaled / 1000, index + 1
     digits = 0 if index == 0 or abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
     return f"{scaled:.{digits}f} {units[index]}".strip()
+
+
+_WRITERS: dict[str, Writer] = {
+    "%": percent,
+    "points": points,
+    "bytes": human_bytes,
+    "x": times,
+    "ms": milliseconds,
+}

@@ -36,7 +36,5 @@ def pareto_front(points: Sequence[Sequence[float]], maximize: Sequence[bool]) ->
         if any(math.isnan(value) for value in point):
             raise ValueError(f"point {index} is {tuple(point)}: NaN can't be compared")
     return [
-        index
-        for index, point in enumerate(points)
-        if not any(dominates(other, point, maximize) for other in points)
+        index for index, point in enumerate(points) if not any(dominates(other, point, maximize) for other in points)
     ]

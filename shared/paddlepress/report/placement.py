@@ -13,8 +13,16 @@ import math
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-_DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 1))
+_SLANT = math.sqrt(0.5)
+_DIRECTIONS = (
+    *((1.0, 0.0), (-1.0, 0.0)),
+    *((_SLANT, -_SLANT), (_SLANT, _SLANT), (-_SLANT, -_SLANT), (-_SLANT, _SLANT)),
+    *((0.0, -1.0), (0.0, 1.0)),
+    *((0.38, -0.92), (0.38, 0.92), (-0.38, -0.92), (-0.38, 0.92)),
+)
+"""Unit vectors from a point to its label, in order of preference."""
 _DISTANCES = (4.0, 9.0, 15.0, 22.0, 30.0, 40.0, 52.0, 66.0)
 _ROUNDS = 4
 _NEAR = 12.0
@@ -25,8 +33,7 @@ _NARROW = set("iljtfrI.,:;'|!()[]- ")
 _WIDE = set("mwMW@%&")
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle; y points down."""
 
     left: float
@@ -113,32 +120,42 @@ def place(
     order = sorted(range(len(anchors)), key=lambda index: (rank[index], len(candidates[index]), index))
     chosen: list[tuple[float, Placed] | None] = [None] * len(anchors)
     for _ in range(_ROUNDS):
+        before = list(chosen)
         for index in order:
             others = [one[1].box for position, one in enumerate(chosen) if one is not None and position != index]
-            free = (one for one in candidates[index] if not any(one[1].box.overlap(box, 3.0) for box in others))
-            chosen[index] = min(free, key=lambda one: one[0], default=None)
+            chosen[index] = next((one for one in candidates[index] if not _touches(one[1].box, others, 3.0)), None)
+        if chosen == before:
+            break
     return [None if one is None else one[1] for one in chosen]
 
 
 def _candidates(
     anchor: Anchor, own: int, anchors: Sequence[Anchor], bounds: Box, obstacles: Sequence[Box]
 ) -> list[tuple[float, Placed]]:
-    """The places that cover no point and stay inside, each with its cost."""
+    """The places that cover no point and stay inside, each with its cost, cheapest first."""
     found = []
+    others = [other for index, other in enumerate(anchors) if index != own]
+    covered_by_points = [other.box for other in others]
     for distance in _DISTANCES:
         for preference, (dx, dy) in enumerate(_DIRECTIONS):
             box = _box_at(anchor, dx, dy, distance)
             if not box.inside(bounds):
                 continue
-            if any(box.overlap(other.box, 2.0) for index, other in enumerate(anchors) if index != own):
+            if _touches(box, covered_by_points, 2.0):
                 continue
             covered = sum(box.overlap(obstacle, 1.0) for obstacle in obstacles)
             cost = distance * distance * 0.12 + preference * 0.6 + covered * 0.22
             own_gap = _gap(box, anchor)
-            if any(_gap(box, other) < own_gap + 2.0 for index, other in enumerate(anchors) if index != own):
+            if any(_gap(box, other) < own_gap + 2.0 for other in others):
                 cost += _AMBIGUOUS
             found.append((cost, Placed(box, distance > _NEAR)))
-    return found
+    return sorted(found, key=lambda one: one[0])
+
+
+def _touches(box: Box, others: Sequence[Box], gap: float) -> bool:
+    """Whether a box comes within `gap` of another on both axes."""
+    left, top, right, bottom = box.left - gap, box.top - gap, box.right + gap, box.bottom + gap
+    return any(left < other[2] and other[0] < right and top < other[3] and other[1] < bottom for other in others)
 
 
 def _gap(box: Box, anchor: Anchor) -> float:
@@ -147,10 +164,8 @@ def _gap(box: Box, anchor: Anchor) -> float:
     return math.hypot(anchor.x - x, anchor.y - y) - anchor.radius
 
 
-def _box_at(anchor: Anchor, dx: int, dy: int, distance: float) -> Box:
+def _box_at(anchor: Anchor, dx: float, dy: float, distance: float) -> Box:
     reach = anchor.radius + distance
-    if dx and dy:
-        reach *= math.sqrt(0.5)
     x, y = anchor.x + dx * reach, anchor.y + dy * reach
     left = x if dx > 0 else x - anchor.width if dx < 0 else x - anchor.width / 2
     top = y if dy > 0 else y - anchor.height if dy < 0 else y - anchor.height / 2

@@ -6,7 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_LOG_STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 5.0, 7.0), (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0))
+_LOG_STEPS = (
+    (1.0,),
+    (1.0, 3.0),
+    (1.0, 2.0, 5.0),
+    (1.0, 1.5, 2.0, 3.0, 5.0, 7.0),
+    (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0),
+)
 
 
 @dataclass(frozen=True)
@@ -69,4 +75,7 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
         found = [step * 10.0**power for power in powers for step in ladder if low <= step * 10.0**power <= high]
         if len(found) <= count or not best:
             best = found
+    if len(best) < 2:
+        # The range is too narrow for any ladder.
+        return [value for value in linear_ticks(low, high, count) if low <= value <= high][:count]
     return best[:: max(1, math.ceil(len(best) / max(count, 1)))] if len(best) > count else best

@@ -121,8 +121,7 @@ COLUMNS = (
 def columns() -> list[Column]:
     """The comparison's figure columns."""
     return [
-        Column(label, note, figures.figure(name).description, bool(figures.figure(name).higher_is_better))
-        for name, label, note in COLUMNS
+        Column(label, note, figures.description(name), figures.higher_is_better(name)) for name, label, note in COLUMNS
     ]
 
 
@@ -151,7 +150,7 @@ def cell(variant: VariantReport, name: str, most: float | None) -> Cell:
     value = variant.figure(name)
     if value is None:
         return Cell(figures.MISSING, title=variant.reason_missing(name))
-    text = figures.points(value) if name == "drop" else figures.written(name, value)
+    text = figures.written(name, value)
     note, title = _note(variant, name)
     if most is None:
         return Cell(text, note, repr(value), title)
@@ -162,7 +161,7 @@ def _note(variant: VariantReport, name: str) -> tuple[str, str]:
     """The second line of a cell and its title."""
     low, high = variant.figure(f"{name}_low"), variant.figure(f"{name}_high")
     if low is not None and high is not None:
-        what = "95% confidence interval" if name == "accuracy" else "spread of the interleaved runs"
+        what = "95% confidence interval" if name == "accuracy" else "quartiles of the interleaved runs"
         return f"{low:.2f}–{high:.2f}", what
     if name == "parameters":
         nonzeros, value = variant.figure("nonzeros"), variant.figure("parameters")
@@ -294,20 +293,21 @@ def _heat_cells(variant: VariantReport, names: Sequence[str], limit: float) -> t
     return tuple(cells)
 
 
-def every_figure(data: ReportData) -> list[tuple[figures.Figure, list[Cell]]]:
-    """All measured metrics as lines, variants as columns; known ones first, others by name."""
+def every_figure(data: ReportData) -> list[tuple[str, str, list[Cell]]]:
+    """All metrics as lines (label, description, a cell per variant); known ones first, others by name."""
     names = {name for variant in data.variants for name in (*variant.metrics, *variant.missing)}
-    ordered = [name for name in figures.FIGURES if name in names] + sorted(names - figures.FIGURES.keys())
-    return [(figures.figure(name), [_plain(variant, name) for variant in data.variants]) for name in ordered]
+    ordered = [name for name in figures.LABELS if name in names] + sorted(names - figures.LABELS.keys())
+    return [
+        (figures.label(name), figures.description(name), [_plain(variant, name) for variant in data.variants])
+        for name in ordered
+    ]
 
 
 def _plain(variant: VariantReport, name: str) -> Cell:
     value = variant.figure(name)
     if value is None:
         return Cell(figures.MISSING, title=variant.reason_missing(name))
-    if figures.figure(name).unit in ("count", "bytes"):
-        return Cell(f"{value:,.0f}")
-    return Cell(figures.written(name, value))
+    return Cell(figures.written(name, value, exact=True))
 
 
 def not_measured(data: ReportData) -> list[tuple[str, str, str]]:
@@ -315,7 +315,7 @@ def not_measured(data: ReportData) -> list[tuple[str, str, str]]:
     by_variant: dict[tuple[str, str], list[str]] = {}
     for variant in data.variants:
         for name, reason in variant.missing.items():
-            by_variant.setdefault((variant.variant, reason), []).append(figures.figure(name).label)
+            by_variant.setdefault((variant.variant, reason), []).append(figures.label(name))
     together: dict[tuple[str, str], list[str]] = {}
     for (name, reason), labels in by_variant.items():
         together.setdefault(("; ".join(labels), reason), []).append(name)

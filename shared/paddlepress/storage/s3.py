@@ -193,13 +193,16 @@ def _written(target: Path) -> Iterator[Path]:
 @contextmanager
 def _told(location: Location, s3: S3Client) -> Iterator[None]:
     """Turn what boto3 raises into one line that names the location."""
-    from boto3.exceptions import Boto3Error
+    from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore import exceptions as boto
 
     try:
         yield
     except boto.ClientError as error:
         raise DataError(f"{location}: {_refusal(error, location, s3)}") from None
+    except RetriesExceededError as error:
+        reason = _one_line(getattr(error, "last_exception", error))  # not among the stubs
+        raise DataError(f"{location}: the download broke off {ATTEMPTS} times: {reason}") from None
     except Boto3Error as error:
         cause = error.__context__
         reason = _refusal(cause, location, s3) if isinstance(cause, boto.ClientError) else _one_line(error)

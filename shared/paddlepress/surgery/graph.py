@@ -40,7 +40,7 @@ def trace(model: Model) -> Graph:
     flow = Propagation(program.read(model), RULES)
     resolved = flow.units.resolve()
     candidates = _groups(flow, resolved)
-    doubtful = [found.group for found in candidates if found.doubtful or _unusual(model, found.group, flow.roles)]
+    doubtful = [found.group for found in candidates if found.doubtful or _unusual(model, found.group)]
     fine = set(trial.sound(model, doubtful))
     refused = set(doubtful) - fine
     groups = tuple(found.group for found in candidates if found.group not in refused)
@@ -65,28 +65,32 @@ def narrow(model: Model, group: Group, keep: NDArray[np.int64]) -> Model:
     """
     kept = narrowing.checked(group, keep)
     if narrowing.is_stale(model.network, group):
-        group = _refreshed(model, group)
+        group = _refreshed(trace(model), group)
     return _recorded(model, [(group, kept)])
 
 
-def narrow_all(model: Model, keep: Mapping[str, NDArray[np.int64]]) -> Model:
+def narrow_all(model: Model, keep: Mapping[str, NDArray[np.int64]], graph: Graph | None = None) -> Model:
     """Remove units of several groups at once, recorded as one edit.
 
     Args:
         model: as for `narrow`.
         keep: group name -> the units that stay.
+        graph: what `trace` gave for the model; it is traced where this is left out.
 
     Raises:
         UnknownName: a group that the network does not have.
         ValueError: as for `narrow`; the network is then unchanged.
     """
-    graph = trace(model)
+    graph = graph or trace(model)
     chosen = []
     for name, kept in keep.items():
         group = graph.group(name)
         if group is None:
             raise UnknownName("group of units", name, [group.name for group in graph.groups])
         chosen.append((group, narrowing.checked(group, kept)))
+    if any(narrowing.is_stale(model.network, group) for group, _ in chosen):
+        now = trace(model)
+        chosen = [(_refreshed(now, group), kept) for group, kept in chosen]
     return _recorded(model, chosen)
 
 
@@ -95,9 +99,9 @@ def _recorded(model: Model, chosen: list[tuple[Group, NDArray[np.int64]]]) -> Mo
     return model if edit is None else model.with_edits(edit)
 
 
-def _refreshed(model: Model, group: Group) -> Group:
+def _refreshed(graph: Graph, group: Group) -> Group:
     """The group as it stands after other groups were cut that share an axis with it."""
-    now = trace(model).group(group.name)
+    now = graph.group(group.name)
     if now is None or now.units != group.units or now.producers != group.producers:
         raise ValueError(f"group {group.name!r} was narrowed since it was traced; trace the model again")
     return now
@@ -126,23 +130,22 @@ def _groups(flow: Propagation, resolved: Resolved) -> list[_Candidate]:
         signature = tuple((number, indices.size) for number, indices in parts)
         if any(number in outputs for number, _ in signature):
             alike.setdefault(signature, []).append(root)
+    position = {axis: number for number, axis in enumerate(flow.roles)}
+    first = {signature: min((position[axes[n]], n) for n, _ in signature if n in outputs) for signature in alike}
     candidates = []
     taken: dict[str, int] = {}
-    position = {axis: number for number, axis in enumerate(flow.roles)}
-    first_role = {s: min(position[axes[n]] for n, _ in s if n in outputs) for s in alike}
-    for signature in sorted(alike, key=lambda s: (first_role[s], members[alike[s][0]][0][1][0])):
-        roots = alike[signature]
-        if len(roots) < 2:
+    for signature in sorted(alike, key=lambda found: (first[found][0], members[alike[found][0]][0][1][0])):
+        if len(alike[signature]) < 2:
             continue
-        lead = next(at for at, (number, _) in enumerate(signature) if position.get(axes[number]) == first_role[signature])
-        roots = sorted(roots, key=lambda root: int(members[root][lead][1][0]))
+        lead = [number for number, _ in signature].index(first[signature][1])
+        units = sorted(alike[signature], key=lambda root: int(members[root][lead][1][0]))
         slices = []
         for at, (number, _) in enumerate(signature):
-            parameter, axis = axes[number]
-            indices = np.stack([members[root][at][1] for root in roots])
-            slices.append(Slice(parameter, axis, indices, flow.units.axes[axes[number]].size))
+            name, along = axes[number]
+            indices = np.stack([members[root][at][1] for root in units])
+            slices.append(Slice(name, along, indices, flow.units.axes[name, along].size))
         group = _named(flow.roles, slices, taken)
-        candidates.append(_Candidate(group, not resolved.doubtful.isdisjoint(roots)))
+        candidates.append(_Candidate(group, not resolved.doubtful.isdisjoint(units)))
     return candidates
 
 
@@ -164,7 +167,7 @@ def _direction(roles: dict[Axis, Role], axis: Axis) -> str:
     return roles[axis].direction if axis in roles else ""
 
 
-def _unusual(model: Model, group: Group, roles: dict[Axis, Role]) -> bool:
+def _unusual(model: Model, group: Group) -> bool:
     """Whether a layer of the group may hold sizes that surgery does not set."""
     return any(not _known(edits.find(model.network, part.parameter.rpartition(".")[0])) for part in group.slices)
 
@@ -174,12 +177,10 @@ def _known(layer: Any) -> bool:
     from paddle.nn.layer.conv import _ConvNd
     from paddle.nn.layer.norm import _BatchNormBase, _InstanceNormBase
 
-    return isinstance(layer, _ConvNd | nn.Linear | nn.PReLU | _BatchNormBase | _InstanceNormBase)
+    return isinstance(layer, _ConvNd | nn.Linear | nn.PReLU | nn.BatchNorm | _BatchNormBase | _InstanceNormBase)
 
 
-def _fixed(
-    flow: Propagation, resolved: Resolved, groups: tuple[Group, ...], refused: set[Group]
-) -> dict[str, str]:
+def _fixed(flow: Propagation, resolved: Resolved, groups: tuple[Group, ...], refused: set[Group]) -> dict[str, str]:
     free = {name for group in groups for name in group.producers}
     untrue = {name for group in refused for name in group.producers}
     fixed: dict[str, str] = {}

@@ -26,10 +26,10 @@ def checked(group: Group, keep: Keep) -> Keep:
         ValueError: not sorted unique unit numbers of the group, or none at all.
     """
     kept = np.asarray(keep)
-    if kept.ndim != 1 or not np.issubdtype(kept.dtype, np.integer):
-        raise ValueError(f"group {group.name!r}: keep is {keep!r}; it must be a vector of unit numbers")
     if kept.size == 0:
         raise ValueError(f"group {group.name!r}: at least one of its {group.units} units must be kept")
+    if kept.ndim != 1 or not np.issubdtype(kept.dtype, np.integer):
+        raise ValueError(f"group {group.name!r}: keep is {keep!r}; it must be a vector of unit numbers")
     if np.any(np.diff(kept) <= 0):
         raise ValueError(f"group {group.name!r}: the units to keep must be sorted and unique, not {kept.tolist()}")
     if kept[0] < 0 or kept[-1] >= group.units:
@@ -60,10 +60,14 @@ def cut(model: Model, chosen: Iterable[tuple[Group, Keep]]) -> edits.Narrow | No
         return None
     layers = {name.rpartition(".")[0]: None for name in gone}
     depthwise = {name: _depthwise_multiplier(edits.find(model.network, name)) for name in layers}
+    scale_axes = {name: edit.axis for name, edit in model.quantized().items() if name in model.scales}
     shapes = {}
     for name, axes in gone.items():
         stays = {axis: _remaining(model, name, axis, lost) for axis, lost in axes.items()}
         shapes[name] = _take(model, name, stays)
+        scale_axis = scale_axes.get(name)
+        if scale_axis is not None and scale_axis in stays:
+            model.scales[name] = model.scales[name].reshape(-1)[stays[scale_axis]]
     sizes = {}
     for name in layers:
         layer = edits.find(model.network, name)
@@ -84,9 +88,6 @@ def _take(model: Model, name: str, stays: dict[int, NDArray[np.int64]]) -> tuple
     value = np.asarray(edits.parameter(model.network, name).numpy())
     for axis, kept in stays.items():
         value = value.take(kept, axis=axis)
-    edit = model.quantized().get(name)
-    if edit is not None and edit.axis is not None and edit.axis in stays and name in model.scales:
-        model.scales[name] = model.scales[name].reshape(-1)[stays[edit.axis]]
     edits.replace_parameter(model.network, name, value.shape).set_value(np.ascontiguousarray(value))
     return value.shape
 

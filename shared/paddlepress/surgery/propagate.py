@@ -15,7 +15,7 @@ import numpy as np
 
 from paddlepress.surgery.program import Operation, Program, Shape
 from paddlepress.surgery.reshaping import reshape
-from paddlepress.surgery.units import Axis, Labels, Units, plain
+from paddlepress.surgery.units import SINGLE, Axis, Labels, Units, plain
 
 OUTPUT = "feeds the network's output"
 FIXED_TENSOR = "is combined with a tensor that can't be narrowed"
@@ -73,7 +73,7 @@ class Propagation:
     def __init__(self, program: Program, rules: dict[str, Rule]) -> None:
         self.program = program
         shapes = {name: program.shapes[value] for value, name in program.parameters.items()}
-        self.units = Units(shapes, {name: "shares its weights with another layer" for name in program.shared})
+        self.units = Units(shapes, dict.fromkeys(program.shared, "shares its weights with another layer"))
         self.roles: dict[Axis, Role] = {}
         self._values: dict[int, Value] = {}
         for operation in program.operations:
@@ -119,7 +119,7 @@ class Propagation:
         """Say which units a value has. One that has a single index of an axis left has none to remove."""
         shape = self.program.shapes.get(value, ())
         if labels.size == 1:
-            self.units.block(labels, "is taken apart into single units")
+            self.units.block(labels, SINGLE)
             labels = plain(len(shape))
         self._values[value] = Tensor(shape, labels)
 
@@ -233,6 +233,13 @@ def unknown(flow: Propagation, operation: Operation) -> None:
     """The rule for what has none: nothing that it reads can be narrowed."""
     for value in operation.inputs:
         flow.refuse(value, f"reaches the operation {operation.name}, which surgery does not know")
+
+
+def spread(labels: Labels, axis: int, rank: int) -> Labels:
+    """A vector of labels along one axis of a tensor."""
+    if (labels < 0).all():
+        return plain(rank)
+    return labels.reshape([-1 if other == axis else 1 for other in range(rank)])
 
 
 def _pad(labels: Labels, rank: int) -> Labels:

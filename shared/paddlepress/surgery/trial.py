@@ -79,7 +79,7 @@ def _randomise(model: Model, random: np.random.Generator) -> None:
         if len(shape) > 1:
             fan_in = max(int(np.prod(shape)) // max(shape[0], 1), 1) if len(shape) != 2 else shape[0]
             value = random.normal(0, (2 / fan_in) ** 0.5, shape)
-        elif name.endswith("_variance") or name.endswith("weight"):
+        elif name.endswith(("_variance", "weight")):
             value = random.uniform(0.5, 1.5, shape)
         else:
             value = random.normal(0, 0.1, shape)

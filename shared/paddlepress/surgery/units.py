@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Labels = NDArray[np.int64]
 Axis = tuple[str, int]
 
-SINGLE = "has a single unit"
+SINGLE = "comes down to a single unit"
 
 
 def plain(rank: int) -> Labels:

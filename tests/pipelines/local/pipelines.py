@@ -1,13 +1,12 @@
 """Small pipelines of real components, for tests of what runs them."""
 
-
 from typing import Any
 
 from kfp import dsl
 
 
 @dsl.component(base_image="paddlepress-python:test", install_kfp_package=False)
-def write_number(number: int, out: dsl.Output[dsl.Artifact], journal: str, wait_for: str = "", seconds: float = 0.0):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def write_number(number: int, out: dsl.Output[dsl.Artifact], journal: str, wait_for: str = "", seconds: float = 0.0):  # type: ignore[no-untyped-def]
     """Write a number, and say so in a journal."""
     import os
     import time
@@ -27,7 +26,7 @@ def write_number(number: int, out: dsl.Output[dsl.Artifact], journal: str, wait_
 
 
 @dsl.component(base_image="paddlepress-python:test", install_kfp_package=False)
-def add(left: dsl.Input[dsl.Artifact], right: dsl.Input[dsl.Artifact], total: dsl.Output[dsl.Artifact], journal: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def add(left: dsl.Input[dsl.Artifact], right: dsl.Input[dsl.Artifact], total: dsl.Output[dsl.Artifact], journal: str):  # type: ignore[no-untyped-def]
     """Add two numbers."""
     from pathlib import Path
 
@@ -37,7 +36,7 @@ def add(left: dsl.Input[dsl.Artifact], right: dsl.Input[dsl.Artifact], total: ds
 
 
 @dsl.component(base_image="paddlepress-python:test", install_kfp_package=False)
-def refuse(value: dsl.Input[dsl.Artifact], out: dsl.Output[dsl.Artifact]):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def refuse(value: dsl.Input[dsl.Artifact], out: dsl.Output[dsl.Artifact]):  # type: ignore[no-untyped-def]
     """End as a component does that found a user's mistake."""
     import sys
 

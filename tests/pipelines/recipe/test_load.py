@@ -73,7 +73,7 @@ def test_the_digest_follows_results_and_not_prose(tmp_path: Path) -> None:
         (("maximize: ratio", "maximize: speed"), 13, ["speed", "speedup_b1"]),
         (("  int8:", "  sparse:"), 9, ["two variants", "sparse", "line 7"]),
         (("  int8:", "  Int 8:"), 9, ["Int 8"]),
-        (("  int8:", "  base:"), 6, ["base"]),
+        (("  int8:", "  base:"), 9, ["base"]),
         (("name: small", "nome: small"), 1, ["nome", "name"]),
         (("name: small\n", ""), 1, ["name", "missing"]),
         (("{source: digits}", "{source: digits"), 3, ["YAML"]),
@@ -105,7 +105,7 @@ def test_only_keeps_the_named_variants(tmp_path: Path) -> None:
     """`--only` with a variant the recipe lacks names those it has."""
     recipe = load(write(tmp_path, GOOD))
     assert list(recipe.only(["int8"]).variants) == ["int8"]
-    with pytest.raises(RecipeError, match="no variant 'int4'. Valid: int8, sparse"):
+    with pytest.raises(RecipeError, match=r"no variant 'int4'\. Valid: int8, sparse"):
         recipe.only(["int4"])
 
 
@@ -114,7 +114,7 @@ def test_reading_a_recipe_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from paddlepress_pipelines.recipe import load; load(sys.argv[1]);"
         "heavy = {'paddle', 'mlflow', 'onnxruntime', 'boto3', 'kfp', 'pandas', 'sklearn'} & set(sys.modules);"
-        "sys.exit(', '.join(heavy))"
+        "sys.exit(', '.join(heavy) or 0)"
     )
     done = run([sys.executable, "-c", code, str(write(tmp_path, GOOD))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -114,12 +114,14 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
     export(model, model_dir, deployable)
     logits = Predictor.load(deployable).predict(test.inputs)
     accuracy = 100.0 * float((logits.argmax(1) == test.labels).mean())
-    size = sum(path.stat().st_size for path in deployable.iterdir())
+    files = {path.name: path.stat().st_size for path in deployable.iterdir()}
     evaluation = Evaluation(
-        metrics={"accuracy": accuracy, "bytes": float(size), "drop": 0.0},
+        metrics={"accuracy": accuracy, "bytes": float(sum(files.values())), "drop": 0.0},
         missing={"peak_memory_mib": "not asked for"},
         model_digest=manifest.digest,
+        base_digest=manifest.digest,
         data_digest="test-1",
+        files=files,
     )
     return Variant(name, chain, model_dir, deployable, evaluation)
 
@@ -170,17 +172,22 @@ def add(client: Any) -> AddVersion:
     return add_version
 
 
-def make_row(variant: str, version: int, test_data: str = "test-1", **metrics: float) -> Row:
-    """A row as the catalogue gives it."""
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    return Row(
-        variant=variant,
-        version=version,
-        metrics=metrics,
-        test_data_digest=test_data,
-        created=moment,
-        registered=moment,
-    )
+@pytest.fixture
+def row() -> Callable[..., Row]:
+    """Make a row as the catalogue gives it."""
+
+    def make_row(variant: str, version: int, test_data: str = "test-1", **metrics: float) -> Row:
+        moment = datetime(2026, 1, 1, tzinfo=UTC)
+        return Row(
+            variant=variant,
+            version=version,
+            metrics=metrics,
+            test_data_digest=test_data,
+            created=moment,
+            registered=moment,
+        )
+
+    return make_row
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -81,14 +82,18 @@ def variant(position: int) -> dict[str, Any]:
         "macs_ratio": base[6] / macs,
         "latency_b1_ms": one,
         "latency_b32_ms": many,
-        "peak_memory_mib": 96 + parameters / 42_000,
+        "peak_memory_mib": 6 + parameters / 42_000,
         "agreement": 100.0 if not chain else 99.9 - drop * 1.3 - noise.random() / 4,
         "runtime_agreement": 100.0,
         "paddle_speedup_b1": 0.36 * base[7] / one,
         "paddle_speedup_b32": 0.64 * base[8] / many,
     }
     for batch, ratio in (("b1", base[7] / one), ("b32", base[8] / many)):
-        metrics |= {f"speedup_{batch}": ratio, f"speedup_{batch}_low": ratio * 0.97, f"speedup_{batch}_high": ratio * 1.04}
+        metrics |= {
+            f"speedup_{batch}": ratio,
+            f"speedup_{batch}_low": ratio * 0.97,
+            f"speedup_{batch}_high": ratio * 1.04,
+        }
     missing = {}
     if name.endswith("int8"):
         missing = {"paddle_speedup_b1": "Paddle Inference has no int8 kernels on CPU"}
@@ -150,3 +155,8 @@ def sample(**changes: Any) -> ReportData:
 @pytest.fixture
 def report() -> ReportData:
     return sample()
+
+
+@pytest.fixture
+def make_report() -> Callable[..., ReportData]:
+    return sample

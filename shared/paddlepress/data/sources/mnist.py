@@ -57,7 +57,7 @@ def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
 
 def data_home() -> Path:
     """Where data sets that were fetched are kept: `PADDLEPRESS_DATA_HOME`, or `~/.cache/paddlepress`."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "paddlepress")
+    return Path(os.environ.get(HOME_VARIABLE) or "~/.cache/paddlepress").expanduser()
 
 
 def cached(progress: Progress) -> Path:
@@ -71,19 +71,25 @@ def cached(progress: Progress) -> Path:
     home = data_home() / "mnist"
     pickled, folder = home / "mnist.pkl.gz", home / "idx"
     try:
+        if _is_mnist(pickled):  # files appear whole, so this needs no lock, and works in a cache that is read-only
+            return pickled
         home.mkdir(parents=True, exist_ok=True)
         with FileLock(home / ".lock"):
-            if pickled.is_file():
-                if sha256_of(pickled) == SHA256:
-                    return pickled
-                progress.note(f"{pickled} is damaged: fetching it again")
-            elif folder.is_dir():
+            if _is_mnist(pickled):
+                return pickled
+            if folder.is_dir():
                 return folder
+            if pickled.exists():
+                progress.note(f"{pickled} is damaged: fetching it again")
             return _fetch(pickled, folder, progress)
     except OSError as error:
         raise DataError(
             f"the data cache {home} can't be used: {error.strerror or error}. Set {HOME_VARIABLE} to a folder that can"
         ) from None
+
+
+def _is_mnist(path: Path) -> bool:
+    return path.is_file() and sha256_of(path) == SHA256
 
 
 def _fetch(pickled: Path, folder: Path, progress: Progress) -> Path:

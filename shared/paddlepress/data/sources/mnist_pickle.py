@@ -59,7 +59,20 @@ class _Array:
 
 
 def _reconstruct(*_: object) -> _Array:
+    """What NumPy starts an array with; its state follows."""
     return _Array()
+
+
+def _frombuffer(content: object, dtype: object, shape: object, order: object) -> _Array:
+    """What NumPy writes an array as since pickle protocol 5."""
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", content))
+    return array
+
+
+def _encode(text: str, encoding: object) -> bytes:
+    """What today's Python writes bytes as in old protocols."""
+    return text.encode("latin1")
 
 
 class _Reader(pickle.Unpickler):
@@ -68,6 +81,9 @@ class _Reader(pickle.Unpickler):
         ("numpy", "dtype"): _Dtype,
         ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
         ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+        ("numpy._core.numeric", "_frombuffer"): _frombuffer,
+        ("_codecs", "encode"): _encode,
     }
 
     def find_class(self, module: str, name: str) -> Any:

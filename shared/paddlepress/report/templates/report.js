@@ -27,8 +27,10 @@
 
   // A point's title becomes a tooltip of our own, shown on hover and on focus, and its accessible name.
   const tip = document.getElementById("tip");
-  const hide = () => { tip.hidden = true; };
+  let shown = null;
+  const hide = () => { tip.hidden = true; shown = null; };
   const show = (point, text) => {
+    shown = { point, text };
     const [name, ...lines] = text.split("\n");
     tip.replaceChildren();
     const strong = document.createElement("b");
@@ -83,6 +85,10 @@
     one.addEventListener("focusin", () => highlight(one.dataset.v));
     one.addEventListener("focusout", () => highlight(null));
   }
-  addEventListener("scroll", hide, { passive: true });
+  // The tooltip goes along with a point that scrolls into view under the focus or the pointer.
+  addEventListener("scroll", () => {
+    if (shown && (shown.point === document.activeElement || shown.point.matches(":hover"))) show(shown.point, shown.text);
+    else hide();
+  }, { passive: true });
   addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
 })();

@@ -1,0 +1,75 @@
+"""How many test examples a model gets right, and how sure that number is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from paddlepress.artifact.codec import Array
+from paddlepress.errors import DataError
+from paddlepress.evaluation.result import ClassResult
+
+_Z95 = 1.959963984540054
+
+
+def accuracy(logits: Array, labels: Array) -> float:
+    """Share of examples whose largest logit is the label's, in percent.
+
+    Args:
+        logits: float array [n, classes].
+        labels: int array [n].
+
+    Raises:
+        DataError: there are no examples, or not as many logits as labels.
+    """
+    if len(logits) != len(labels) or not len(labels):
+        raise DataError(
+            f"accuracy needs as many predictions as labels, and at least one; got {len(logits)} and {len(labels)}"
+        )
+    return 100.0 * float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def wilson_interval(percent: float, count: int) -> tuple[float, float]:
+    """The 95% confidence interval of a share, in percent.
+
+    Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. Unlike the
+    normal approximation it holds near 100%.
+
+    Args:
+        percent: the share that was observed.
+        count: of how many examples.
+    """
+    share, spread = percent / 100, _Z95**2 / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = _Z95 * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return 100.0 * max(0.0, float(centre - half)), 100.0 * min(1.0, float(centre + half))
+
+
+def agreement(logits: Array, others: Array) -> float:
+    """Share of examples that two models classify alike, in percent.
+
+    Args:
+        logits, others: float arrays [n, classes].
+    """
+    return accuracy(logits, others.argmax(axis=1))
+
+
+def per_class(logits: Array, base: Array, labels: Array, classes: Sequence[str]) -> list[ClassResult]:
+    """Accuracy of each class that has examples, beside the base model's.
+
+    Args:
+        logits: float array [n, classes] of the model.
+        base: the same of the base model.
+        labels: int array [n].
+        classes: the classes' names, in the order of the logits.
+    """
+    rows = []
+    for index, name in enumerate(classes):
+        chosen = labels == index
+        if not chosen.any():
+            continue
+        mine, theirs = accuracy(logits[chosen], labels[chosen]), accuracy(base[chosen], labels[chosen])
+        count = int(chosen.sum())
+        rows.append(ClassResult(name=name, count=count, accuracy=mine, base_accuracy=theirs, change=mine - theirs))
+    return rows

@@ -1,0 +1,147 @@
+"""Evaluate a model against the base model it came from, on held-out test data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from paddlepress.artifact import store
+from paddlepress.artifact.codec import Array
+from paddlepress.data import Split
+from paddlepress.deployment.export import export
+from paddlepress.deployment.predictor import Predictor
+from paddlepress.errors import PaddlepressError
+from paddlepress.evaluation import accuracy as accuracies
+from paddlepress.evaluation import latency, size
+from paddlepress.evaluation.memory import peak_memory_mib
+from paddlepress.evaluation.result import Evaluation
+from paddlepress.model import Model
+from paddlepress.progress import Progress
+
+
+def evaluate(
+    model_dir: Path,
+    base_dir: Path,
+    test: Split,
+    deployable_dir: Path,
+    progress: Progress,
+    *,
+    data_digest: str = "",
+    budget_s: float = 1.5,
+) -> Evaluation:
+    """Export a model, and measure what is deployed beside the base model's deployable.
+
+    Args:
+        model_dir: artifact of the model.
+        base_dir: artifact of the base model; may be the same.
+        test: held-out data that no technique has seen.
+        deployable_dir: where the model's deployable is written.
+        progress: told what is being measured.
+        data_digest: of the data set that `test` belongs to.
+        budget_s: about how long each latency comparison may take.
+
+    Raises:
+        ArtifactError: an artifact is missing or damaged.
+        TechniqueRefused: the network can't be exported.
+    """
+    model, base = store.load(model_dir), store.load(base_dir)
+    progress.note("exporting to ONNX")
+    export(model, model_dir, deployable_dir)
+    with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
+        base_deployable = Path(folder) / "base"
+        export(base, base_dir, base_deployable)
+        progress.note("predicting the test data")
+        logits = Predictor.load(deployable_dir).predict(test.inputs)
+        base_logits = Predictor.load(base_deployable).predict(test.inputs)
+        measured = _accuracy(logits, base_logits, test.labels)
+        measured["runtime_agreement"] = accuracies.agreement(logits, model.predict(test.inputs))
+        measured |= _size(deployable_dir, base_dir) | _macs(model, base)
+        missing: dict[str, str] = {}
+        progress.note("measuring latency and memory")
+        for batch in latency.BATCH_SIZES:
+            sample = np.resize(test.inputs, (batch, *test.inputs.shape[1:])).astype(np.float32)
+            times = latency.on_onnxruntime(base_deployable, deployable_dir, sample, budget_s)
+            measured[f"latency_b{batch}_ms"] = times.variant_ms
+            measured[f"speedup_b{batch}"] = times.speedup
+            measured[f"speedup_b{batch}_low"], measured[f"speedup_b{batch}_high"] = times.low, times.high
+            _attempt(
+                measured,
+                missing,
+                f"paddle_speedup_b{batch}",
+                lambda sample=sample: latency.on_paddle(base, model, sample, budget_s).speedup,  # type: ignore[misc]
+            )
+        _attempt(measured, missing, "peak_memory_mib", lambda: peak_memory_mib(deployable_dir))
+    return Evaluation(
+        metrics=measured,
+        per_class=accuracies.per_class(logits, base_logits, test.labels, model.task.classes),
+        missing=missing,
+        environment=environment(),
+        model_digest=model.digest(),
+        base_digest=base.digest(),
+        data_digest=data_digest,
+        files=size.file_bytes(deployable_dir),
+    )
+
+
+def _attempt(measured: dict[str, float], missing: dict[str, str], name: str, measure: Callable[[], float]) -> None:
+    """Measure something that a machine or runtime may not be able to do, or keep the reason why not."""
+    try:
+        measured[name] = measure()
+    except (PaddlepressError, RuntimeError, ValueError, NotImplementedError) as error:
+        missing[name] = " ".join(str(error).split())[-500:] or type(error).__name__
+
+
+def _accuracy(logits: Array, base_logits: Array, labels: Array) -> dict[str, float]:
+    percent, base_percent = accuracies.accuracy(logits, labels), accuracies.accuracy(base_logits, labels)
+    low, high = accuracies.wilson_interval(percent, len(labels))
+    return {
+        "accuracy": percent,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "drop": base_percent - percent,
+        "agreement": accuracies.agreement(logits, base_logits),
+    }
+
+
+def _size(deployable: Path, base: Path) -> dict[str, float]:
+    from paddlepress.artifact import manifest as manifests
+
+    counts, deployed = size.count(deployable), sum(size.file_bytes(deployable).values())
+    return {
+        "bytes": deployed,
+        "ratio": size.ratio(manifests.read(base), deployed),
+        "parameters": counts.parameters,
+        "nonzeros": counts.nonzeros,
+        "sparsity": counts.sparsity,
+    }
+
+
+def _macs(model: Model, base: Model) -> dict[str, float]:
+    from paddlepress.surgery.macs import macs
+
+    mine, theirs = sum(macs(model).values()), sum(macs(base).values())
+    return {"macs": mine, "macs_ratio": theirs / mine} if mine else {"macs": mine}
+
+
+def environment() -> dict[str, str]:
+    """What the numbers of this process depend on."""
+    versions = {name: version(name) for name in ("paddlepress", "onnxruntime", "paddlepaddle", "numpy")}
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count() or 1),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", path.read_text(), re.MULTILINE) if path.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()

@@ -1,0 +1,165 @@
+"""How long predictions take, base model and variant in turns in one process.
+
+Times on a shared machine drift. So the two models take turns in random order, each round gives one
+ratio of neighbouring measurements, and the speed-up is the median of those ratios.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paddlepress.artifact.codec import Array
+from paddlepress.deployment.predictor import Predictor
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+
+BATCH_SIZES = (1, 32)
+
+_WARM_UP_S = 0.1
+_ROUNDS = 25
+_LEAST_ROUNDS = 5
+_TURN_S = 0.002
+_MOST_CALLS = 25
+_LEAST_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Times of two models beside each other.
+
+    Attributes:
+        base_ms, variant_ms: median time of one call, in milliseconds.
+        speedup: median over rounds of base time / variant time, each the fastest of the round.
+        low, high: quartiles of the same.
+        rounds: how many rounds were measured.
+    """
+
+    base_ms: float
+    variant_ms: float
+    speedup: float
+    low: float
+    high: float
+    rounds: int
+
+
+def interleaved(base: Callable[[], Any], variant: Callable[[], Any], budget_s: float = 1.5, seed: int = 0) -> Latency:
+    """Time two functions in turns.
+
+    A turn is a few calls in a row, of which the first only brings the model back into the caches. A round
+    is some turns of both, in random order, and its ratio is that of the fastest calls: whatever else the
+    machine does meanwhile can only add time.
+
+    Args:
+        base, variant: run one prediction each.
+        budget_s: about how long measuring may take; at least a few rounds are made.
+        seed: of the order of the turns.
+    """
+    calls = (base, variant)
+    fastest = [_warm(call) for call in calls]
+    counts = [min(_MOST_CALLS, max(_LEAST_CALLS, round(_TURN_S / call_s))) for call_s in fastest]
+    round_s = sum(count * call_s for count, call_s in zip(counts, fastest, strict=True))
+    turns = max(1, round(budget_s / _ROUNDS / round_s))
+    shuffled = random.Random(seed)
+    times: tuple[list[float], list[float]] = ([], [])
+    ratios: list[float] = []
+    end = time.perf_counter() + budget_s
+    while len(ratios) < _LEAST_ROUNDS or time.perf_counter() < end:
+        taken: tuple[list[float], list[float]] = ([], [])
+        for _ in range(turns):
+            for index in shuffled.sample((0, 1), 2):
+                taken[index].extend([_time(calls[index]) for _ in range(counts[index])][1:])
+        ratios.append(min(taken[0]) / min(taken[1]))
+        for all_times, of_round in zip(times, taken, strict=True):
+            all_times.extend(of_round)
+    low, middle, high = (float(value) for value in np.percentile(ratios, [25, 50, 75]))
+    base_ms, variant_ms = (1e3 * float(np.median(all_times)) for all_times in times)
+    return Latency(base_ms, variant_ms, middle, low, high, len(ratios))
+
+
+def on_onnxruntime(base: Path, variant: Path, sample: Array, budget_s: float = 1.5) -> Latency:
+    """Time two deployables on ONNX Runtime, each with one thread.
+
+    Args:
+        base, variant: deployables.
+        sample: float32 array [batch, *shape], the input of every call.
+        budget_s: about how long measuring may take.
+
+    Raises:
+        ArtifactError: one of them can't be loaded.
+    """
+    sample = np.ascontiguousarray(sample)
+    first, second = (_call(Predictor.load(directory, threads=1), sample) for directory in (base, variant))
+    return interleaved(first, second, budget_s)
+
+
+def _call(predictor: Predictor, sample: Array) -> Callable[[], Any]:
+    feed, run = {predictor.manifest.inputs[0].name: sample}, predictor.session.run
+    return lambda: run(None, feed)
+
+
+class PaddleRunner:
+    """A model on Paddle Inference: one CPU thread, oneDNN off. Quantized layers compute with floats there."""
+
+    def __init__(self, model: Model) -> None:
+        from paddle import inference
+
+        from paddlepress.deployment.trace import quiet, save_program
+
+        with tempfile.TemporaryDirectory(prefix="paddlepress-") as folder, quiet():
+            prefix = Path(folder) / "model"
+            save_program(model, prefix)
+            config = inference.Config(f"{prefix}.json", f"{prefix}.pdiparams")
+            config.disable_gpu()
+            config.disable_mkldnn()
+            config.set_cpu_math_library_num_threads(1)
+            config.disable_glog_info()
+            self._predictor = inference.create_predictor(config)
+        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
+
+    def __call__(self, inputs: Array) -> Array:
+        """The logits [n, classes] of float32 inputs [n, *shape]."""
+        self._input.copy_from_cpu(inputs)
+        self._predictor.run()
+        return np.asarray(self._output.copy_to_cpu())
+
+
+def on_paddle(base: Model, variant: Model, sample: Array, budget_s: float = 1.5) -> Latency:
+    """Time two models on Paddle Inference, each with one thread.
+
+    Args:
+        base, variant: models in memory.
+        sample: float32 array [batch, *shape], the input of every call.
+        budget_s: about how long measuring may take.
+
+    Raises:
+        RuntimeError: Paddle Inference can't run one of them.
+    """
+    sample = np.ascontiguousarray(sample)
+    first, second = PaddleRunner(base), PaddleRunner(variant)
+    return interleaved(lambda: first(sample), lambda: second(sample), budget_s)
+
+
+def _warm(call: Callable[[], Any]) -> float:
+    """Call until caches and allocators have settled; returns the shortest time of a call, in seconds."""
+    end = time.perf_counter() + _WARM_UP_S
+    shortest = min(_time(call) for _ in range(3))
+    while time.perf_counter() < end:
+        shortest = min(shortest, _time(call))
+    return shortest
+
+
+def _time(call: Callable[[], Any]) -> float:
+    """Seconds that a call takes."""
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin

@@ -1,0 +1,149 @@
+"""Bytes, parameters and zeros, counted from the files that are deployed. Needs no Paddle."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from paddlepress.artifact import manifest as manifests
+from paddlepress.artifact.codec import Quantized
+from paddlepress.artifact.manifest import WEIGHTS, Manifest
+from paddlepress.artifact.store import read_tensors
+from paddlepress.deployment import bundle
+from paddlepress.errors import ArtifactError
+
+FLOAT32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One parameter or buffer as it is stored.
+
+    Attributes:
+        layer: name of the layer it belongs to.
+        parameter: its name within the layer, such as `weight`.
+        shape: of the tensor that a network gets.
+        parameters: how many numbers it has.
+        sparsity: share of them that are zero, 0 to 1.
+        bits: of each stored number: 32, 16 or 8, before entropy coding.
+        encoding: `raw`, `sparse`, `coded` or `packed`.
+        bytes: what its arrays take in the weights file.
+    """
+
+    layer: str
+    parameter: str
+    shape: tuple[int, ...]
+    parameters: int
+    sparsity: float
+    bits: int
+    encoding: str
+    bytes: int
+
+
+def layers(artifact: Path) -> list[LayerRow]:
+    """How each tensor of an artifact or a deployable is stored, in the file's order.
+
+    Raises:
+        ArtifactError: the artifact is missing or damaged.
+    """
+    manifest = manifests.read(artifact)
+    stored = _stored_bytes(artifact / WEIGHTS)
+    rows = []
+    for name, tensor in read_tensors(artifact, manifest).items():
+        record = manifest.tensors[name]
+        numbers = tensor.codes if isinstance(tensor, Quantized) else tensor
+        kept = np.dtype(record.stored or record.dtype)
+        layer, _, parameter = name.rpartition(".")
+        rows.append(
+            LayerRow(
+                layer=layer,
+                parameter=parameter,
+                shape=record.shape,
+                parameters=numbers.size,
+                sparsity=_share_zero(numbers.size, int(np.count_nonzero(numbers))),
+                bits=8 * (numbers.dtype.itemsize if isinstance(tensor, Quantized) else kept.itemsize),
+                encoding=record.encoding,
+                bytes=stored[name],
+            )
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a model is made of.
+
+    Attributes:
+        parameters: numbers in all parameters and buffers.
+        nonzeros: those that are not zero.
+        sparsity: share of zeros among weights (tensors of two dimensions or more), 0 to 1.
+    """
+
+    parameters: int
+    nonzeros: int
+    sparsity: float
+
+
+def count(directory: Path) -> Counts:
+    """Count the numbers of an artifact or a deployable.
+
+    Raises:
+        ArtifactError: it is missing or damaged.
+    """
+    parameters = nonzeros = weights = nonzero_weights = 0
+    for tensor in read_tensors(directory, manifests.read(directory)).values():
+        numbers = tensor.codes if isinstance(tensor, Quantized) else tensor
+        present = int(np.count_nonzero(numbers))
+        parameters += numbers.size
+        nonzeros += present
+        if numbers.ndim >= 2:
+            weights += numbers.size
+            nonzero_weights += present
+    return Counts(parameters, nonzeros, _share_zero(weights, nonzero_weights))
+
+
+def parameters(manifest: Manifest) -> int:
+    """How many numbers all parameters and buffers of a model have."""
+    return sum(int(np.prod(record.shape, dtype=np.int64)) for record in manifest.tensors.values())
+
+
+def file_bytes(directory: Path) -> dict[str, int]:
+    """Bytes of each file of a deployable.
+
+    Raises:
+        ArtifactError: one is missing.
+    """
+    sizes = {}
+    for name in bundle.FILES:
+        path = directory / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing")
+        sizes[name] = path.stat().st_size
+    return sizes
+
+
+def ratio(base: Manifest, deployed: int) -> float:
+    """How many times smaller than the base model's weights as float32 something deployed is.
+
+    Args:
+        base: manifest of the base model.
+        deployed: bytes of all files.
+    """
+    return FLOAT32_BYTES * parameters(base) / deployed
+
+
+def _stored_bytes(weights: Path) -> dict[str, int]:
+    """Bytes of the arrays that belong to each tensor: `NAME` and `NAME:...`."""
+    from safetensors.numpy import load_file
+
+    found: dict[str, int] = defaultdict(int)
+    for name, array in load_file(weights).items():
+        found[name.partition(":")[0]] += array.nbytes
+    return found
+
+
+def _share_zero(size: int, nonzeros: int) -> float:
+    return 1 - nonzeros / size if size else 0.0

@@ -1,0 +1,82 @@
+"""A technique and an architecture from a package that knows paddlepress, but that paddlepress does not know."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "plugin_package"
+
+RECIPE = """\
+name: plugged
+data: {source: digits, limit: 300, test_limit: 100, calibration: 50}
+base:
+  architecture: example-mlp
+  arguments: {hidden: 32}
+  training: {epochs: 3, batch_size: 32}
+variants:
+  fewer:
+    - prune-below-deviation: {quality: 0.7}
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a Python into which the example distribution is installed."""
+    target = tmp_path_factory.mktemp("site-packages")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run([*pip, "--target", str(target), str(PACKAGE)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return {**os.environ, "PYTHONPATH": str(target)}
+
+
+def paddlepress(environment: dict[str, str], *arguments: str, cwd: Path | None = None) -> str:
+    """What the command line prints."""
+    code = "from paddlepress_pipelines.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, check=False, cwd=cwd
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_it_is_listed_with_its_package(installed: dict[str, str]) -> None:
+    """`paddlepress techniques` shows the plugin beside the built-in techniques, and `NAME` its fields."""
+    listed = {row["name"]: row for row in json.loads(paddlepress(installed, "techniques", "--json"))}
+    assert listed["prune-below-deviation"]["package"] == "paddlepress-example"
+    assert listed["prune-weights"]["package"] == "paddlepress"
+    assert "quality" in paddlepress(installed, "techniques", "prune-below-deviation")
+    assert "example-mlp" in paddlepress(installed, "architectures").splitlines()
+
+
+def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
+    """A recipe may name the plugin's technique and architecture like any other."""
+    recipe = tmp_path / "plugged.yaml"
+    recipe.write_text(RECIPE)
+    home = str(tmp_path / "home")
+    paddlepress(installed, "run", str(recipe), "--home", home)
+    rows = {
+        row["variant"]: row
+        for row in json.loads(paddlepress(installed, "compare", "plugged", "--home", home, "--json"))
+    }
+    assert rows["fewer"]["bytes"] < rows["base"]["bytes"]
+    assert rows["fewer"]["sparsity"] > 0.3
+    assert rows["fewer"]["chain"] == [{"technique": "prune-below-deviation", "parameters": {"quality": 0.7}}]
+
+
+def test_it_stands_the_contract(installed: dict[str, str]) -> None:
+    """The plugin's own tests inherit `TechniqueContract` and pass."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--override-ini=norecursedirs=", str(PACKAGE)],
+        env=installed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert " passed" in done.stdout

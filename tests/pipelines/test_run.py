@@ -1,0 +1,203 @@
+"""A whole run on real data, small enough for a test: from data to a champion, killed, resumed, decided anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paddlepress_pipelines.recipe.schema import shipped
+from tests.cli import paddlepress, start
+
+RECIPE = """\
+name: digits
+title: Digits for a test
+data: {source: digits, calibration: 100}
+base:
+  architecture: lenet
+  training: {epochs: 8, batch_size: 32}
+variants:
+  filters50:
+    - prune-filters: {ratio: 0.5, recovery_epochs: 6, recovery_batch_size: 32}
+  filters50-int8:
+    - prune-filters: {ratio: 0.5, recovery_epochs: 6, recovery_batch_size: 32}
+    - quantize-post-training
+  crushed:
+    - prune-weights: {sparsity: 0.998, recovery_epochs: 0}
+gates:
+  - {metric: drop, at_most: 5}
+objective: {maximize: ratio}
+"""
+
+
+def write(folder: Path, text: str = RECIPE) -> Path:
+    path = folder / "digits.yaml"
+    path.write_text(text)
+    return path
+
+
+def finished(home: Path) -> dict[str, float]:
+    """The finished tasks and when they were."""
+    return {path.parent.name: path.stat().st_mtime for path in (home / "cache").glob("*/done.json")}
+
+
+def table(home: Path) -> dict[str, dict[str, Any]]:
+    done = paddlepress("compare", "digits", "--home", home, "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["variant"]: row for row in json.loads(done.stdout)}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the recipe ran to its end."""
+    folder = tmp_path_factory.mktemp("run")
+    done = paddlepress("run", write(folder), "--home", folder / "home")
+    assert done.returncode == 0, done.stdout + done.stderr
+    (folder / "output").write_text(done.stdout)
+    return folder / "home"
+
+
+def test_a_run_ends_with_a_table_a_champion_and_a_report(home: Path) -> None:
+    """The output names every variant, the champion with the reason, and the report, which is there."""
+    output = (home.parent / "output").read_text()
+    for word in ("filters50-int8", "crushed", "champion", "Report"):
+        assert word in output
+    report = (home / "reports" / "digits.html").read_text()
+    assert "<svg" in report and "filters50-int8" in report
+
+
+def test_what_is_compared_was_measured(home: Path) -> None:
+    """Sizes follow the chains, and a variant that lost its accuracy shows it."""
+    rows = table(home)
+    assert list(rows) == ["base", "filters50", "filters50-int8", "crushed"]
+    assert rows["base"]["drop"] == 0
+    assert rows["filters50"]["parameters"] < 0.6 * rows["base"]["parameters"]
+    assert rows["filters50"]["macs"] < 0.5 * rows["base"]["macs"]
+    assert rows["filters50-int8"]["bytes"] < rows["filters50"]["bytes"] / 3
+    assert rows["crushed"]["drop"] > 5
+    for row in rows.values():
+        assert {"variant", "version", "aliases", "accuracy", "speedup_b1", "speedup_b32"} <= row.keys()
+
+
+def test_the_best_variant_that_passes_is_champion(home: Path) -> None:
+    """The smallest of all misses its gate, so it is not promoted; the best that passes is, and the reason is kept."""
+    rows = table(home)
+    assert rows["crushed"]["ratio"] > rows["filters50-int8"]["ratio"]
+    assert not rows["crushed"]["passes_gates"]
+    assert rows["filters50-int8"]["aliases"] == ["challenger", "champion"]
+    assert rows["base"]["aliases"] == ["baseline"]
+    refused = paddlepress("promote", "digits", "--variant", "crushed", "--home", home)
+    assert refused.returncode == 1
+    assert "drop" in refused.stderr and "limit of 5" in refused.stderr
+    entries = json.loads(paddlepress("history", "digits", "--home", home, "--json").stdout)
+    assert entries[0]["action"] == "promoted"
+    assert entries[0]["variant"] == "filters50-int8"
+
+
+def test_running_again_makes_nothing_again(home: Path) -> None:
+    """Everything that can be kept is kept, and the registry holds each variant once."""
+    before = finished(home)
+    done = paddlepress("run", home.parent / "digits.yaml", "--home", home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = finished(home)
+    remade = {name for name, when in after.items() if before.get(name) != when}
+    assert all(name.startswith(("compare-", "promote-", "report-")) for name in remade), remade
+    assert [row["version"] for row in table(home).values()] == [1, 2, 3, 4] or sorted(
+        row["version"] for row in table(home).values()
+    ) == [1, 2, 3, 4]
+
+
+def test_show_tells_what_a_model_is_made_of(home: Path) -> None:
+    """The layers' shapes, bits and bytes stand in the table, the chain above it."""
+    model = next((home / "cache").glob("quantize-post-training-*/compressed_model"))
+    shown = paddlepress("show", model)
+    assert shown.returncode == 0, shown.stderr
+    for word in ("lenet", "prune-filters", "quantize-post-training", "fc1", "32x16x3x3", "8"):
+        assert word in shown.stdout
+    graph = paddlepress("show", model, "--graph")
+    assert "conv1" in graph.stdout
+
+
+def test_a_report_can_be_written_later(home: Path, tmp_path: Path) -> None:
+    """`compare --output` writes the page from what the registry knows."""
+    done = paddlepress("compare", "digits", "--home", home, "--output", tmp_path / "report.html")
+    assert done.returncode == 0, done.stderr
+    assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 240
+    while not condition():
+        assert time.monotonic() < deadline, f"gave up waiting for {what}"
+        time.sleep(0.02)
+
+
+def test_a_run_that_is_killed_three_times_is_finished_by_the_fourth(tmp_path: Path) -> None:
+    """Killed while it trains, evaluates and registers, a run redoes no finished task and registers nothing twice."""
+    home, recipe = tmp_path / "home", write(tmp_path)
+    cache = home / "cache"
+    points: dict[str, Callable[[], bool]] = {
+        "training": lambda: any(cache.glob("train-*/checkpoint/*")),
+        "evaluating": lambda: bool(
+            list(cache.glob("evaluate-filters*/task.log")) and list(cache.glob("evaluate-*/done.json"))
+        ),
+        "registering": lambda: bool(list(cache.glob("register-*/done.json"))),
+    }
+    done: dict[str, float] = {}
+    for what, reached in points.items():
+        run = start("run", recipe, "--home", home)
+        wait_until(reached, what)
+        os.kill(run.pid, signal.SIGKILL)
+        run.communicate()
+        kept = finished(home)
+        assert {name: kept.get(name) for name in done} == done, f"redone while {what}"
+        done = kept
+    last = paddlepress("run", recipe, "--home", home)
+    assert last.returncode == 0, last.stdout + last.stderr
+    kept = finished(home)
+    assert {name: kept.get(name) for name in done} == done
+    assert sorted(row["version"] for row in table(home).values()) == [1, 2, 3, 4]
+
+
+def test_ctrl_c_says_what_will_be_resumed(tmp_path: Path) -> None:
+    """An interrupted run ends at once, with what is finished and what comes next."""
+    home = tmp_path / "home"
+    run = start("run", write(tmp_path), "--home", home)
+    wait_until(lambda: any((home / "cache").glob("train-*/checkpoint/*")), "training")
+    run.send_signal(signal.SIGINT)
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert "Interrupted. 1 of " in output
+    assert "the same command resumes with: train" in " ".join(output.split())
+
+
+def test_the_pipeline_runs_under_kubeflows_own_local_runner(tmp_path: Path) -> None:
+    """The compiled pipeline is an ordinary one: `kfp.local` runs it too."""
+    code = f"""
+from kfp import local
+from paddlepress import runtime
+from paddlepress_pipelines.build import pipeline
+from paddlepress_pipelines.recipe import load
+local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root={str(tmp_path / "root")!r})
+pipeline(load({str(write(tmp_path))!r}).only(["filters50"]))()
+"""
+    import subprocess
+    import sys
+
+    environment = {**os.environ, "PADDLEPRESS_HOME": str(tmp_path / "home")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert table(tmp_path / "home")["filters50"]["aliases"] == ["challenger", "champion"]
+
+
+def test_recipes_ship_with_the_package() -> None:
+    """A recipe can be named without its path."""
+    folder = shipped()
+    assert folder is not None
+    assert {"mnist.yaml", "digits.yaml"} <= {path.name for path in folder.iterdir()}

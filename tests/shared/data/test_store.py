@@ -1,0 +1,183 @@
+"""Data-set artifacts: what is written is what is read, and test data stays apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from s3_server import S3Server
+
+from paddlepress.data import DataConfig
+from paddlepress.data.store import digest, load, prepare
+from paddlepress.errors import DataError
+from paddlepress.storage import push
+
+DIGITS = DataConfig(source="digits", calibration=100)
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> tuple[dict[str, Any], Path, Path]:
+    data, test = tmp_path / "data", tmp_path / "test"
+    return prepare(DIGITS, data, test), data, test
+
+
+def test_digits_are_divided_and_normalized(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """Techniques get training, validation and calibration splits, normalized as the training data has it."""
+    summary, data, _ = prepared
+    loaded = load(data)
+    assert set(loaded.splits) == {"train", "validation", "calibration"}
+    train = loaded.split("train")
+    assert train.inputs.dtype == np.float32 and train.labels.dtype == np.int64
+    assert train.inputs.mean() == pytest.approx(0, abs=1e-5) and train.inputs.std() == pytest.approx(1, abs=1e-5)
+    assert loaded.inputs[0].shape == (1, 8, 8) == train.inputs.shape[1:]
+    assert loaded.task.classes == tuple("0123456789")
+    assert np.bincount(loaded.split("calibration").labels).tolist() == [10] * 10
+    assert summary["splits"] == {name: len(split) for name, split in loaded.splits.items()} | {"test": 359}
+    assert summary["digest"] == loaded.digest == digest(data)
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_test_data_lies_apart(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """The test artifact has nothing but the test split, none of it in the other, normalized the same way."""
+    summary, data, test = prepared
+    learning, judging = load(data), load(test)
+    assert set(judging.splits) == {"test"} and judging.digest == summary["test_digest"] != learning.digest
+    with pytest.raises(DataError, match=r"has no 'test' split. It has: train, validation, calibration"):
+        learning.split("test")
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:, None]
+    everything = np.concatenate(
+        [learning.split(n).inputs for n in ("train", "validation")] + [judging.split("test").inputs]
+    )
+    expected = (images / 255 - summary["mean"][0]) / summary["std"][0]
+    order = lambda array: array.reshape(len(array), -1)[np.lexsort(array.reshape(len(array), -1).round(3).T)]  # noqa: E731
+    np.testing.assert_allclose(order(everything), order(expected), atol=1e-4)
+
+
+def test_the_same_configuration_gives_the_same_digest(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """Digests follow the content: the same again for the same configuration, others for another seed."""
+    summary, data, test = prepared
+    assert prepare(DIGITS, data, test) == summary
+    other = prepare(DIGITS.model_copy(update={"seed": 1}), data, test)
+    assert other["digest"] != summary["digest"] and other["test_digest"] != summary["test_digest"]
+
+
+def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
+    """Images take one byte a pixel on disk and are 0..1 before they are normalized."""
+    x = np.random.default_rng(0).integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
+    x[..., 2] = 7  # a channel that never varies
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(600) % 3)
+    summary = prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+    pixels = 16 * 16 * 3 * summary["splits"]["train"]
+    assert pixels < (tmp_path / "d" / "train.safetensors").stat().st_size < pixels * 1.1
+    assert summary["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01) and summary["std"][2] == 1
+    inputs = load(tmp_path / "d").split("train").inputs
+    assert inputs.shape[1:] == (3, 16, 16)
+    np.testing.assert_allclose(inputs[:, 2], 0, atol=1e-6)
+    np.testing.assert_allclose(inputs[:, :2].mean(axis=(0, 2, 3)), 0, atol=1e-4)
+
+
+def test_features_are_normalized_one_by_one(tmp_path: Path) -> None:
+    """Each feature of a table gets its own mean and deviation; floats are not divided by 255."""
+    x = np.random.default_rng(0).normal([5, -300], [0.1, 50], (500, 2))
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(500) % 2)
+    summary = prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+    assert summary["mean"] == pytest.approx([5, -300], rel=0.05) and summary["std"] == pytest.approx([0.1, 50], rel=0.1)
+    np.testing.assert_allclose(load(tmp_path / "d").split("train").inputs.std(axis=0), 1, atol=1e-3)
+
+
+def test_files_can_be_read_by_other_users(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """Files have the permissions that the umask asks for, since the next task may run as another user."""
+    _, data, _ = prepared
+    umask = os.umask(0)
+    os.umask(umask)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in data.iterdir()} == {0o666 & ~umask}
+
+
+def change_manifest(**changes: Any) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        content = json.loads((data / "data.json").read_text())
+        (data / "data.json").write_text(json.dumps(content | changes))
+
+    return change
+
+
+def flip(data: Path) -> None:
+    content = bytearray((data / "train.safetensors").read_bytes())
+    content[-100] ^= 1
+    (data / "train.safetensors").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: (data / "train.safetensors").unlink(), r"train.safetensors is missing"),
+        (lambda data: os.truncate(data / "train.safetensors", 99), r"has 99 bytes, data.json says \d+: truncated"),
+        (flip, r"train.safetensors does not match its checksum in data.json"),
+        (lambda data: (data / "data.json").unlink(), r"no data set at .*: it has no data.json"),
+        (lambda data: (data / "data.json").write_text("{"), r"data.json is damaged: it is not JSON"),
+        (lambda data: (data / "data.json").write_text("[]"), r"data.json is damaged: it states no format_version"),
+        (change_manifest(format_version=2), r"data.json has format version 2; .*Upgrade"),
+        (change_manifest(mean=[0.5]), r"data.json does not match its digest"),
+        (change_manifest(mean=[0.5, 0.5]), r"data.json is damaged: its mean and std do not fit"),
+        (change_manifest(mean="x"), r"data.json is damaged: mean"),
+        (change_manifest(files={}), r"the split 'train' is in 'train.safetensors', which is not among its files"),
+        (change_manifest(files={"../x": {"sha256": "", "bytes": 1}}), r"names the file '../x', which is not inside"),
+        (
+            change_manifest(splits={"train": {"count": 1, "file": "validation.safetensors"}}),
+            r"validation.safetensors has inputs of shape \[144, 1, 8, 8\].*data.json says \[1, 1, 8, 8\]",
+        ),
+    ],
+)
+def test_a_damaged_artifact_is_refused(
+    damage: Callable[[Path], Any], message: str, prepared: tuple[dict[str, Any], Path, Path]
+) -> None:
+    """A missing, cut, changed or newer artifact is refused, saying what is wrong with which file."""
+    _, data, _ = prepared
+    damage(data)
+    with pytest.raises(DataError, match=message) as caught:
+        load(data)
+    assert str(data) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_artifact(tmp_path: Path) -> None:
+    """A path where nothing lies is told as such."""
+    with pytest.raises(DataError, match=r"no data set at .*absent: it does not exist"):
+        load(tmp_path / "absent")
+
+
+def test_nothing_is_written_for_bad_data(tmp_path: Path) -> None:
+    """Data that is refused leaves neither artifact behind."""
+    np.savez(tmp_path / "data.npz", x=np.full((9, 2), np.nan), y=np.arange(9) % 3)
+    with pytest.raises(DataError, match="finite"):
+        prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
+
+
+@pytest.mark.services
+def test_data_from_s3(s3: S3Server, tmp_path: Path) -> None:
+    """An archive or a folder in S3 gives the same data set as the local one; a folder needs no slash."""
+    x = np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x=x, y=np.arange(60) % 3)
+    (tmp_path / "idx").mkdir()
+    header = {3: bytes([0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 0, 4, 0, 0, 0, 4]), 1: bytes([0, 0, 8, 1, 0, 0, 0, 60])}
+    (tmp_path / "idx" / "train-images-idx3-ubyte").write_bytes(header[3] + x.tobytes())
+    (tmp_path / "idx" / "train-labels-idx1-ubyte").write_bytes(header[1] + bytes(i % 3 for i in range(60)))
+    stored = push(tmp_path / "data.npz", f"s3://{s3.bucket}/data/")
+    push(tmp_path / "idx", f"s3://{s3.bucket}/data/idx/")
+    configs = [
+        DataConfig(source="npz", path=str(tmp_path / "data.npz")),
+        DataConfig(source="npz", path=stored),
+        DataConfig(source="idx", path=f"s3://{s3.bucket}/data/idx"),
+    ]
+    digests = {prepare(config, tmp_path / "d", tmp_path / "t")["digest"] for config in configs}
+    assert len(digests) == 1
+    with pytest.raises(DataError, match=r"s3://.*/data/absent.npz: there is no such object"):
+        prepare(DataConfig(source="npz", path=f"s3://{s3.bucket}/data/absent.npz"), tmp_path / "d", tmp_path / "t")

@@ -1,0 +1,145 @@
+"""What is exported computes what the Paddle network computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import digits_models
+import numpy as np
+import onnx
+import pytest
+
+from paddlepress.architectures import vision
+from paddlepress.artifact import store
+from paddlepress.data import Split
+from paddlepress.deployment.export import export
+from paddlepress.deployment.predictor import Predictor
+from paddlepress.errors import ArtifactError, TechniqueRefused
+from paddlepress.model import Model
+from paddlepress.surgery.edits import Quantize, find
+from paddlepress.surgery.layers import LowRankLinear
+
+Deploy = Callable[..., Path]
+
+
+def _random_statistics(model: Model) -> None:
+    """Give batch normalization something to do, negative factors included."""
+    random = np.random.default_rng(1)
+    for name, tensor in model.network.state_dict().items():
+        if len(tensor.shape) == 1:
+            low = 0.5 if name.endswith("_variance") else -1.0
+            tensor.set_value(random.uniform(low, 1.5, tensor.shape).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [
+        ("lenet", (1, 28, 28)),
+        ("lenet-300-100", (1, 28, 28)),
+        ("lenet5-caffe", (1, 28, 28)),
+        ("vision/resnet18", (3, 32, 32)),
+        ("vision/mobilenet_v2", (3, 32, 32)),
+    ],
+)
+def test_any_architecture_gives_the_networks_logits(architecture: str, shape: tuple[int, ...], deploy: Deploy) -> None:
+    """The deployed model's logits are the Paddle network's to 1e-4, at any batch size."""
+    model = digits_models.build(architecture, shape)
+    if architecture.startswith("vision/"):
+        # Scaled down so that the logits of random weights stay around 1.
+        _random_statistics(model)
+    inputs = np.random.default_rng(0).normal(size=(5, *shape)).astype(np.float32)
+    expected = model.predict(inputs)
+    predictor = Predictor.load(deploy(model))
+    tolerance = 1e-4 * max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(predictor.predict(inputs), expected, atol=tolerance)
+    np.testing.assert_allclose(predictor.predict(inputs, batch_size=2), expected, atol=tolerance)
+
+
+def test_the_graph_holds_no_weights(lenet: Model, deploy: Deploy) -> None:
+    """Every parameter is an external initializer under its structured name, and the graph is small."""
+    deployable = deploy(lenet)
+    graph = onnx.load(deployable / "graph.onnx", load_external_data=False).graph
+    external = {t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
+    assert external == set(lenet.state())
+    assert (deployable / "graph.onnx").stat().st_size < 4000
+    assert sorted(path.name for path in deployable.iterdir()) == ["graph.onnx", "model.json", "weights.safetensors"]
+
+
+def test_a_sparse_model_keeps_its_logits_and_its_size(
+    lenet: Model, digits: tuple[Split, Split], deploy: Deploy
+) -> None:
+    """Zeros are stored compactly in what is deployed, and cost no precision."""
+    sparse = digits_models.sparsified(lenet, 0.9)
+    deployable = deploy(sparse)
+    np.testing.assert_allclose(
+        Predictor.load(deployable).predict(digits[1].inputs), sparse.predict(digits[1].inputs), atol=1e-4
+    )
+    dense = sum(value.nbytes for value in lenet.state().values())
+    assert sum(path.stat().st_size for path in deployable.iterdir()) < dense / 5
+
+
+def test_float16_weights_are_widened(lenet: Model, digits: tuple[Split, Split], deploy: Deploy) -> None:
+    """A layer stored as float16 is deployed from those bytes and computes with float32."""
+    half = lenet.copy()
+    weight = find(half.network, "fc1").weight
+    weight.set_value(weight.numpy().astype(np.float16).astype(np.float32))
+    half = half.with_edits(Quantize(layer="fc1", bits=16))
+    deployable = deploy(half)
+    np.testing.assert_allclose(
+        Predictor.load(deployable).predict(digits[1].inputs), half.predict(digits[1].inputs), atol=1e-4
+    )
+
+
+def test_a_factorized_layer_is_deployed_as_two(lenet: Model, digits: tuple[Split, Split], deploy: Deploy) -> None:
+    """Edits are part of the exported graph."""
+    from paddlepress.surgery.edits import Factorize, replace
+
+    low = lenet.copy()
+    replace(low.network, "fc1", LowRankLinear.in_place_of(find(low.network, "fc1"), 8))
+    low = low.with_edits(Factorize(layer="fc1", rank=8))
+    inputs = digits[1].inputs[:20]
+    np.testing.assert_allclose(Predictor.load(deploy(low)).predict(inputs), low.predict(inputs), atol=1e-4)
+
+
+def test_a_network_that_was_traced_and_hooked_exports_unrounded(lenet_int8: Model, deploy: Deploy) -> None:
+    """Exporting twice gives the same graph, and leaves the model's simulated rounding on."""
+    inputs = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
+    before = lenet_int8.predict(inputs)
+    first, second = deploy(lenet_int8, "first"), deploy(lenet_int8, "second")
+    assert (first / "graph.onnx").read_bytes() == (second / "graph.onnx").read_bytes()
+    assert np.array_equal(lenet_int8.predict(inputs), before)
+
+
+def test_nothing_is_printed(lenet: Model, deploy: Deploy, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither Paddle nor paddle2onnx talks past the user while exporting."""
+    deploy(lenet)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_models_artifact_is_refused(lenet: Model, tmp_path: Path) -> None:
+    """A model can't be exported with weights that are not its own."""
+    store.save(digits_models.build("lenet", (1, 8, 8)), tmp_path / "other")
+    with pytest.raises(ArtifactError, match="holds another model"):
+        export(lenet, tmp_path / "other", tmp_path / "deployable")
+    assert not (tmp_path / "deployable").exists()
+
+
+def test_an_operator_without_onnx_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that can't be converted is refused with its operators; the process lives on."""
+    import paddle
+
+    class Odd(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = paddle.nn.Linear(4, 4)
+
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return paddle.linalg.svd(self.fc(x.flatten(1)))[1]
+
+    monkeypatch.setattr(vision, "names", lambda: ("odd",))
+    monkeypatch.setattr(vision, "architecture", lambda name: lambda inputs, task: Odd())
+    model = digits_models.build("vision/odd", (1, 2, 2))
+    store.save(model, tmp_path / "artifact")
+    with pytest.raises(TechniqueRefused, match=r"'vision/odd' can't be deployed: .*svd"):
+        export(model, tmp_path / "artifact", tmp_path / "deployable")

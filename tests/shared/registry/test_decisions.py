@@ -1,0 +1,116 @@
+"""The rules of promotion, judged without a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from paddlepress.errors import UnknownName
+from paddlepress.registry.catalogue import Row
+from paddlepress.registry.gates import Gate, Objective
+from paddlepress.registry.promotion import decide
+
+MakeRow = Callable[..., Row]
+GATES = (Gate(metric="drop", at_most=0.3),)
+SMALLEST = Objective(minimize="bytes")
+
+
+def test_the_best_that_passes_becomes_the_first_champion(row: MakeRow) -> None:
+    """Of the variants that pass, the best by the objective is promoted; the base takes no part."""
+    base = row("base", 1, drop=0.0, bytes=10)
+    rows = [base, row("int8", 2, drop=0.1, bytes=250), row("half", 3, drop=0.2, bytes=200)]
+    decision = decide(rows, base, None, GATES, SMALLEST)
+    assert (decision.action, decision.promote, decision.champion, decision.challenger) == ("promoted", 3, 3, 3)
+    assert "half (version 3) is the first champion: lowest bytes of the 2 variants" in decision.reason
+
+
+def test_a_variant_that_misses_its_gate_is_never_promoted(row: MakeRow) -> None:
+    """The smallest variant loses to one that passes, and its verdict has gate, value and limit."""
+    rows = [row("int8", 2, drop=0.1, bytes=250), row("sparse", 3, drop=0.42, bytes=20)]
+    decision = decide(rows, None, None, GATES, SMALLEST)
+    assert decision.promote == 2
+    assert not decision.results["sparse"].passed
+    assert decision.results["sparse"].obstacles == "drop 0.42 points is above its limit of 0.3"
+
+
+def test_when_none_passes_nothing_changes(row: MakeRow) -> None:
+    """Without a variant that passes, the champion stays, the reason names each failure, the best one challenges."""
+    champion = row("int8", 1, drop=0.1, bytes=250)
+    rows = [row("sparse", 3, drop=0.42, bytes=20), row("half", 4, drop=0.5, bytes=10)]
+    decision = decide(rows, None, champion, GATES, SMALLEST)
+    assert (decision.action, decision.promote, decision.champion, decision.challenger) == ("refused", None, 1, 4)
+    assert "int8 (version 1) stays champion" in decision.reason
+    assert "sparse: drop 0.42 points is above its limit of 0.3" in decision.reason
+    assert decide([], None, None, GATES, SMALLEST).reason == "there is no variant to promote"
+
+
+@pytest.mark.parametrize(
+    ("size", "action", "after"),
+    [(240, "promoted", 5), (250, "kept", 1), (260, "kept", 1)],
+    ids=["better", "equal", "worse"],
+)
+def test_only_a_better_one_replaces_the_champion(row: MakeRow, size: int, action: str, after: int) -> None:
+    """A champion falls to a strictly better variant and to no other."""
+    champion = row("int8", 1, drop=0.1, bytes=250)
+    decision = decide([row("int8", 5, drop=0.1, bytes=size)], None, champion, GATES, SMALLEST)
+    assert (decision.action, decision.champion) == (action, after)
+    assert f"{size} bytes" in decision.reason or f"bytes {size}" in decision.reason
+
+
+def test_the_same_champion_again_is_kept(row: MakeRow) -> None:
+    """Deciding twice on the same versions keeps the champion, even with a gate that asks for more than it has."""
+    champion = row("int8", 1, drop=0.1, bytes=250, accuracy=98.0)
+    better = Gate(metric="accuracy", against="champion", at_least=0.1)
+    decision = decide([champion], None, champion, (*GATES, better), SMALLEST)
+    assert (decision.action, decision.promote, decision.champion) == ("kept", None, 1)
+
+
+def test_a_champion_that_misses_its_gates_now_is_replaced(row: MakeRow) -> None:
+    """After gates became stricter, a variant that passes replaces a better champion that does not."""
+    champion = row("sparse", 1, drop=0.42, bytes=20)
+    decision = decide([champion, row("int8", 2, drop=0.1, bytes=250)], None, champion, GATES, SMALLEST)
+    assert (decision.action, decision.champion) == ("promoted", 2)
+    assert "misses a gate: drop 0.42 points is above" in decision.reason
+
+
+def test_a_variant_asked_for_by_name(row: MakeRow) -> None:
+    """By name a worse variant, or the base, may become champion, but only if it passes the gates."""
+    base = row("base", 1, drop=0.0, bytes=1000)
+    champion = row("int8", 2, drop=0.1, bytes=250)
+    rows = [base, champion, row("half", 3, drop=0.2, bytes=400), row("sparse", 4, drop=0.42, bytes=20)]
+    assert decide(rows, base, champion, GATES, SMALLEST, "half").champion == 3
+    assert decide(rows, base, champion, GATES, SMALLEST, "base").champion == 1
+    refused = decide(rows, base, champion, GATES, SMALLEST, "sparse")
+    assert (refused.action, refused.champion) == ("refused", 2)
+    assert refused.reason == "sparse: drop 0.42 points is above its limit of 0.3"
+    with pytest.raises(UnknownName, match=r"unknown variant 'spars'\. Did you mean 'sparse'\? Valid: base, half"):
+        decide(rows, base, champion, GATES, SMALLEST, "spars")
+
+
+def test_what_was_rolled_back_returns_only_by_name(row: MakeRow) -> None:
+    """A version that was taken out of production is not put back by the next scheduled run."""
+    champion, gone = row("int8", 1, drop=0.1, bytes=250), row("half", 2, drop=0.1, bytes=200)
+    past = {2: datetime(2026, 5, 4, tzinfo=UTC)}
+    decision = decide([champion, gone], None, champion, GATES, SMALLEST, None, past)
+    assert (decision.action, decision.champion) == ("kept", 1)
+    assert "version 2 was rolled back on 2026-05-04" in decision.results["half"].obstacles
+    assert decide([champion, gone], None, champion, GATES, SMALLEST, "half", past).champion == 2
+
+
+def test_metrics_of_other_data_are_not_compared(row: MakeRow) -> None:
+    """A variant measured on other test data than the newest base is not promoted."""
+    base = row("base", 3, test_data="new", drop=0.0, bytes=1000)
+    rows = [base, row("int8", 2, test_data="old", drop=0.1, bytes=250)]
+    decision = decide(rows, base, None, GATES, SMALLEST)
+    assert decision.action == "refused"
+    assert "measured on other data" in decision.reason
+
+
+def test_an_objective_that_was_not_measured(row: MakeRow) -> None:
+    """A variant whose objective was not measured can't win."""
+    rows = [row("int8", 2, drop=0.1, bytes=250), row("half", 3, drop=0.1)]
+    decision = decide(rows, None, None, GATES, SMALLEST)
+    assert decision.champion == 2
+    assert decision.results["half"].obstacles == "bytes, which decides, was not measured"

@@ -1,0 +1,50 @@
+"""A training that is killed in its third epoch: run as `python killed_training.py CHECKPOINT`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from paddlepress.model import ArchitectureRef, Model
+from paddlepress.progress import Silent
+from paddlepress.testing import digits
+from paddlepress.training.settings import TrainingSettings
+
+T = TypeVar("T")
+SETTINGS = TrainingSettings(epochs=4, batch_size=64, shift=1, weight_decay=0.01)
+SEED = 3
+
+
+class KilledInThirdEpoch(Silent):
+    def track(self, items: Iterable[T], total: int, description: str) -> Iterator[T]:
+        for number, item in enumerate(items):
+            if description.startswith("epoch 3/") and number == 5:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield item
+
+
+def fresh_model() -> Model:
+    from paddlepress.runtime import seed_everything
+
+    seed_everything(SEED)
+    return Model.build(ArchitectureRef(name="lenet"), digits().inputs, digits().task)
+
+
+if __name__ == "__main__":
+    from paddlepress.training.loop import fit
+
+    splits = digits().splits
+    model = fresh_model()
+    fit(
+        model.network,
+        splits["train"],
+        splits["validation"],
+        SETTINGS,
+        seed=SEED,
+        checkpoint=Path(sys.argv[1]),
+        progress=KilledInThirdEpoch(),
+    )

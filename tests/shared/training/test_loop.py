@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddlepress import runtime
+from paddlepress.data import Split
+from paddlepress.errors import DataError, TrainingFailed
+from paddlepress.model import ArchitectureRef, Model
+from paddlepress.progress import Silent
+from paddlepress.testing import digits
+from paddlepress.training.accuracy import accuracy
+from paddlepress.training.loop import History, fit
+from paddlepress.training.settings import TrainingSettings
+
+KILLED = Path(__file__).with_name("killed_training.py")
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def build(architecture: str = "lenet", seed: int = 0) -> Model:
+    runtime.seed_everything(seed)
+    return Model.build(ArchitectureRef(name=architecture), digits().inputs, digits().task)
+
+
+def train(model: Model, seed: int = 0, **options: Any) -> History:
+    fields = {name: options.pop(name) for name in list(options) if name in TrainingSettings.model_fields}
+    settings = TrainingSettings(**{"epochs": 2, "batch_size": 64, **fields})
+    splits = digits().splits
+    return fit(model.network, splits["train"], splits["validation"], settings, seed=seed, **options)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule", "rate"),
+    [("adam", "one-cycle", 3e-3), ("sgd", "constant", 0.1), ("momentum", "cosine", 0.03)],
+)
+def test_every_optimizer_and_schedule_learns(optimizer: str, schedule: str, rate: float) -> None:
+    """A few epochs with any optimizer and schedule tell most of the digits apart."""
+    model = build()
+    history = train(model, epochs=4, optimizer=optimizer, schedule=schedule, learning_rate=rate, batch_size=32)
+    assert history.losses[-1] < history.losses[0]
+    assert history.accuracy > 85
+    assert accuracy(model.network, digits().split("test")) > 80
+    assert not model.network.training
+
+
+def test_the_seed_decides_everything() -> None:
+    """The same seed gives the same bits, another seed others."""
+    models = [build(), build(), build()]
+    for model, seed in zip(models, (1, 1, 2), strict=True):
+        train(model, seed=seed, epochs=1, shift=1)
+    assert models[0].digest() == models[1].digest() != models[2].digest()
+
+
+def test_resumes_after_kill_9_with_the_same_bits(tmp_path: Path) -> None:
+    """Training that was killed and started again ends with the weights of one that never stopped."""
+    child = runpy.run_path(str(KILLED))
+    splits, settings, seed = digits().splits, child["SETTINGS"], child["SEED"]
+    done = subprocess.run(
+        [sys.executable, str(KILLED), str(tmp_path)],
+        env={**os.environ, **runtime.subprocess_environment()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    resumed, straight, notes = child["fresh_model"](), child["fresh_model"](), Notes()
+    history = fit(
+        resumed.network, splits["train"], splits["validation"], settings, seed=seed, checkpoint=tmp_path, progress=notes
+    )
+    whole = fit(straight.network, splits["train"], splits["validation"], settings, seed=seed)
+    assert "resuming after epoch 2 of 4" in notes.said
+    assert history == whole
+    assert resumed.digest() == straight.digest()
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Stop(Exception):
+    pass
+
+
+class StopInSecondEpoch(Notes):
+    def track(self, items: Any, total: int, description: str) -> Any:
+        if description.startswith("epoch 2/"):
+            raise _Stop
+        yield from items
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"learning_rate": 1e-4}, {"identity": "other"}, {"weights": 1}])
+def test_a_stale_checkpoint_is_ignored(tmp_path: Path, change: dict[str, Any]) -> None:
+    """What another training left in the directory is not resumed from."""
+    with pytest.raises(_Stop):
+        train(build(), checkpoint=tmp_path, progress=StopInSecondEpoch())
+    notes = Notes()
+    train(build(seed=change.pop("weights", 0)), checkpoint=tmp_path, progress=notes, **change)
+    assert not any("resuming" in text for text in notes.said)
+
+
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
+    """A checkpoint that can't be read means starting over, not failing."""
+    with pytest.raises(_Stop):
+        train(build(), checkpoint=tmp_path, progress=StopInSecondEpoch())
+    (tmp_path / "training" / "weights.safetensors").write_bytes(b"torn")
+    again, straight = build(), build()
+    train(again, checkpoint=tmp_path)
+    train(straight)
+    assert again.digest() == straight.digest()
+
+
+def test_patience_stops_early_and_keeps_the_best_weights() -> None:
+    """With patience, training stops when validation no longer improves, and the best epoch's weights are kept."""
+    model = build()
+    history = train(model, epochs=30, learning_rate=0.02, schedule="constant", patience=2)
+    assert len(history.accuracies) < 30
+    assert history.accuracy == max(history.accuracies)
+    assert accuracy(model.network, digits().split("validation")) == history.accuracy
+
+
+def test_a_loss_that_is_not_a_number_says_what_to_lower() -> None:
+    """Training that diverges fails with the learning rate to lower."""
+    wild = Split(digits().split("train").inputs * 1e18, digits().split("train").labels)
+    with pytest.raises(TrainingFailed, match=r"epoch 1.*lower the learning rate, which is 10\b"):
+        fit(build().network, wild, wild, TrainingSettings(optimizer="sgd", learning_rate=10), seed=0)
+
+
+def test_the_constraint_is_called_before_the_first_step_and_after_each() -> None:
+    """A constraint sees every count of finished steps from 0 to the total."""
+    seen: list[tuple[int, int]] = []
+    train(build(), constrain=lambda step, total: seen.append((step, total)))
+    total = 2 * (1097 // 64)
+    assert seen == [(step, total) for step in range(total + 1)]
+
+
+def test_metrics_are_logged_for_each_epoch() -> None:
+    """Loss and validation accuracy of each epoch reach the logger."""
+    logged: list[tuple[str, int]] = []
+    train(build(), log=lambda name, value, step: logged.append((name, step)))
+    assert logged == [(name, step) for step in (1, 2) for name in ("train_loss", "validation_accuracy")]
+
+
+def test_a_training_set_smaller_than_a_batch_is_one_batch() -> None:
+    """Fewer examples than a batch still train."""
+    model, before = build(), build().digest()
+    few = digits().split("train").take(10)
+    fit(model.network, few, few, TrainingSettings(epochs=1, batch_size=64), seed=0)
+    assert model.digest() != before
+
+
+def test_no_training_data_is_refused() -> None:
+    """An empty training split is an error, not a division by zero."""
+    empty = Split(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, np.int64))
+    with pytest.raises(DataError, match="empty"):
+        fit(build().network, empty, empty, TrainingSettings(), seed=0)
+
+
+def test_shifting_what_is_no_image_is_refused() -> None:
+    """Augmentation that does not fit the inputs names their shape."""
+    flat = Split(np.zeros((8, 64), np.float32), np.zeros(8, np.int64))
+    with pytest.raises(DataError, match=r"shift is 2.*\(64,\)"):
+        fit(build().network, flat, flat, TrainingSettings(shift=2), seed=0)
+
+
+def test_shift_moves_images_by_whole_pixels() -> None:
+    """A shifted image is the image moved, with background where it came from."""
+    from paddlepress.training.loop import _Shift
+
+    images = np.arange(1, 10, dtype=np.float32).reshape(1, 1, 3, 3)
+    shift = _Shift(Split(images - 1, np.zeros(1, np.int64)), 1)
+    padded = np.pad(images[0, 0], 1)
+    possible = [padded[i : i + 3, j : j + 3].tolist() for i in range(3) for j in range(3)]
+    seen = [shift(images, np.random.default_rng(seed))[0, 0].tolist() for seed in range(60)]
+    assert all(image in possible for image in seen)
+    assert len({str(image) for image in seen}) == 9

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddlepress.grid import put_on_grid
+from paddlepress.model import Model
+from paddlepress.surgery.edits import Mask, Quantize, parameter
+from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress.testing import digits_context, trained
+from paddlepress.training.masks import KeepZeros
+from paddlepress.training.recovery import Recovery, retrain
+from paddlepress.training.settings import TrainingSettings
+
+SETTINGS = TrainingSettings(epochs=1, batch_size=64, learning_rate=1e-3, weight_decay=0.01)
+
+
+def masked_model() -> Model:
+    model = trained().copy()
+    for name in ("conv1.weight", "fc1.weight"):
+        weight = parameter(model.network, name).numpy()
+        weight[np.abs(weight) < np.median(np.abs(weight))] = 0
+        parameter(model.network, name).set_value(weight)
+    return model.with_edits(Mask(parameters=("conv1.weight", "fc1.weight")))
+
+
+def quantized_model() -> Model:
+    model = trained().copy()
+    edits = (
+        Quantize(layer="conv2", bits=8, axis=0, reduce_range=True, input_scale=0.02, input_zero_point=0),
+        Quantize(layer="fc1", bits=16),
+    )
+    for edit in edits:
+        put_on_grid(model, edit)
+    simulate_quantized_input(model.network.conv2, 0.02, 0)
+    return model.with_edits(*edits)
+
+
+def test_zeros_are_exactly_zero_after_every_step() -> None:
+    """Masked weights never move, and are +0.0, while the others train."""
+    model = masked_model()
+    zeros = {name: parameter(model.network, name).numpy() == 0 for name in model.masked()}
+    before = parameter(model.network, "fc1.weight").numpy()
+    seen = []
+
+    def look(step: int, total: int) -> None:
+        keeper(step, total)
+        for name, zero in zeros.items():
+            weight = parameter(model.network, name).numpy()[zero]
+            seen.append(not weight.any() and not np.signbit(weight).any())
+
+    keeper = KeepZeros(model.network, model.masked())
+    retrain(model, digits_context(trained()), SETTINGS, constrain=look)
+    assert len(seen) > 30
+    assert all(seen)
+    assert not np.array_equal(parameter(model.network, "fc1.weight").numpy(), before)
+
+
+def test_retraining_holds_masks_by_itself() -> None:
+    """A model's masks are in force without anyone asking."""
+    model = masked_model()
+    zeros = {name: parameter(model.network, name).numpy() == 0 for name in model.masked()}
+    retrain(model, digits_context(trained()), SETTINGS)
+    for name, zero in zeros.items():
+        assert np.array_equal(parameter(model.network, name).numpy() == 0, zero)
+
+
+def test_quantized_weights_train_and_return_to_their_grid() -> None:
+    """After training, 8-bit weights are codes of a new scale and 16-bit ones float16 values again."""
+    model = quantized_model()
+    before, scale = model.codes("conv2.weight").codes, model.scales["conv2.weight"].copy()
+    first = parameter(model.network, "conv1.weight").numpy()
+    retrain(model, digits_context(trained()), SETTINGS)
+    codes = model.codes("conv2.weight").codes
+    assert np.abs(codes).max() <= 63
+    assert not np.array_equal(codes, before)
+    assert not np.array_equal(model.scales["conv2.weight"], scale)
+    half = parameter(model.network, "fc1.weight").numpy()
+    assert np.array_equal(half.astype(np.float16).astype(np.float32), half)
+    # The layer before the rounded input learns too: rounding passes gradients straight through.
+    assert not np.array_equal(parameter(model.network, "conv1.weight").numpy(), first)
+
+
+@pytest.mark.parametrize("loss", ["plain", "distilled"])
+def test_recovery_trains_from_either_loss(loss: Any) -> None:
+    """Both losses change the model, and differently from none."""
+    model = masked_model()
+    before = model.digest()
+    recovery = Recovery(recovery_epochs=1, recovery_loss=loss, recovery_batch_size=64)
+    assert recovery.recover(model, digits_context(trained())).digest() != before
+
+
+def test_no_epochs_leave_the_model_alone() -> None:
+    """With 0 epochs of recovery nothing is trained."""
+    model = masked_model()
+    before = model.digest()
+    assert Recovery(recovery_epochs=0).recover(model, digits_context(trained())).digest() == before

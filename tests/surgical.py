@@ -1,0 +1,87 @@
+"""Models to operate on, and what it means that a cut is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddlepress import architectures, runtime
+from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.surgery import edits
+from paddlepress.surgery.groups import Group
+
+runtime.prepare()
+
+Build = Callable[..., Model]
+
+
+def builder(monkeypatch: pytest.MonkeyPatch) -> Build:
+    known: dict[str, Any] = {}
+    registered = architectures.build
+
+    def built(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> Any:
+        return known[reference.name]() if reference.name in known else registered(reference, inputs, task)
+
+    def make(architecture: Any, shape: tuple[int, ...] = (3, 8, 8), classes: int = 10) -> Model:
+        name = architecture
+        if not isinstance(architecture, str):
+            name = f"test-{len(known)}"
+            known[name] = architecture
+        task = Task(classes=tuple(str(number) for number in range(classes)))
+        model = Model.build(ArchitectureRef(name=name), (InputSpec(name="x", shape=shape),), task)
+        randomise(model)
+        return model
+
+    monkeypatch.setattr(architectures, "build", built)
+    return make
+
+
+def randomise(model: Model, seed: int = 0) -> None:
+    """Give norms statistics of their own and biases values, so that a cut at a wrong place shows."""
+    random = np.random.default_rng(seed)
+    for name, parameter in model.network.named_parameters():
+        if len(parameter.shape) == 1:
+            positive = name.endswith(("_variance", ".weight", ".scale"))
+            low, high = (0.5, 1.5) if positive else (-0.2, 0.2)
+            parameter.set_value(random.uniform(low, high, parameter.shape).astype(np.float32))
+
+
+def images(model: Model, count: int = 3, seed: int = 1) -> np.ndarray[Any, Any]:
+    """Random inputs for a model."""
+    shape = (count, *model.inputs[0].shape)
+    return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
+
+
+def choose(group: Group, seed: int = 2) -> np.ndarray[Any, Any]:
+    """About two thirds of a group's units, scattered."""
+    random = np.random.default_rng(seed + group.units)
+    return np.sort(random.choice(group.units, size=max(1, group.units * 2 // 3), replace=False))
+
+
+def silence(model: Model, group: Group, keep: np.ndarray[Any, Any]) -> None:
+    """Zero the removed units where they are made: producers' filters and biases, norms' scale and shift."""
+    lost = np.setdiff1d(np.arange(group.units), keep)
+    for part in group.slices:
+        parameter = edits.parameter(model.network, part.parameter)
+        made = len(parameter.shape) == 1 or part.axis == (0 if len(parameter.shape) > 2 else 1)
+        if part.parameter.endswith(("._mean", "._variance")) or not made:
+            continue
+        value = np.array(parameter.numpy())
+        np.moveaxis(value, part.axis, 0)[part.indices[lost].reshape(-1)] = 0
+        parameter.set_value(value)
+
+
+def assert_same_as_silenced(
+    before: Model, groups: Mapping[str, Group], keep: Mapping[str, np.ndarray[Any, Any]], after: Model
+) -> None:
+    """The narrowed model gives what the original gives with the removed units silenced."""
+    for name, kept in keep.items():
+        silence(before, groups[name], kept)
+    x = images(before)
+    expected = before.predict(x)
+    assert np.isfinite(expected).all()
+    assert expected.std() > 0
+    np.testing.assert_allclose(after.predict(x), expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
