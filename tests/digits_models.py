@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,25 @@ def train(model: Model, data: Split, epochs: int = 6) -> Model:
     return model
 
 
+def settle(model: Model, inputs: np.ndarray) -> Model:
+    """Give the batch normalizations of a fresh model factors of both signs, and statistics that fit."""
+    import paddle
+
+    random = np.random.default_rng(1)
+    for layer in model.network.sublayers():
+        if isinstance(layer, paddle.nn.BatchNorm2D):
+            size = layer.weight.shape
+            layer.weight.set_value((random.choice([-1, 1], size) * random.uniform(0.5, 1.5, size)).astype(np.float32))
+            layer.bias.set_value(random.uniform(-0.5, 0.5, size).astype(np.float32))
+            layer._momentum = 0.0  # the next batch's statistics become the running ones
+    model.network.train()
+    with warnings.catch_warnings(), paddle.no_grad():
+        warnings.simplefilter("ignore")
+        model.network(paddle.to_tensor(inputs))
+    model.network.eval()
+    return model
+
+
 def sparsified(model: Model, share: float) -> Model:
     """A copy whose smallest weights are zero."""
     twin = model.copy()
@@ -75,7 +95,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
     from paddlepress.surgery.layers import simulate_quantized_input
 
     twin = model.copy()
-    names = [n for n, l in twin.network.named_sublayers() if isinstance(l, paddle.nn.Conv2D | paddle.nn.Linear)]
+    names = [n for n, each in twin.network.named_sublayers() if isinstance(each, paddle.nn.Conv2D | paddle.nn.Linear)]
     ranges: dict[str, tuple[float, float]] = {}
 
     def watch(name: str) -> Any:

@@ -42,9 +42,7 @@ class _Builder:
 
     def build(self) -> None:
         recipe = self.recipe
-        loaded = self._named(
-            catalogue.component("load-data")(**_given(recipe.data.model_dump(mode="json"))), "load-data"
-        )
+        loaded = self._named(_task("load-data", recipe.data.model_dump(mode="json")), "load-data")
         self.data, self.test_data = loaded.outputs["data"], loaded.outputs["test_data"]
         self.base = self._base()
         registered = [self._deliver(BASE, self.base, ())]
@@ -57,13 +55,14 @@ class _Builder:
         if base.artifact:
             task = catalogue.component("import-model")(data=self.data, artifact=base.artifact)
             return self._named(task, "import-model").outputs["model"]
-        task = catalogue.component("train")(
+        task = _task(
+            "train",
+            base.training.model_dump(mode="json"),
             data=self.data,
             architecture=base.architecture,
             arguments=base.arguments,
             seed=self.recipe.seed,
             device=self.recipe.device,
-            **_given(base.training.model_dump(mode="json")),
         )
         return self._on_node(self._named(task, "train")).outputs["model"]
 
@@ -74,13 +73,14 @@ class _Builder:
             settings = step.settings()
             done += json.dumps([step.technique, settings], sort_keys=True)
             if done not in self.chains:
-                task = catalogue.component(step.technique)(
+                task = _task(
+                    step.technique,
+                    settings,
                     model=model,
                     base=self.base,
                     data=self.data,
                     seed=self.recipe.seed,
                     device=self.recipe.device,
-                    **_given(settings),
                 )
                 task = self._on_node(self._named(task, f"{step.technique} ({variant})"))
                 self.chains[done] = task.outputs["compressed_model"]
@@ -101,7 +101,7 @@ class _Builder:
             name=self.recipe.name,
             variant=variant,
             chain=[{"technique": step.technique, "parameters": step.parameters} for step in chain],
-            recipe_digest=self.recipe.digest(),
+            recipe_digest=self.recipe.digest(variant),
         )
         return self._named(registered, f"register {variant}")
 
@@ -110,7 +110,7 @@ class _Builder:
         policy = {
             "name": recipe.name,
             "title": recipe.title or recipe.name,
-            "variants": [BASE, *recipe.variants],
+            "variants": {variant: recipe.digest(variant) for variant in (BASE, *recipe.variants)},
             "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in recipe.gates],
             "objective": recipe.objective.model_dump(mode="json", exclude_defaults=True),
         }
@@ -138,6 +138,16 @@ class _Builder:
         return task
 
 
-def _given(values: dict[str, Any]) -> dict[str, Any]:
-    """Values that are set: Kubeflow has no constant for None, which every optional field defaults to."""
-    return {name: value for name, value in values.items() if value is not None}
+def _task(name: str, fields: dict[str, Any], **arguments: Any) -> Any:
+    """A task of a component, with the fields that are set.
+
+    Kubeflow has no constant for None, which every optional field defaults to, and takes no integer for a float.
+    """
+    component = catalogue.component(name)
+    inputs = component.component_spec.inputs
+    values = {
+        key: float(value) if inputs[key].type == "Float" and isinstance(value, int) else value
+        for key, value in fields.items()
+        if value is not None
+    }
+    return component(**values, **arguments)

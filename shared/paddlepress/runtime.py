@@ -38,6 +38,7 @@ def subprocess_environment() -> dict[str, str]:
 def prepare() -> None:
     """Apply the CPU settings to this process; call it before Paddle is first imported."""
     warnings.filterwarnings("ignore", message="No ccache found")
+    os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ code warns of its own internals
     if not tuning_wanted():
         return
     for name, value in MKL_ENVIRONMENT.items():

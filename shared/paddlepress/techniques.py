@@ -168,14 +168,15 @@ def run(chosen: Technique, model: Model, context: Context) -> Model:
 
 
 def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
-    """A model's fields for people: field, type, default, range, description.
+    """A model's fields for people, its own before inherited ones: field, type, default, range, description.
 
     A description stands in the field, or in the `Attributes:` of the class's docstring.
     """
     schema = model.model_json_schema().get("properties", {})
     described = _attribute_docs(model)
     rows = []
-    for name, info in model.model_fields.items():
+    own = vars(model).get("__annotations__", {})
+    for name, info in sorted(model.model_fields.items(), key=lambda field: field[0] not in own):
         default = info.get_default(call_default_factory=True)
         rows.append(
             {

@@ -29,7 +29,7 @@ variants:
     - prune-filters: {ratio: 0.5, recovery_epochs: 6, recovery_batch_size: 32}
     - quantize-post-training
   crushed:
-    - prune-weights: {sparsity: 0.998, recovery_epochs: 0}
+    - prune-weights: {sparsity: 0.99, scope: layer, recovery_epochs: 0}
 gates:
   - {metric: drop, at_most: 5}
 objective: {maximize: ratio}

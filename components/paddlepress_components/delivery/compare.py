@@ -15,7 +15,7 @@ def compare(
     metrics: Any,
     name: str,
     title: str,
-    variants: list[str],
+    variants: dict[str, str],
     gates: list[Any],
     objective: dict[str, Any],
 ) -> None:
@@ -26,19 +26,21 @@ def compare(
         metrics: output; how many variants there are and how many pass their gates.
         name: the registered model.
         title: the report's heading.
-        variants: the variants to compare.
+        variants: the variants to compare, each with the digest of what makes it in the recipe.
         gates, objective: as the recipe writes them.
     """
     with entry.task():
         from paddlepress import files
         from paddlepress.registry import connection, history
         from paddlepress.registry.gates import Gate, Objective
+        from paddlepress.registry.register import refresh
         from paddlepress.report.comparison import compare as compare_variants
 
         client = connection.connect(entry.home())
         chosen = [Gate.model_validate(gate) for gate in gates], Objective.model_validate(objective)
+        refresh(client, name, variants)
         history.store_policy(client, name, *chosen)
-        report = compare_variants(client, name, *chosen, title=title, variants=variants)
+        report = compare_variants(client, name, *chosen, title=title, variants=list(variants))
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
         judged = [variant for variant in report.variants if not variant.is_base]
         metrics.log_metric("variants", float(len(judged)))
@@ -62,7 +64,7 @@ def component() -> Any:
             settings={
                 "name": (str, "paddlepress", "The registered model."),
                 "title": (str, "", "The report's heading."),
-                "variants": (list, [], "The variants to compare; none compares all."),
+                "variants": (dict, {}, "The variants to compare, each with the digest of what makes it; none compares all."),
                 "gates": (list, [], "What a variant must fulfil to be promoted."),
                 "objective": (dict, {"maximize": "ratio"}, "What makes one passing variant better than another."),
             },

@@ -31,7 +31,7 @@ def register(
         name: the registered model.
         variant: the variant's name in the recipe.
         chain: the techniques as the recipe writes them.
-        recipe_digest: of the recipe.
+        recipe_digest: of what makes this variant in the recipe.
     """
     with entry.task():
         from paddlepress import files
@@ -78,7 +78,7 @@ def component() -> Any:
                 "name": (str, "paddlepress", "The registered model."),
                 "variant": (str, "variant", "The variant's name in the recipe."),
                 "chain": (list, [], "The techniques as the recipe writes them."),
-                "recipe_digest": (str, "", "SHA-256 of the recipe."),
+                "recipe_digest": (str, "", "SHA-256 of what makes this variant in the recipe."),
             },
         )
     )

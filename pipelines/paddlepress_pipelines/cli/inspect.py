@@ -52,7 +52,16 @@ def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
 
     console = Console()
     console.print(f"[bold]{name}[/]  {chosen.family}\n\n{' '.join(summary.split())}\n", highlight=False)
-    _print_table("", ["field", "type", "default", "range", "description"], fields)
+    rows = [
+        {
+            "field": row["field"],
+            "default": row["default"],
+            "valid": ", ".join(filter(None, (row["type"], row["range"]))),
+            "description": row["description"],
+        }
+        for row in fields
+    ]
+    _print_table("", ["field", "default", "valid", "description"], rows)
     if chosen.paper:
         console.print(f"\nSource: {chosen.paper}", highlight=False)
 
@@ -109,7 +118,8 @@ def show(
 
 
 def _parameters(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in values.items() if value not in (None, [], {}, ""))
+    shown = {name: value for name, value in values.items() if value not in (None, [], {}, "")}
+    return ", ".join(f"{name}={value[:12] if name.endswith('digest') else value}" for name, value in shown.items())
 
 
 def _print_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
@@ -119,7 +129,7 @@ def _print_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> 
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left")
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=column in {"field", "layer", "name"})
     for row in rows:
         table.add_row(*(_cell(row[column]) for column in columns))
     Console().print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -96,19 +97,14 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
         print(json.dumps(entries, indent=2))
         return
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("time", "action", "variant", "from", "to", "reason"):
-        table.add_column(column, overflow="fold")
+    table = Table.grid(padding=(0, 2))
     for entry in entries:
-        table.add_row(*(escape(_text(entry.get(key))) for key in ("time", "action", "variant", "from", "to", "reason")))
+        when = datetime.fromisoformat(entry["time"]).astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(Text(when, "dim"), Text(entry["action"], "bold"), Text(entry["reason"]))
     Console().print(table)
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
 
 
 def _connect(home: Path) -> Any:

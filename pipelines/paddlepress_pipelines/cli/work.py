@@ -113,9 +113,7 @@ def _show_decision(console: Console, result: RunResult) -> None:
     report = decided(ReportData.model_validate(result.json("compare", "comparison")), decision)
     console.print()
     console.print(table(report.variants))
-    champion = report.champion
-    name = f"{champion.variant} (version {champion.version})" if champion else "none"
-    console.print(Text.assemble("\nChampion ", (name, "bold cyan"), f": {decision['reason']}"))
+    console.print(Text.assemble(("\nChampion" if report.champion else "\nNo champion", "bold cyan"), f"  {decision['reason']}"))
 
 
 def _remote() -> str:

@@ -140,7 +140,6 @@ def _record(result: RunResult, recipe: Recipe, home: Path) -> None:
     content = {
         "run": result.run,
         "recipe": recipe.model_dump(mode="json"),
-        "recipe_digest": recipe.digest(),
         "seconds": round(result.seconds, 1),
         "interrupted": outcome.interrupted,
         "tasks": {

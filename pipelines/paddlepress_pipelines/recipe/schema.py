@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import RecipeError, UsageError
 from paddlepress.registry.gates import Gate, Objective
-from paddlepress.techniques import Technique, name_of, technique
+from paddlepress.techniques import Technique, technique
 from paddlepress.training.settings import TrainingSettings
 
 BASE = "base"
@@ -152,15 +152,15 @@ class Recipe(_Part):
             return self
         return self.model_copy(update={"variants": {n: c for n, c in self.variants.items() if n in names}})
 
-    def digest(self) -> str:
-        """SHA-256 of everything that can change a result; prose and cluster sizes can't."""
-        content = self.model_dump(mode="json", exclude={"title", "description", "cluster"})
+    def digest(self, variant: str) -> str:
+        """SHA-256 of what makes one variant: data, base, chain, seed and device.
+
+        Other variants, gates and prose don't change it, so that a recipe can grow without making again, or
+        registering again, what it had.
+        """
+        chain = [{step.technique: step.settings()} for step in self.variants.get(variant, ())]
+        content = {**self.model_dump(mode="json", include={"data", "base", "seed", "device"}), "chain": chain}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def chain_text(chain: tuple[Step, ...]) -> str:
-    """A chain as a person would say it: `prune-filters → quantize-post-training`."""
-    return " → ".join(name_of(step.build()) for step in chain)
 
 
 def shipped() -> Path | None:

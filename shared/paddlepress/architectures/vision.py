@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from paddlepress import runtime
 from paddlepress.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @cache
 def names() -> tuple[str, ...]:
     """The functions of `paddle.vision.models` that build a network: `resnet18`, `mobilenet_v2`, ..."""
+    runtime.prepare()
     import paddle.vision.models as models
 
     return tuple(name for name in models.__all__ if name.islower() and callable(getattr(models, name)))

@@ -180,7 +180,13 @@ def simplify_flattens(graph: Graph) -> None:
         shape = producers.get(cut.input[0])
         bounds = [graph.values.get(name) for name in cut.input[1:]]
         first_only = [None if b is None else b.tolist() for b in bounds] in ([[0], [1], [0]], [[0], [1], [0], [1]])
-        if shape is None or shape.op_type != "Shape" or shape.input[0] != node.input[0] or not first_only:
+        if (
+            shape is None
+            or shape.op_type != "Shape"
+            or shape.attribute
+            or shape.input[0] != node.input[0]
+            or not first_only
+        ):
             continue
         target = np.concatenate([np.array([_KEEP]), *(np.asarray(value).reshape(-1) for value in rest)])
         node.input[1] = graph.constant(target, np.int64)

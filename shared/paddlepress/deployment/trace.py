@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ CONVERSION_LIMIT_S = 600
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence what native code prints to standard output and error meanwhile.
+    """Silence what is printed to standard output and error meanwhile, by native code too.
 
     Paddle and paddle2onnx report on their progress from C++, past `sys.stdout`.
     """
@@ -28,13 +28,11 @@ def quiet() -> Iterator[None]:
         stream.flush()
     kept = [os.dup(1), os.dup(2)]
     try:
-        with Path(os.devnull).open("wb") as sink:
+        with Path(os.devnull).open("w") as sink, redirect_stdout(sink), redirect_stderr(sink):
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
-        yield
+            yield
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
         for target, descriptor in enumerate(kept, start=1):
             os.dup2(descriptor, target)
             os.close(descriptor)

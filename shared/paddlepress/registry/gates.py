@@ -192,6 +192,6 @@ def unit(metric: str, difference: bool = False) -> str:
 
 
 def number(value: float) -> str:
-    """A number to read: six figures, or whole with thousands marked."""
+    """A number to read: four figures, or whole with thousands marked."""
     whole = abs(value) >= 1e5 or (abs(value) >= 1e3 and value.is_integer())
-    return f"{value:,.0f}" if whole else f"{value:.6g}"
+    return f"{value:,.0f}" if whole else f"{value:.4g}"

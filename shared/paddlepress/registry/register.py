@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from paddlepress.errors import ArtifactError, RegistryError
 from paddlepress.files import sha256_of
+from paddlepress.registry import catalogue
 from paddlepress.registry import tags as keys
 from paddlepress.registry.connection import check_name, ensure_experiment, ensure_model, in_use
 from paddlepress.registry.locking import exclusive
@@ -114,6 +115,32 @@ def register(
         number = _settle(client, name, identity, int(made.version))
         _move_baseline(client, name, variant, number)
         return RegisteredVersion(number, created=number == int(made.version))
+
+
+def refresh(client: MlflowClient, name: str, recipe_digests: Mapping[str, str]) -> None:
+    """Make a recipe's versions the newest of their variants again, after another recipe's were registered.
+
+    Args:
+        client: of the registry.
+        name: the registered model.
+        recipe_digests: variant -> digest of what makes it in the recipe.
+
+    Raises:
+        UnknownName: there is no registered model of that name.
+    """
+    found = catalogue.versions(client, name)
+    for variant, digest in recipe_digests.items():
+        own = [row for row in found if row.variant == variant]
+        made = [row for row in own if row.recipe_digest == digest]
+        newest = max(own, key=_recency, default=None)
+        if made and newest is not None and newest.recipe_digest != digest:
+            chosen = max(made, key=_recency).version
+            client.set_model_version_tag(name, str(chosen), keys.REGISTERED_AT, _now())
+            _move_baseline(client, name, variant, chosen)
+
+
+def _recency(row: catalogue.Row) -> tuple[datetime, int]:
+    return row.registered, row.version
 
 
 def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, evaluation: Evaluation) -> None:

@@ -115,11 +115,11 @@ def test_a_data_file_that_cannot_be_used(recipe: Path, damage: str) -> None:
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:3000])
     elif damage == "checksum":
-        extra = f", sha256: {'0' * 64}"
+        extra = f", sha256: {'ab' * 32}"
     else:
         extra = ", classes: [a, b, c]"
     change(recipe, "source: digits, limit: 200, test_limit: 100, calibration: 50", f"source: npz, path: {path}{extra}")
-    words = {"truncated": ["data.npz"], "checksum": ["data.npz", "0000"], "labels": ["data.npz", "3"]}
+    words = {"truncated": ["data.npz"], "checksum": ["data.npz", "abab"], "labels": ["data.npz", "3"]}
     refused(paddlepress("run", recipe, "--home", home), *words[damage])
     assert_nothing_made(home)
 

@@ -51,11 +51,14 @@ def test_every_recipe_that_ships_can_be_read(path: Path) -> None:
     assert load(path.stem) == load(path)
 
 
-def test_the_digest_follows_results_and_not_prose(tmp_path: Path) -> None:
-    """A new title keeps the digest; a new sparsity changes it."""
-    digest = load(write(tmp_path, GOOD)).digest()
-    assert load(write(tmp_path, GOOD + "title: Other words\n")).digest() == digest
-    assert load(write(tmp_path, GOOD.replace("0.8", "0.7"))).digest() != digest
+def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
+    """Its own sparsity and the base's training change it; other variants, gates and titles do not."""
+    digest = load(write(tmp_path, GOOD)).digest("sparse")
+    for same in (GOOD + "title: Other words\n", GOOD.replace("at_most: 0.3", "at_most: 1"), GOOD.replace("int8:", "other:")):
+        assert load(write(tmp_path, same)).digest("sparse") == digest
+    assert load(write(tmp_path, GOOD)).only(["sparse"]).digest("sparse") == digest
+    for other in (GOOD.replace("0.8", "0.7"), GOOD.replace("epochs: 2", "epochs: 3"), GOOD + "seed: 1\n"):
+        assert load(write(tmp_path, other)).digest("sparse") != digest
 
 
 @pytest.mark.parametrize(

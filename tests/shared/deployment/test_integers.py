@@ -61,22 +61,17 @@ def test_every_layer_of_lenet_runs_on_integers(
 def test_batch_normalization_is_folded_into_integer_convolutions(
     deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A residual network keeps no batch normalization, and its predictions are the simulation's."""
-    model = digits_models.build("vision/resnet18", (3, 32, 32))
-    random = np.random.default_rng(1)
-    for name, tensor in model.network.state_dict().items():
-        if name.endswith("_variance"):
-            tensor.set_value(random.uniform(0.5, 1.5, tensor.shape).astype(np.float32))
-        elif len(tensor.shape) == 1 and not name.startswith("fc"):
-            tensor.set_value(random.uniform(-1, 1, tensor.shape).astype(np.float32))
-    inputs = random.normal(size=(100, 3, 32, 32)).astype(np.float32)
+    """A residual network keeps no batch normalization, and is as near to the float one as the simulation is."""
+    inputs = np.random.default_rng(0).normal(size=(64, 3, 32, 32)).astype(np.float32)
+    model = digits_models.settle(digits_models.build("vision/resnet18", (3, 32, 32)), inputs[:16])
     quantized = digits_models.quantized(model, inputs)
     deployable = deploy(quantized)
     kernels = _kernels(deployable, tmp_path, monkeypatch)
     assert kernels["QLinearConv"] >= 8
     assert not {"BatchNormalization", "ConvInteger"} & kernels.keys()
-    expected, deployed = quantized.predict(inputs), Predictor.load(deployable).predict(inputs)
-    assert np.abs(deployed - expected).max() < 0.1 * np.abs(expected - expected.mean(0)).max()
+    exact, simulated = model.predict(inputs), quantized.predict(inputs)
+    deployed = Predictor.load(deployable).predict(inputs)
+    assert np.std(deployed - exact) < 1.2 * np.std(simulated - exact) < 0.4 * np.std(exact - exact.mean(0))
 
 
 def test_weight_only_quantization_computes_with_floats(
