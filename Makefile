@@ -32,7 +32,7 @@ run: $(VENV)/.installed  ## Run the MNIST recipe from data to a promoted champio
 	$(BIN)/paddlepress run $(RECIPE) --home $(HOME_DIR)
 
 test: $(VENV)/.developed  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.developed  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -90,7 +90,12 @@ class _Builder:
     def _deliver(self, variant: str, model: Any, chain: tuple[Step, ...]) -> Any:
         """Evaluate and register one variant."""
         evaluated = self._named(
-            catalogue.component("evaluate")(model=model, base=self.base, test_data=self.test_data),
+            catalogue.component("evaluate")(
+                model=model,
+                base=self.base,
+                test_data=self.test_data,
+                latency_seconds=self.recipe.evaluation.latency_seconds,
+            ),
             f"evaluate {variant}",
         )
         registered = catalogue.component("register")(
@@ -110,7 +115,9 @@ class _Builder:
         policy = {
             "name": recipe.name,
             "title": recipe.title or recipe.name,
-            "variants": {variant: recipe.digest(variant) for variant in (BASE, *recipe.variants)},
+            "variants": [
+                {"variant": variant, "recipe_digest": recipe.digest(variant)} for variant in (BASE, *recipe.variants)
+            ],
             "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in recipe.gates],
             "objective": recipe.objective.model_dump(mode="json", exclude_defaults=True),
         }

@@ -22,6 +22,7 @@ base:
 variants:
   fewer:
     - prune-below-deviation: {quality: 0.7}
+evaluation: {latency_seconds: 0.2}
 """
 
 

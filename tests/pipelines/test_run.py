@@ -32,6 +32,7 @@ variants:
     - prune-weights: {sparsity: 0.99, scope: layer, recovery_epochs: 0}
 gates:
   - {metric: drop, at_most: 5}
+evaluation: {latency_seconds: 0.2}
 objective: {maximize: ratio}
 """
 

@@ -15,7 +15,7 @@ def compare(
     metrics: Any,
     name: str,
     title: str,
-    variants: dict[str, str],
+    variants: list[dict[str, str]],
     gates: list[Any],
     objective: dict[str, Any],
 ) -> None:
@@ -26,7 +26,7 @@ def compare(
         metrics: output; how many variants there are and how many pass their gates.
         name: the registered model.
         title: the report's heading.
-        variants: the variants to compare, each with the digest of what makes it in the recipe.
+        variants: the variants to compare, in order: `variant` and `recipe_digest`, of what makes it in the recipe.
         gates, objective: as the recipe writes them.
     """
     with entry.task():
@@ -38,9 +38,9 @@ def compare(
 
         client = connection.connect(entry.home())
         chosen = [Gate.model_validate(gate) for gate in gates], Objective.model_validate(objective)
-        refresh(client, name, variants)
+        refresh(client, name, {entry["variant"]: entry["recipe_digest"] for entry in variants})
         history.store_policy(client, name, *chosen)
-        report = compare_variants(client, name, *chosen, title=title, variants=list(variants))
+        report = compare_variants(client, name, *chosen, title=title, variants=[entry["variant"] for entry in variants])
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
         judged = [variant for variant in report.variants if not variant.is_base]
         metrics.log_metric("variants", float(len(judged)))
@@ -64,7 +64,11 @@ def component() -> Any:
             settings={
                 "name": (str, "paddlepress", "The registered model."),
                 "title": (str, "", "The report's heading."),
-                "variants": (dict, {}, "The variants to compare, each with the digest of what makes it; none compares all."),
+                "variants": (
+                    list,
+                    [],
+                    "The variants to compare, each with the digest of what makes it; none compares all.",
+                ),
                 "gates": (list, [], "What a variant must fulfil to be promoted."),
                 "objective": (dict, {"maximize": "ratio"}, "What makes one passing variant better than another."),
             },

@@ -35,7 +35,7 @@ class DistillOffline(Technique):
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
     epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")
-    learning_rate: float = Field(default=3e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")
+    learning_rate: float = Field(default=4e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")
     weight_decay: float = Field(default=0.0, ge=0, lt=1, description="weights shrink by this times the learning rate")
     patience: int = Field(
         default=0, ge=0, description="epochs without a better validation accuracy before stopping; 0: never"

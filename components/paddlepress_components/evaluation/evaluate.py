@@ -9,7 +9,16 @@ from typing import Any
 from paddlepress_components import entry
 
 
-def evaluate(*, model: Any, base: Any, test_data: Any, deployable: Any, evaluation: Any, metrics: Any) -> None:
+def evaluate(
+    *,
+    model: Any,
+    base: Any,
+    test_data: Any,
+    deployable: Any,
+    evaluation: Any,
+    metrics: Any,
+    latency_seconds: float,
+) -> None:
     """Export a model for deployment, and measure what would be deployed beside the base model.
 
     Args:
@@ -18,6 +27,7 @@ def evaluate(*, model: Any, base: Any, test_data: Any, deployable: Any, evaluati
         deployable: output; ONNX graph, encoded weights and manifest.
         evaluation: output; every figure, as JSON.
         metrics: output; the figures, for the Kubeflow UI.
+        latency_seconds: about how long each latency comparison takes.
     """
     with entry.task():
         from paddlepress.data.store import load as load_data
@@ -32,6 +42,7 @@ def evaluate(*, model: Any, base: Any, test_data: Any, deployable: Any, evaluati
             Path(deployable.path),
             Lines(),
             data_digest=dataset.digest,
+            budget_s=latency_seconds,
         )
         result.save(Path(evaluation.path))
         for name, value in result.metrics.items():
@@ -57,6 +68,9 @@ def component() -> Any:
                 "deployable": ("Model", "What would be deployed: ONNX graph, encoded weights, manifest."),
                 "evaluation": ("Artifact", "Every figure, as JSON."),
                 "metrics": ("Metrics", "The figures."),
+            },
+            settings={
+                "latency_seconds": (float, 1.5, "About how long each of the four latency comparisons takes."),
             },
         )
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -28,7 +28,7 @@ class FactorizeDense(Technique, Recovery):
     family: ClassVar[Family] = "factorization"
     paper: ClassVar[str] = "Denton et al., NeurIPS 2014, arXiv:1404.0736; Xue, Li and Gong, Interspeech 2013"
 
-    ratio: float = Field(default=6.0, gt=1, description="how many times smaller each layer's weight gets")
+    ratio: float = Field(default=5.5, gt=1, description="how many times smaller each layer's weight gets")
     energy: float | None = Field(
         default=None, gt=0, lt=1, description="takes the place of ratio: share of the squared singular values to keep"
     )
@@ -36,6 +36,10 @@ class FactorizeDense(Technique, Recovery):
         default=32, ge=2, description="leave layers with fewer inputs or outputs alone, such as small classifiers"
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
+    recovery_learning_rate: float = Field(default=5e-4, gt=0, le=10, description="highest learning rate of it (Adam)")
+    recovery_loss: Literal["plain", "distilled"] = Field(
+        default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
+    )
 
     def apply(self, model: Model, context: Context) -> Model:
         from paddle import nn

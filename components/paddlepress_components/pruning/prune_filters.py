@@ -40,6 +40,7 @@ class PruneFilters(Technique, Recovery):
     taylor_batches: int = Field(default=10, ge=1, le=10_000, description="training batches that taylor looks at")
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
+    recovery_learning_rate: float = Field(default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
 
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.surgery.graph import narrow_all, trace

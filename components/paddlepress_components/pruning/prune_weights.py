@@ -42,7 +42,6 @@ class PruneWeights(Technique, Recovery):
         description="one-shot prunes, then recovers; gradual prunes more and more while it recovers (cubic schedule)",
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
-    recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
 
     @model_validator(mode="after")
     def _check(self) -> PruneWeights:

@@ -39,7 +39,7 @@ def train(
         from paddlepress.training.settings import TrainingSettings
 
         trained = train_base(
-            ArchitectureRef(name=architecture, arguments=entry.parameters(arguments)),
+            ArchitectureRef(name=architecture, arguments=entry.whole_numbers(arguments)),
             load_data(Path(data.path)),
             TrainingSettings(**entry.parameters(fields)),
             seed=seed,

@@ -113,7 +113,9 @@ def _show_decision(console: Console, result: RunResult) -> None:
     report = decided(ReportData.model_validate(result.json("compare", "comparison")), decision)
     console.print()
     console.print(table(report.variants))
-    console.print(Text.assemble(("\nChampion" if report.champion else "\nNo champion", "bold cyan"), f"  {decision['reason']}"))
+    console.print(
+        Text.assemble(("\nChampion" if report.champion else "\nNo champion", "bold cyan"), f"  {decision['reason']}")
+    )
 
 
 def _remote() -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from paddlepress.errors import PaddlepressError
-from paddlepress_pipelines.local.cache import Cache, Finished
+from paddlepress_pipelines.local.cache import DELIVERY, Cache, Finished
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
 
@@ -106,8 +106,7 @@ class Scheduler:
 
     def _start_ready(self, waiting: dict[str, TaskSpec], pool: ThreadPoolExecutor) -> None:
         ready = [task for task in waiting.values() if task.after <= self.outcome.done.keys()]
-        # Tasks that must run alone come last, so that nothing waits for them that could run.
-        for task in sorted(ready, key=lambda task: task.component in ALONE):
+        for task in sorted(ready, key=_turn):
             alone = task.component in ALONE
             occupied = len(self._running) >= (1 if alone else self.workers)
             if occupied or any(other.component in ALONE for other in self._running.values()):
@@ -173,6 +172,14 @@ class Scheduler:
         running = [task for task in self._running.values() if task.name not in self.outcome.done]
         self.outcome.unfinished = [*running, *waiting.values()]
         self.outcome.interrupted = True
+
+
+def _turn(task: TaskSpec) -> int:
+    """Which ready tasks go first: those that compute side by side, then those that run alone, then delivery.
+
+    Were delivery to go before, a single registration would keep the next measurement, and a worker, waiting.
+    """
+    return 1 if task.component in ALONE else 2 if task.component in DELIVERY else 0
 
 
 def failure_log(error: PaddlepressError) -> Path | None:

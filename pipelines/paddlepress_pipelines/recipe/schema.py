@@ -102,6 +102,16 @@ class Cluster(_Part):
     memory: str = Field(default="", pattern=r"^(\d+([KMGTP]i?)?)?$")
 
 
+class EvaluationSpec(_Part):
+    """How variants are measured.
+
+    Attributes:
+        latency_seconds: about how long each of the four latency comparisons with the base model takes.
+    """
+
+    latency_seconds: float = Field(default=1.5, gt=0, le=600)
+
+
 class Recipe(_Part):
     """A whole recipe.
 
@@ -113,6 +123,7 @@ class Recipe(_Part):
         data: the data set.
         base: the model to compress.
         variants: chains of techniques by name; chains that share a prefix share its work.
+        evaluation: how variants are measured.
         gates: what a variant must fulfil to be promoted.
         objective: what makes one passing variant better than another.
         cluster: what tasks ask of a cluster's nodes.
@@ -126,6 +137,7 @@ class Recipe(_Part):
     data: DataConfig
     base: BaseModelSpec
     variants: dict[Name, Annotated[tuple[Step, ...], Field(min_length=1)]] = Field(min_length=1)
+    evaluation: EvaluationSpec = EvaluationSpec()
     gates: tuple[Gate, ...] = ()
     objective: Objective = Field(default_factory=lambda: Objective(maximize="ratio"))
     cluster: Cluster = Cluster()

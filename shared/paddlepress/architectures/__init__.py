@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from paddlepress import plugins
+from paddlepress import plugins, runtime
 from paddlepress.errors import DataError, UnknownName, UsageError
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def resolve(name: str, where: str = "") -> Architecture:
     from paddlepress.architectures import vision
 
     _known(name, where)
+    runtime.prepare()
     if name.startswith(VISION):
         return vision.architecture(name.removeprefix(VISION))
     found: Architecture = plugins.load(plugins.ARCHITECTURES, name, where)

@@ -54,7 +54,11 @@ def test_every_recipe_that_ships_can_be_read(path: Path) -> None:
 def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
     """Its own sparsity and the base's training change it; other variants, gates and titles do not."""
     digest = load(write(tmp_path, GOOD)).digest("sparse")
-    for same in (GOOD + "title: Other words\n", GOOD.replace("at_most: 0.3", "at_most: 1"), GOOD.replace("int8:", "other:")):
+    for same in (
+        GOOD + "title: Other words\n",
+        GOOD.replace("at_most: 0.3", "at_most: 1"),
+        GOOD.replace("int8:", "other:"),
+    ):
         assert load(write(tmp_path, same)).digest("sparse") == digest
     assert load(write(tmp_path, GOOD)).only(["sparse"]).digest("sparse") == digest
     for other in (GOOD.replace("0.8", "0.7"), GOOD.replace("epochs: 2", "epochs: 3"), GOOD + "seed: 1\n"):

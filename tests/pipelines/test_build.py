@@ -1,0 +1,88 @@
+"""A recipe as a Kubeflow pipeline."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kfp import components
+
+from paddlepress_pipelines.build import compile_to, pipeline
+from paddlepress_pipelines.local.spec import tasks_of
+from paddlepress_pipelines.recipe import load
+
+GOLDEN = Path(__file__).parent / "golden" / "mnist.yaml"
+CLUSTER = """\
+cluster: {gpus: 2, cpus: "4", memory: 8Gi}
+"""
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("pipeline") / "mnist.yaml"
+    compile_to(load("mnist"), str(path))
+    return path
+
+
+def test_the_pipeline_is_the_golden_one(compiled: Path) -> None:
+    """What a cluster is given for the MNIST recipe changes only on purpose; `make golden` writes it anew."""
+    if os.environ.get("PADDLEPRESS_UPDATE_GOLDEN"):
+        GOLDEN.parent.mkdir(exist_ok=True)
+        GOLDEN.write_text(compiled.read_text())
+    assert compiled.read_text() == GOLDEN.read_text()
+
+
+def test_the_pipeline_loads_back(compiled: Path) -> None:
+    """Kubeflow reads what was written, as the same tasks."""
+    loaded = components.load_component_from_file(str(compiled))
+    assert set(tasks_of(loaded.pipeline_spec)) == set(tasks_of(pipeline(load("mnist")).pipeline_spec))
+
+
+def test_chains_that_begin_alike_share_their_tasks() -> None:
+    """filters50 stands in three chains of the recipe and is made once; so does sparse90 in two."""
+    tasks = list(tasks_of(pipeline(load("mnist")).pipeline_spec).values())
+    made = [
+        task.title for task in tasks if task.component in ("prune-filters", "prune-weights", "quantize-post-training")
+    ]
+    assert sorted(made) == [
+        "prune-filters (filters50)",
+        "prune-weights (sparse90)",
+        "quantize-post-training (filters50-int8)",
+        "quantize-post-training (filters50-lowrank-int8)",
+        "quantize-post-training (int8)",
+        "quantize-post-training (sparse90-int8)",
+    ]
+
+
+def test_no_technique_can_see_the_test_data() -> None:
+    """The test split flows to evaluation and nowhere else."""
+    tasks = tasks_of(pipeline(load("mnist")).pipeline_spec).values()
+    seers = {task.component for task in tasks if ("load-data", "test_data") in task.inputs.values()}
+    assert seers == {"evaluate"}
+
+
+def test_what_asks_the_registry_is_never_cached() -> None:
+    """The registry may have changed since the last run."""
+    tasks = tasks_of(pipeline(load("mnist")).pipeline_spec).values()
+    assert {task.component for task in tasks if not task.cached} == {"compare", "promote", "report"}
+
+
+def resources(path: Path) -> dict[str, Any]:
+    executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
+    return {name: executor["container"].get("resources") for name, executor in executors.items()}
+
+
+def test_training_tasks_ask_for_gpus(tmp_path: Path) -> None:
+    """What the recipe says of the cluster's nodes stands on the tasks that train, and on no other."""
+    recipe = tmp_path / "gpu.yaml"
+    recipe.write_text("name: gpu\ndata: {source: digits}\nbase: {architecture: lenet}\n"
+                      "variants: {fewer: [prune-filters]}\n" + CLUSTER)  # fmt: skip
+    compile_to(load(recipe), str(tmp_path / "gpu-pipeline.yaml"))
+    found = resources(tmp_path / "gpu-pipeline.yaml")
+    for name in ("exec-train", "exec-prune-filters"):
+        assert found[name]["accelerator"]["resourceCount"] == "2"
+        assert found[name]["resourceMemoryLimit"] == "8Gi"
+    assert found["exec-load-data"] is None and found["exec-promote"] is None

@@ -1,0 +1,78 @@
+"""Architectures by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from paddlepress import architectures, runtime
+from paddlepress.errors import DataError, UnknownName, UsageError
+from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+
+runtime.prepare()
+
+import paddle  # noqa: E402
+
+MNIST = (InputSpec(name="image", shape=(1, 28, 28)),)
+TEN = Task(classes=tuple("0123456789"))
+
+
+def build(name: str, inputs: tuple[InputSpec, ...] = MNIST, **arguments: object) -> Model:
+    return Model.build(ArchitectureRef(name=name, arguments=arguments), inputs, TEN)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("lenet", 421_642), ("lenet-half", 105_866), ("lenet-300-100", 266_610), ("lenet5-caffe", 431_080)],
+)
+def test_the_networks_have_the_papers_sizes(name: str, parameters: int) -> None:
+    """As many parameters as the papers count, and one logit per class."""
+    model = build(name)
+    assert sum(parameter.size for parameter in model.network.parameters()) == parameters
+    assert model.predict(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 10)
+
+
+def test_the_fast_convolution_computes_what_paddles_does() -> None:
+    """Adding the bias another way changes no result, nor any gradient, beyond rounding."""
+    from paddlepress.architectures.layers import Conv2D
+
+    fast, plain = Conv2D(3, 4, 3, padding=1), paddle.nn.Conv2D(3, 4, 3, padding=1)
+    plain.set_state_dict(fast.state_dict())
+    x = paddle.to_tensor(np.random.default_rng(0).standard_normal((2, 3, 8, 8)).astype(np.float32))
+    for layer in (fast, plain):
+        layer(x).square().sum().backward()
+    np.testing.assert_allclose(fast(x).numpy(), plain(x).numpy(), atol=1e-5)
+    np.testing.assert_allclose(fast.bias.grad.numpy(), plain.bias.grad.numpy(), rtol=1e-4)
+
+
+def test_paddles_vision_models_have_names() -> None:
+    """Every function of `paddle.vision.models` that builds a network is `vision/NAME`."""
+    names = architectures.names()
+    assert {"vision/resnet18", "vision/mobilenet_v2", "vision/googlenet", "lenet"} <= set(names)
+    model = build("vision/squeezenet1_1", (InputSpec(name="image", shape=(3, 64, 64)),))
+    assert model.predict(np.zeros((1, 3, 64, 64), np.float32)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "words"),
+    [
+        ("lenet", (1, 3, 3), "3x3.*at least 4x4"),
+        ("lenet5-caffe", (1, 8, 8), "8x8.*at least 16x16"),
+        ("lenet", (784,), r"\(784,\)"),
+        ("vision/resnet18", (1, 28, 28), r"\(1, 28, 28\).*\[3, height, width\]"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_told(name: str, shape: tuple[int, ...], words: str) -> None:
+    """The message has the shape of the data and what the architecture takes."""
+    with pytest.raises(DataError, match=words):
+        build(name, (InputSpec(name="image", shape=shape),))
+
+
+def test_bad_arguments_are_told() -> None:
+    """Unknown ones with the valid ones, and values out of range."""
+    with pytest.raises(UnknownName, match=r"argument of architecture 'lenet' 'wide'.*Valid: width"):
+        build("lenet", wide=2)
+    with pytest.raises(UsageError, match="width is -1"):
+        build("lenet", width=-1)
+    with pytest.raises(UsageError, match="pretrained"):
+        build("vision/resnet18", (InputSpec(name="image", shape=(3, 32, 32)),), pretrained=True)

@@ -1,0 +1,107 @@
+"""Saving models and loading them back."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paddlepress import runtime
+from paddlepress.artifact.manifest import FORMAT_VERSION, MANIFEST, WEIGHTS
+from paddlepress.artifact.store import load, save
+from paddlepress.errors import ArtifactError
+from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.surgery.edits import Factorize, Narrow
+
+runtime.prepare()
+
+INPUTS = (InputSpec(name="image", shape=(1, 12, 12)),)
+TASK = Task(classes=("a", "b", "c"))
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model.build(ArchitectureRef(name="lenet", arguments={"width": 0.25}), INPUTS, TASK)
+
+
+@pytest.fixture
+def saved(model: Model, tmp_path: Path) -> Path:
+    save(model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_a_model_comes_back_bit_for_bit(model: Model, saved: Path) -> None:
+    """Outputs, digest and everything it says of itself are the same."""
+    images = np.random.default_rng(0).standard_normal((5, 1, 12, 12)).astype(np.float32)
+    back = load(saved)
+    assert np.array_equal(back.predict(images), model.predict(images))
+    assert (back.digest(), back.architecture, back.inputs, back.task) == (
+        model.digest(),
+        model.architecture,
+        model.inputs,
+        model.task,
+    )
+
+
+def test_files_can_be_read_by_others(saved: Path) -> None:
+    """A task that runs as another user can read what this one wrote."""
+    assert all(path.stat().st_mode & stat.S_IROTH for path in saved.iterdir())
+
+
+def test_saving_replaces_an_old_artifact_whole(model: Model, saved: Path) -> None:
+    """What was there is gone, and nothing temporary is left."""
+    (saved / "stray").write_text("x")
+    save(model, saved)
+    assert sorted(path.name for path in saved.iterdir()) == [MANIFEST, WEIGHTS]
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]
+
+
+def rewrite(saved: Path, **changes: object) -> None:
+    content = json.loads((saved / MANIFEST).read_text())
+    (saved / MANIFEST).write_text(json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"format_version": FORMAT_VERSION + 1}, "Upgrade paddlepress"),
+        ({"format_version": "one"}, "states no format_version"),
+        ({"surprise": 1}, "surprise"),
+        ({"digest": "0" * 64}, "not the weights that were saved"),
+        ({"architecture": {"name": "no-such"}}, "unknown architecture 'no-such'"),
+        ({"architecture": {"name": "os:system"}}, "unknown architecture 'os:system'"),
+        ({"edits": [{"kind": "explode"}]}, "edits"),
+        ({"edits": [Factorize(layer="conv1", rank=2).model_dump()]}, "conv1"),
+        ({"edits": [Factorize(layer="nowhere", rank=2).model_dump()]}, "nowhere"),
+        ({"edits": [Narrow(shapes={}, sizes={"fc1": {"__class__": 1}}).model_dump()]}, "__class__"),
+        ({"files": {"../other": {"sha256": "0", "bytes": 1}}}, "not inside the artifact"),
+        ({"files": {}}, "does not name weights.safetensors"),
+    ],
+)
+def test_a_manifest_that_was_changed_is_refused(saved: Path, changes: dict[str, object], words: str) -> None:
+    """Nothing of it is believed, and nothing outside the artifact is touched."""
+    rewrite(saved, **changes)
+    with pytest.raises(Exception, match=words) as caught:
+        load(saved)
+    assert getattr(caught.value, "exit_code", None) == 2
+
+
+def test_weights_of_another_model_are_refused(model: Model, saved: Path, tmp_path: Path) -> None:
+    """Even with a right size the checksum differs."""
+    other = Model.build(model.architecture, INPUTS, TASK)
+    save(other, tmp_path / "other")
+    (saved / WEIGHTS).write_bytes((tmp_path / "other" / WEIGHTS).read_bytes())
+    with pytest.raises(ArtifactError, match="checksum|bytes"):
+        load(saved)
+
+
+def test_a_copy_is_independent(model: Model) -> None:
+    """Changing a copy leaves the original."""
+    digest = model.digest()
+    twin = model.copy()
+    assert twin.digest() == digest
+    twin.network.fc1.weight.set_value(twin.network.fc1.weight * 2)
+    assert model.digest() == digest != twin.digest()

@@ -1,0 +1,43 @@
+"""Files that are complete or not there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paddlepress.files import replacing, sha256_of, write_text
+
+
+def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
+    """A body that fails changes nothing and leaves nothing behind."""
+    path = tmp_path / "file"
+    write_text(path, "old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["folder", "replaced"])
+def test_a_directory_takes_the_place_of_a_full_one(tmp_path: Path, name: str) -> None:
+    """Whatever it is called."""
+    for content in ("first", "second"):
+        with replacing(tmp_path / name) as temporary:
+            temporary.mkdir()
+            (temporary / content).write_text(content)
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["second"]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_digests_are_sha256(tmp_path: Path) -> None:
+    """Of the bytes of the file."""
+    path = tmp_path / "empty"
+    path.touch()
+    assert sha256_of(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
