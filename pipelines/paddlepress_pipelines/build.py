@@ -132,6 +132,8 @@ class _Builder:
         self._named(reported, "report").set_caching_options(False)
 
     def _named(self, task: Any, name: str) -> Any:
+        for variable, value in self.recipe.cluster.environment.items():
+            task.set_env_variable(variable, value)
         return task.set_display_name(name)
 
     def _on_node(self, task: Any) -> Any:

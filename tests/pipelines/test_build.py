@@ -16,7 +16,11 @@ from paddlepress_pipelines.recipe import load
 
 GOLDEN = Path(__file__).parent / "golden" / "mnist.yaml"
 CLUSTER = """\
-cluster: {gpus: 2, cpus: "4", memory: 8Gi}
+cluster:
+  gpus: 2
+  cpus: "4"
+  memory: 8Gi
+  environment: {MLFLOW_TRACKING_URI: "http://mlflow:5000"}
 """
 
 
@@ -75,12 +79,24 @@ def resources(path: Path) -> dict[str, Any]:
     return {name: executor["container"].get("resources") for name, executor in executors.items()}
 
 
+def test_the_clusters_environment_reaches_every_task(tmp_path: Path) -> None:
+    """Tasks in pods find the registry that the recipe names."""
+    compile_to(load(gpu_recipe(tmp_path)), str(tmp_path / "pipeline.yaml"))
+    executors = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["deploymentSpec"]["executors"]
+    for executor in executors.values():
+        assert executor["container"]["env"] == [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}]
+
+
+def gpu_recipe(folder: Path) -> Path:
+    path = folder / "gpu.yaml"
+    text = "name: gpu\ndata: {source: digits}\nbase: {architecture: lenet}\nvariants: {fewer: [prune-filters]}\n"
+    path.write_text(text + CLUSTER)
+    return path
+
+
 def test_training_tasks_ask_for_gpus(tmp_path: Path) -> None:
     """What the recipe says of the cluster's nodes stands on the tasks that train, and on no other."""
-    recipe = tmp_path / "gpu.yaml"
-    recipe.write_text("name: gpu\ndata: {source: digits}\nbase: {architecture: lenet}\n"
-                      "variants: {fewer: [prune-filters]}\n" + CLUSTER)  # fmt: skip
-    compile_to(load(recipe), str(tmp_path / "gpu-pipeline.yaml"))
+    compile_to(load(gpu_recipe(tmp_path)), str(tmp_path / "gpu-pipeline.yaml"))
     found = resources(tmp_path / "gpu-pipeline.yaml")
     for name in ("exec-train", "exec-prune-filters"):
         assert found[name]["accelerator"]["resourceCount"] == "2"

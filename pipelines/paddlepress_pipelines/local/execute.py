@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,9 @@ class Execution:
         self.directory = directory
         self.log = directory / "task.log"
         self.environment = environment
-        self.process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
         arguments = {**task.constants, **{name: _artifact(value) for name, value in inputs.items()}}
         self.executor_input = executor_input_utils.construct_executor_input(
             component_spec=task.component_spec,
@@ -75,12 +79,48 @@ class Execution:
         """Run to the end; returns the outputs.
 
         Raises:
-            TaskFailed: the process ended with an error.
+            TaskFailed: the process ended with an error, or could not be run.
         """
-        error = ""
+        try:
+            return self._run(on_progress)
+        except OSError as error:
+            raise TaskFailed(self.task, f"it could not be run: {error}", 1, self.log) from error
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """End the process and everything it started; one that has not begun will not begin."""
+        with self._lock:
+            self._stopped = True
+            if self._process is not None and self._process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _run(self, on_progress: OnProgress) -> dict[str, dict[str, Any]]:
+        error = last = ""
         with self.log.open("w", encoding="utf-8") as log:
-            self.process = subprocess.Popen(
-                self._command(),
+            process = self._start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                if match := _PROGRESS.match(line.rstrip()):
+                    on_progress(int(match[1]), int(match[2]), match[3])
+                    continue
+                log.write(line)
+                last = line.strip() or last
+                if line.startswith(ERROR_PREFIX):
+                    error = line.removeprefix(ERROR_PREFIX).strip()
+            code = process.wait()
+        if code != 0:
+            raise TaskFailed(self.task, error or _cause(code, last), 2 if code == 2 and error else 1, self.log)
+        return self._outputs()
+
+    def _start(self) -> subprocess.Popen[str]:
+        command = self._command()
+        with self._lock:
+            if self._stopped:
+                raise TaskFailed(self.task, "it was stopped before it began", 1, self.log)
+            self._process = subprocess.Popen(
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -90,27 +130,7 @@ class Execution:
                 start_new_session=True,  # so that Ctrl-C reaches the run alone, which then ends its tasks
                 preexec_fn=_die_with_parent,
             )
-            assert self.process.stdout is not None
-            for line in self.process.stdout:
-                if match := _PROGRESS.match(line.rstrip()):
-                    on_progress(int(match[1]), int(match[2]), match[3])
-                    continue
-                log.write(line)
-                if line.startswith(ERROR_PREFIX):
-                    error = line.removeprefix(ERROR_PREFIX).strip()
-            code = self.process.wait()
-        if code != 0:
-            message = error or f"it ended with exit code {code} and no message"
-            raise TaskFailed(self.task, message, 2 if code == 2 and error else 1, self.log)
-        return self._outputs()
-
-    def stop(self) -> None:
-        """End the process and everything it started."""
-        if self.process is not None and self.process.poll() is None:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                return
+            return self._process
 
     def _command(self) -> list[str]:
         container = self.task.executor_spec.container
@@ -142,6 +162,14 @@ class Execution:
                 path.write_text(json.dumps(value.metadata, indent=1), encoding="utf-8")
             described[name] = {"name": name, "uri": value.uri, "type": value.schema_title, "metadata": value.metadata}
         return described
+
+
+def _cause(code: int, last: str) -> str:
+    """Why a process ended that said nothing of its own: the signal, or the last line it printed."""
+    if code < 0:
+        hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+        return f"it was killed by {signal.Signals(-code).name}{hint}"
+    return f"it ended with exit code {code}: {last or 'it printed nothing'}"
 
 
 def _artifact(value: Mapping[str, Any]) -> Any:

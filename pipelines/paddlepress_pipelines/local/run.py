@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -79,7 +80,7 @@ def check_local_data(recipe: Recipe) -> None:
         UsageError: a file is missing.
     """
     for key, location in (("data.path", recipe.data.path), ("base.artifact", recipe.base.artifact)):
-        if location and "://" not in location and not Path(location).exists():
+        if location and "://" not in location and not Path(location).expanduser().exists():
             raise UsageError(f"{key} of recipe {recipe.name!r} is {location!r}, and there is no such file or folder")
 
 
@@ -161,25 +162,30 @@ def _record(result: RunResult, recipe: Recipe, home: Path) -> None:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Hold a home directory against other runs; the kernel lets go of it however this process ends."""
+    """Hold a home directory against other runs; the kernel lets go of it however this process ends.
+
+    A home that was made for a run which could not begin is taken away again.
+    """
     from filelock import FileLock, Timeout
 
+    existed, pid = home.exists(), home / "run.pid"
+    lock = FileLock(home / "run.lock", timeout=0)
     try:
         home.mkdir(parents=True, exist_ok=True)
-        with FileLock(home / "run.lock", timeout=0):
-            (home / "run.pid").write_text(str(os.getpid()), encoding="utf-8")
-            try:
-                yield
-            finally:
-                (home / "run.pid").unlink(missing_ok=True)
+        lock.acquire()
+        pid.write_text(str(os.getpid()), encoding="utf-8")
     except Timeout:
-        try:
-            pid = f" (process {(home / 'run.pid').read_text(encoding='utf-8')})"
-        except OSError:
-            pid = ""
-        raise RunInUse(f"another run{pid} is at work in {home}. Wait for it, or give another --home") from None
-    except (PermissionError, NotADirectoryError, FileExistsError) as error:
-        raise UsageError(f"can't use {home} as home directory: {error.strerror}") from None
+        who = f" (process {pid.read_text(encoding='utf-8')})" if pid.exists() else ""
+        raise RunInUse(f"another run{who} is at work in {home}. Wait for it, or give another --home") from None
+    except OSError as error:
+        raise UsageError(f"can't use {home} as home directory: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        pid.unlink(missing_ok=True)
+        lock.release()
+        if not existed and {path.name for path in home.iterdir()} <= {"run.lock"}:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from paddlepress.errors import PaddlepressError
-from paddlepress_pipelines.local.cache import DELIVERY, Cache, Finished
+from paddlepress_pipelines.local.cache import DELIVERY, Cache, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
 
@@ -84,6 +84,8 @@ class Scheduler:
         self.outcome = Outcome()
         self._running: dict[Future[None], TaskSpec] = {}
         self._executions: set[Execution] = set()
+        self._directories: dict[Path, threading.Lock] = {}
+        self._made: set[Path] = set()
         self._lock = threading.Lock()
         self._stopping = False
 
@@ -101,7 +103,13 @@ class Scheduler:
                         for future in done:
                             self._collect(future)
             except KeyboardInterrupt:
-                self._interrupt(waiting)
+                self._stop()
+                running = [task for task in self._running.values() if task.name not in self.outcome.done]
+                self.outcome.unfinished = [*running, *waiting.values()]
+                self.outcome.interrupted = True
+            except BaseException:
+                self._stop()
+                raise
         return self.outcome
 
     def _start_ready(self, waiting: dict[str, TaskSpec], pool: ThreadPoolExecutor) -> None:
@@ -118,19 +126,32 @@ class Scheduler:
         inputs = {name: self.outcome.done[producer].outputs[key] for name, (producer, key) in task.inputs.items()}
         key = self.cache.key(task, {name: value["digest"] for name, value in inputs.items()})
         directory = self.cache.directory(task, key)
-        finished = self.cache.find(directory) if task.cached and not self.fresh else None
-        if finished is not None:
+        # Two tasks can be the same one, such as the evaluations of two variants with one chain.
+        with self._lock:
+            mine = self._directories.setdefault(directory, threading.Lock())
+        with mine:
+            finished = self.cache.find(directory) if self._may_reuse(task, directory) else None
+            if finished is None:
+                finished, cached = self._make(task, inputs, directory), False
+            else:
+                cached = True
+        if cached:
             self.outcome.cached.add(task.name)
-            self.outcome.done[task.name] = finished
-            self.watcher.finished(task, finished.seconds, cached=True)
-            return
-        checkpoint = self.cache.prepare(directory)
+        self.outcome.done[task.name] = finished
+        self.watcher.finished(task, finished.seconds, cached)
+
+    def _may_reuse(self, task: TaskSpec, directory: Path) -> bool:
+        made_now = directory in self._made
+        return made_now or (task.cached and not self.fresh and not reads_remote(task))
+
+    def _make(self, task: TaskSpec, inputs: dict[str, dict[str, Any]], directory: Path) -> Finished:
+        checkpoint = self.cache.prepare(directory, fresh=self.fresh)
         environment = {**self.environment, "PADDLEPRESS_CHECKPOINT": str(checkpoint)}
         execution = Execution(task, inputs, directory, environment)
         with self._lock:
-            if self._stopping:
-                return
             self._executions.add(execution)
+            if self._stopping:
+                execution.stop()
         on_progress = self.watcher.started(task)
         started = time.monotonic()
         try:
@@ -138,9 +159,8 @@ class Scheduler:
         finally:
             with self._lock:
                 self._executions.discard(execution)
-        seconds = time.monotonic() - started
-        self.outcome.done[task.name] = self.cache.finish(directory, outputs, seconds)
-        self.watcher.finished(task, seconds, cached=False)
+        self._made.add(directory)
+        return self.cache.finish(directory, outputs, time.monotonic() - started)
 
     def _collect(self, future: Future[None]) -> None:
         task = self._running.pop(future)
@@ -162,16 +182,14 @@ class Scheduler:
                 self.watcher.skipped(task, self.tasks[root].title)
                 del waiting[task.name]
 
-    def _interrupt(self, waiting: dict[str, TaskSpec]) -> None:
+    def _stop(self) -> None:
+        """End every task that runs, and wait for its end."""
         with self._lock:
             self._stopping = True
             executions = list(self._executions)
         for execution in executions:
             execution.stop()
         wait(self._running)
-        running = [task for task in self._running.values() if task.name not in self.outcome.done]
-        self.outcome.unfinished = [*running, *waiting.values()]
-        self.outcome.interrupted = True
 
 
 def _turn(task: TaskSpec) -> int:

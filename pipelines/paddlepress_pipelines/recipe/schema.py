@@ -87,19 +87,23 @@ class BaseModelSpec(_Part):
 
 
 class Cluster(_Part):
-    """What each training or compressing task asks of a Kubernetes node.
+    """What tasks get on a Kubernetes cluster; a run on this machine ignores it.
+
+    Training and compressing tasks ask for the GPUs, processors and memory; every task gets the environment.
 
     Attributes:
         gpus: how many; 0 runs on the CPU.
         gpu_type: the resource name of the GPU.
         cpus: such as `4` or `500m`.
         memory: such as `8Gi`.
+        environment: variables such as MLFLOW_TRACKING_URI; not for secrets, they stand in the compiled pipeline.
     """
 
     gpus: int = Field(default=0, ge=0)
     gpu_type: str = "nvidia.com/gpu"
     cpus: str = Field(default="", pattern=r"^(\d+m?|\d+\.\d+)?$")
     memory: str = Field(default="", pattern=r"^(\d+([KMGTP]i?)?)?$")
+    environment: dict[str, str] = {}
 
 
 class EvaluationSpec(_Part):

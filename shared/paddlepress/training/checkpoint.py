@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,10 +72,6 @@ class Checkpoint:
                 save_file(arrays, temporary / f"{part}.safetensors")
             content = {"digest": self._digest, "losses": state.losses, "accuracies": state.accuracies}
             (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
-
-    def remove(self) -> None:
-        """Forget it: the training is done."""
-        shutil.rmtree(self._directory, ignore_errors=True)
 
 
 def digest_of(description: str, arrays: Mapping[str, NDArray[Any]]) -> str:

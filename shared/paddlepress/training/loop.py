@@ -88,7 +88,7 @@ def fit(
         loss: takes the place of cross entropy (`settings.label_smoothing` then has no effect).
         constrain: keeps the weights where they have to be.
         checkpoint: a directory to resume from; what is in it is used only if it was left by this same
-            training, and is removed at the end.
+            training. It stays there: until the result is safe elsewhere, it is all there is.
         identity: whatever else the result depends on (what `loss` and `constrain` were made from), so
             that a checkpoint of another training is not taken for this one's.
         progress, log: are told of each epoch (`train_loss`, `validation_accuracy`).
@@ -116,14 +116,12 @@ def fit(
             log("validation_accuracy", state.accuracies[-1], epoch + 1)
         if settings.patience and _best(state) == epoch:
             state.best = weights_of(network)
-        if kept_on_disk is not None and epoch + 1 < settings.epochs:
+        if kept_on_disk is not None:
             state.weights, state.optimizer = weights_of(network), optimizer_state(run.optimizer, network)
             kept_on_disk.write(state)
     progress.note(_so_far(state, settings.epochs, done=True))
     if settings.patience:
         set_weights(network, state.best)
-    if kept_on_disk is not None:
-        kept_on_disk.remove()
     network.eval()
     kept = _best(state) if settings.patience else len(state.losses) - 1
     return History(tuple(state.losses), tuple(state.accuracies), kept)

@@ -12,6 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from paddlepress_pipelines.build import pipeline
+from paddlepress_pipelines.local.cache import Cache
+from paddlepress_pipelines.local.spec import tasks_of
+from paddlepress_pipelines.recipe import load
 from tests.pipelines.local.conftest import Bench
 from tests.pipelines.local.pipelines import one_failure, sums
 
@@ -101,6 +105,10 @@ def test_an_unfinished_task_leaves_nothing_that_counts(bench: Bench) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
+from paddlepress_pipelines.build import pipeline
+from paddlepress_pipelines.local.cache import Cache
+from paddlepress_pipelines.local.spec import tasks_of
+from paddlepress_pipelines.recipe import load
 from tests.pipelines.local.conftest import Bench
 from tests.pipelines.local.pipelines import sums
 bench = Bench(Path(sys.argv[1]))
@@ -146,3 +154,54 @@ def test_no_task_outlives_its_run(bench: Bench, how: signal.Signals) -> None:
     again = bench.run(sums(str(bench.journal)))
     assert "write-number-2" in again.cached
     assert Path(again.done["add"].outputs["total"]["uri"]).read_text() == "3"
+
+
+def test_a_killed_task_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that the kernel killed names the signal, not an empty message."""
+    from paddlepress_pipelines.local import execute
+
+    monkeypatch.setattr(execute.Execution, "_command", lambda self: ["sh", "-c", "kill -9 $$"])
+    outcome = bench.run(sums(str(bench.journal)))
+    assert "killed by SIGKILL, perhaps because memory ran out" in str(outcome.failed["write-number"])
+
+
+def test_a_task_that_says_nothing_of_its_own_gives_its_last_line(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a traceback tells more than an exit code."""
+    from paddlepress_pipelines.local import execute
+
+    monkeypatch.setattr(execute.Execution, "_command", lambda self: ["sh", "-c", "echo ValueError: no; exit 3"])
+    outcome = bench.run(sums(str(bench.journal)))
+    assert str(outcome.failed["write-number"]) == "it ended with exit code 3: ValueError: no"
+
+
+def test_a_half_cleared_task_is_not_finished(bench: Bench) -> None:
+    """Killed while it clears old outputs, a run does not take the rest of them for whole."""
+    first = bench.run(sums(str(bench.journal)))
+    folder = Path(first.done["add"].outputs["total"]["uri"]).parent
+    Cache(bench.root / "cache", "registry").prepare(folder, fresh=False)
+    assert not (folder / "done.json").exists()
+
+
+def test_a_moved_home_keeps_its_own_outputs(bench: Bench) -> None:
+    """Outputs are known by their place within the cache, so a copy does not read the original's."""
+    bench.run(sums(str(bench.journal)))
+    (bench.root / "cache").rename(bench.root / "moved")
+    (bench.root / "moved").rename(bench.root / "cache")
+    text = next((bench.root / "cache").glob("add-*/done.json")).read_text()
+    assert str(bench.root) not in text
+
+
+def test_a_changed_file_outside_is_noticed(tmp_path: Path) -> None:
+    """A data file with new content under the old name is another input."""
+    data, recipe = tmp_path / "data.npz", tmp_path / "r.yaml"
+    recipe.write_text(
+        f"name: r\ndata: {{source: npz, path: {data}}}\n"
+        "base: {architecture: lenet}\nvariants: {v: [prune-filters]}\n"
+    )
+    task = next(t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "load-data")
+    cache = Cache(tmp_path / "cache", "registry")
+    keys = []
+    for content in (b"one", b"two", b"one"):
+        data.write_bytes(content)
+        keys.append(cache.key(task, {}))
+    assert keys[0] == keys[2] != keys[1]
