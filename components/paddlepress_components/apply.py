@@ -31,12 +31,13 @@ def apply_technique(
         device: where Paddle computes.
     """
     with entry.task():
-        from paddlepress import techniques
+        from paddlepress import runtime, techniques
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
         from paddlepress.progress import Lines
 
         chosen = techniques.technique(technique, entry.parameters(fields))
+        runtime.use_device(device)  # weights are loaded to where it computes
         dataset = load_data(Path(data.path))
         context = techniques.Context(
             train=dataset.split("train"),
@@ -49,7 +50,7 @@ def apply_technique(
             log=entry.logger(metrics),
             checkpoint=entry.checkpoint(),
         )
-        result = techniques.run(chosen, store.load(Path(model.path)), context)
+        result = techniques.run(chosen, store.load(Path(model.path)), context, name=technique)
         manifest = store.save(result, Path(compressed_model.path))
         compressed_model.metadata.update(digest=manifest.digest, technique=technique)
         metrics.log_metric("parameters", float(sum(p.size for p in result.network.parameters())))

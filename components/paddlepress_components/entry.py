@@ -7,14 +7,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from paddlepress.errors import PaddlepressError
+from pydantic import BaseModel, ValidationError
 
-ERROR_PREFIX = "ERROR:"
+from paddlepress.errors import PaddlepressError, UsageError
+
+ERROR_PREFIX = "PADDLEPRESS-ERROR "  # nothing else prints this: logging writes "ERROR:"
 HOME_VARIABLE = "PADDLEPRESS_HOME"
 CHECKPOINT_VARIABLE = "PADDLEPRESS_CHECKPOINT"
 RUN_VARIABLE = "PADDLEPRESS_RUN"
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class MetricsArtifact(Protocol):
@@ -32,7 +37,7 @@ def task() -> Iterator[None]:
     try:
         yield
     except PaddlepressError as error:
-        print(f"{ERROR_PREFIX} {error}", flush=True)
+        print(f"{ERROR_PREFIX}{error}", flush=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -71,6 +76,25 @@ def parameters(values: Mapping[str, Any]) -> dict[str, Any]:
         name: whole_numbers(value) if isinstance(value, Mapping | list | tuple) else value
         for name, value in values.items()
     }
+
+
+def validated(model: type[M], value: Any, where: str) -> M:
+    """What a component was given, as the pydantic model it must be.
+
+    Args:
+        model: the class.
+        value: its fields, as Kubeflow passes them.
+        where: the input's name, for the message.
+
+    Raises:
+        UsageError: it does not fit; one line with the key, the bad value and what is valid.
+    """
+    from paddlepress.techniques import explain
+
+    try:
+        return model.model_validate(whole_numbers(value))
+    except ValidationError as error:
+        raise UsageError(f"{where}: {explain(error, model)}") from None
 
 
 def logger(metrics: MetricsArtifact) -> Callable[[str, float, int], None]:

@@ -2,6 +2,7 @@
 
 # No `from __future__ import annotations` here: Kubeflow reads the pipeline function's annotations as they are.
 import json
+from pathlib import Path
 from typing import Any
 
 from kfp import compiler, dsl
@@ -29,7 +30,7 @@ def compile_to(recipe: Recipe, path: str) -> None:
         UsageError: the file is not called `.yaml` or `.yml`.
     """
     if not path.endswith((".yaml", ".yml")):
-        raise UsageError(f"can't write the pipeline to {path!r}: its name must end in .yaml or .yml")
+        raise UsageError(f"can't compile to {Path(path).name!r}: a KFP pipeline's name must end in .yaml or .yml")
     compiler.Compiler().compile(pipeline(recipe), path)
 
 

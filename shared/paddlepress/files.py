@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from paddlepress.errors import UsageError
+
 
 def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
@@ -20,22 +22,51 @@ def sha256_of(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success it takes the place of `path`, else it goes away.
 
-    The body may make a file or a directory at the temporary name.
+    The body may make a file or a directory at the temporary name. What the body raises goes through.
+
+    Raises:
+        UsageError: nothing can be put at `path`; what was there still is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     temporary = holder / path.name
     try:
         yield temporary
-        if path.is_dir() and temporary.is_dir():
-            # A directory can't be renamed over a full one: move the old one into the holder first.
-            path.rename(holder / f"{path.name}.replaced")
-        temporary.replace(path)
+        assert temporary.exists(), f"nothing was made to take the place of {path}"
+        with _writing(path):
+            _replace(path, temporary, holder / f"{path.name}.replaced")
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with replacing(path) as temporary:
+    """Write a text file whole or not at all.
+
+    Raises:
+        UsageError: it can't be written.
+    """
+    with replacing(path) as temporary, _writing(path):
         temporary.write_text(text, encoding="utf-8")
+
+
+def _replace(path: Path, new: Path, old: Path) -> None:
+    if not (path.is_dir() and new.is_dir()):
+        new.replace(path)
+        return
+    # A directory can't be renamed over a full one, so that the old one makes room first.
+    path.rename(old)
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Have the file system's refusal say which path could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"can't write {path}: {error.strerror or error}") from None

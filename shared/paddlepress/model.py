@@ -134,6 +134,9 @@ class Model:
             value = state[name]
             if tuple(tensor.shape) != value.shape:
                 raise ArtifactError(f"{name} has shape {value.shape}, the network needs {tuple(tensor.shape)}")
+            dtype = tensor.numpy().dtype
+            if value.dtype != dtype:
+                raise ArtifactError(f"{name} has dtype {value.dtype}, the network needs {dtype}")
             tensor.set_value(value)
 
     def copy(self) -> Model:
@@ -152,9 +155,15 @@ class Model:
         return replace(self, lineage=(*self.lineage, entry))
 
     def digest(self) -> str:
-        """SHA-256 of structure and weights: equal for models that compute the same from the same numbers."""
+        """SHA-256 of structure, inputs, task and weights: equal for models that are the same but for their history."""
         sha = hashlib.sha256()
-        structure = [self.architecture.model_dump(mode="json"), [edit.model_dump(mode="json") for edit in self.edits]]
+        parts = {
+            "architecture": [self.architecture],
+            "inputs": self.inputs,
+            "task": [self.task],
+            "edits": self.edits,
+        }
+        structure = {key: [part.model_dump(mode="json") for part in found] for key, found in parts.items()}
         sha.update(json.dumps(structure, sort_keys=True).encode())
         for name, value in sorted(self.state().items()):
             sha.update(f"{name} {value.dtype} {value.shape}".encode())
@@ -204,20 +213,11 @@ class Model:
         Returns:
             float32 array [n, classes].
         """
-        import paddle
+        from paddlepress.training.accuracy import logits
 
-        was_training = self.network.training
-        self.network.eval()
-        try:
-            with paddle.no_grad():
-                parts = [
-                    np.asarray(self.network(paddle.to_tensor(inputs[start : start + batch_size])).numpy())
-                    for start in range(0, len(inputs), batch_size)
-                ]
-        finally:
-            if was_training:
-                self.network.train()
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.task.classes)), np.float32)
+        if len(inputs) == 0:
+            return np.zeros((0, len(self.task.classes)), np.float32)
+        return logits(self.network, inputs, batch_size)
 
 
 def input_specs(model: Model) -> list[Any]:

@@ -128,7 +128,7 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def name_of(chosen: Technique | type[Technique]) -> str:
-    """The name under which a technique is registered."""
+    """The name under which a technique is registered where its class is defined; else its class's name."""
     kind = chosen if isinstance(chosen, type) else type(chosen)
     value = f"{kind.__module__}:{kind.__qualname__}"
     for name, entry in plugins.listed(plugins.TECHNIQUES).items():
@@ -145,12 +145,19 @@ def distribution_version(name: str) -> str:
     return f"{entry.dist.name} {entry.dist.version}"
 
 
-def run(chosen: Technique, model: Model, context: Context) -> Model:
-    """Apply a technique to a copy of a model, and record it in the result's lineage."""
+def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Model:
+    """Apply a technique to a copy of a model, and record it in the result's lineage.
+
+    Args:
+        chosen: the technique.
+        model: what it is applied to; it does not change.
+        context: data, teacher, seed and the like.
+        name: the technique's registered name; empty finds it by its class, see `name_of`.
+    """
     from paddlepress.model import LineageEntry
     from paddlepress.runtime import seed_everything, use_device
 
-    name = name_of(chosen)
+    name = name or name_of(chosen)
     use_device(context.device)
     seed_everything(context.seed)
     parent = model.digest()

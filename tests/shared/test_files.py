@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
 
+from paddlepress.errors import UsageError
 from paddlepress.files import replacing, sha256_of, write_text
 
 
@@ -34,6 +36,38 @@ def test_a_directory_takes_the_place_of_a_full_one(tmp_path: Path, name: str) ->
             (temporary / content).write_text(content)
     assert [path.name for path in (tmp_path / name).iterdir()] == ["second"]
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_directory_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the last step fails, what was there is there again, and the reason names the path."""
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "first").touch()
+    rename = Path.rename
+
+    def failing(source: Path, target: Path) -> Path:
+        if (source / "second").exists():
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UsageError, match=r"can't write .*folder: Input/output error"), replacing(path) as temporary:
+        temporary.mkdir()
+        (temporary / "second").touch()
+    assert list(tmp_path.iterdir()) == [path]
+    assert [file.name for file in path.iterdir()] == ["first"]
+
+
+def test_a_path_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """Below a file, at a folder, with a name that is too long: a usage error, and nothing is left behind."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for bad in ("file/below", "file/far/below", "folder", "x" * 300, "."):
+        with pytest.raises(UsageError, match="can't write"):
+            write_text(tmp_path / bad, "text")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    with pytest.raises(UsageError, match="can't write"), replacing(tmp_path / "file") as temporary:
+        temporary.mkdir()
 
 
 def test_digests_are_sha256(tmp_path: Path) -> None:

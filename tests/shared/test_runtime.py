@@ -29,7 +29,7 @@ def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "heavy"),
     [
-        (["--help"], {"paddle", "mlflow", "kfp", "onnxruntime", "boto3", "numpy", "pydantic", "rich.table"}),
+        (["--help"], {"paddle", "mlflow", "kfp", "onnxruntime", "boto3", "numpy", "pydantic", "yaml"}),
         (["techniques"], {"paddle", "mlflow", "kfp", "onnxruntime", "boto3", "sklearn", "pandas"}),
         (["techniques", "prune-filters"], {"paddle", "mlflow", "kfp", "onnxruntime", "boto3", "sklearn", "pandas"}),
         (["history", "mnist", "--home", "/nonexistent"], {"paddle", "mlflow", "kfp", "onnxruntime", "boto3"}),

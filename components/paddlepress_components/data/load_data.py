@@ -18,18 +18,11 @@ def load_data(*, data: Any, test_data: Any, fields: dict[str, Any]) -> None:
         fields: of `paddlepress.data.config.DataConfig`.
     """
     with entry.task():
-        from pydantic import ValidationError
-
         from paddlepress.data.config import DataConfig
         from paddlepress.data.store import prepare
-        from paddlepress.errors import DataError
         from paddlepress.progress import Lines
-        from paddlepress.techniques import explain
 
-        try:
-            config = DataConfig(**entry.parameters(fields))
-        except ValidationError as error:
-            raise DataError(explain(error, DataConfig)) from None
+        config = entry.validated(DataConfig, fields, "data")
         summary = prepare(config, Path(data.path), Path(test_data.path), Lines())
         data.metadata.update(summary)
         test_data.metadata.update(summary)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
 
 from paddlepress_components import entry
+
+if TYPE_CHECKING:
+    from paddlepress.registry.policy import Policy
 
 
 def compare(
@@ -15,7 +20,7 @@ def compare(
     metrics: Any,
     name: str,
     title: str,
-    variants: list[dict[str, str]],
+    variants: list[Any],
     gates: list[Any],
     objective: dict[str, Any],
 ) -> None:
@@ -31,20 +36,48 @@ def compare(
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection, history
-        from paddlepress.registry.gates import Gate, Objective
+        from paddlepress.registry import connection
+        from paddlepress.registry.policy import store_policy
         from paddlepress.registry.register import refresh
         from paddlepress.report.comparison import compare as compare_variants
 
+        policy = policy_of(variants, gates, objective)
         client = connection.connect(entry.home())
-        chosen = [Gate.model_validate(gate) for gate in gates], Objective.model_validate(objective)
-        refresh(client, name, {entry["variant"]: entry["recipe_digest"] for entry in variants})
-        history.store_policy(client, name, *chosen)
-        report = compare_variants(client, name, *chosen, title=title, variants=[entry["variant"] for entry in variants])
+        refresh(client, name, policy.variants)
+        store_policy(client, name, policy)
+        report = compare_variants(
+            client, name, policy.gates, policy.objective, title=title, variants=list(policy.variants)
+        )
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
         judged = [variant for variant in report.variants if not variant.is_base]
         metrics.log_metric("variants", float(len(judged)))
         metrics.log_metric("passing_gates", float(sum(variant.failed_gates == 0 for variant in judged)))
+
+
+class MadeVariant(BaseModel):
+    """A variant, and the digest of what makes it in the recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    variant: str
+    recipe_digest: str
+
+
+def policy_of(variants: list[Any], gates: list[Any], objective: dict[str, Any]) -> Policy:
+    """The policy that a component was given.
+
+    Raises:
+        UsageError: a part of it is not valid; one line that names the part.
+    """
+    from paddlepress.registry.gates import Gate, Objective
+    from paddlepress.registry.policy import Policy
+
+    made = [entry.validated(MadeVariant, value, f"variants[{place}]") for place, value in enumerate(variants)]
+    return Policy(
+        gates=tuple(entry.validated(Gate, value, f"gates[{place}]") for place, value in enumerate(gates)),
+        objective=entry.validated(Objective, objective, "objective"),
+        variants={found.variant: found.recipe_digest for found in made},
+    )
 
 
 @cache

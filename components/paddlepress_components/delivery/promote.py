@@ -18,11 +18,11 @@ def promote(*, decision: Any, name: str) -> None:
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection, history, promotion
+        from paddlepress.registry import connection, promotion
+        from paddlepress.registry.policy import load_policy
 
         client = connection.connect(entry.home())
-        gates, objective = history.load_policy(client, name)
-        decided = promotion.promote(client, entry.home(), name, gates, objective)
+        decided = promotion.promote(client, entry.home(), name, load_policy(client, name))
         files.write_text(Path(decision.path), decided.json())
         decision.metadata.update(reason=decided.reason)
 

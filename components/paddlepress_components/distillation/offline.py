@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from paddlepress.architectures import ArchitectureName
 from paddlepress.errors import TrainingFailed, UnknownName
 from paddlepress.plugins import ARCHITECTURES, listed
 from paddlepress.techniques import Context, Family, Technique
@@ -29,7 +30,9 @@ class DistillOffline(Technique):
     family: ClassVar[Family] = "distillation"
     paper: ClassVar[str] = "Hinton, Vinyals and Dean, 2015, arXiv:1503.02531"
 
-    student: str = Field(default="", description="architecture of the student; empty: the incoming model learns")
+    student: Annotated[str, ArchitectureName(arguments="student_arguments")] = Field(
+        default="", description="architecture of the student; empty: the incoming model learns"
+    )
     student_arguments: dict[str, Any] = Field(default={}, description="arguments of the student's architecture")
     temperature: float = Field(default=4.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")

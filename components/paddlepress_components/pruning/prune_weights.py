@@ -32,7 +32,7 @@ class PruneWeights(Technique, Recovery):
     threshold: float | None = Field(
         default=None,
         gt=0,
-        description="takes the place of sparsity: set weights of a smaller magnitude than this to zero",
+        description="takes the place of sparsity and scope: set weights of a smaller magnitude than this to zero",
     )
     scope: Literal["global", "layer"] = Field(
         default="global", description="global compares weights across layers; layer prunes the same share of each"
@@ -61,22 +61,22 @@ class PruneWeights(Technique, Recovery):
             raise TechniqueRefused("there is no convolution or dense layer to prune")
         weights = {name: values(model.network, name) for name in names}
         before = magnitude.sparsity(weights)
-        target = self.sparsity
+        target, scope = self.sparsity, self.scope
         if self.threshold is not None:
-            target = magnitude.share_below(weights, self.threshold)
+            # The smallest weights of all layers together, as many as lie below it, are the weights below it.
+            target, scope = magnitude.share_below(weights, self.threshold), "global"
+        asked = f"sparsity {target:.4g}" if self.threshold is None else f"threshold {self.threshold:g}"
         if target <= before:
-            asked = f"sparsity {target:.4g}" if self.threshold is None else f"threshold {self.threshold:g}"
             raise TechniqueRefused(f"{asked} prunes nothing: {before:.4g} of the weights are zero already")
-        keep = magnitude.keep(weights, target, self.scope)
+        keep = magnitude.keep(weights, target, scope)
         for name, mask in keep.items():
             if not mask.any():
-                raise TechniqueRefused(
-                    f"{name} would lose all its weights at sparsity {target:.4g}: "
-                    "lower it, exclude the layer, or use scope 'layer'"
-                )
+                other = ", or use scope 'layer'" if scope == "global" and self.threshold is None else ""
+                remedy = f"lower it, or exclude the layer{other}"
+                raise TechniqueRefused(f"{name} would lose all its weights at {asked}: {remedy}")
         model = model.with_edits(Mask(parameters=names))
         if self.schedule == "gradual":
-            model = self.recover(model, context, GradualPruning(model.network, names, before, target, self.scope))
+            model = self.recover(model, context, GradualPruning(model.network, names, before, target, scope))
         else:
             Masks(model.network, keep).enforce()
             model = self.recover(model, context)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddlepress_components import entry
+
+if TYPE_CHECKING:
+    from paddlepress.data import Dataset
+    from paddlepress.model import Model
+
+IMPORT = "import"
 
 
 def import_model(*, data: Any, model: Any, artifact: str) -> None:
@@ -21,22 +27,52 @@ def import_model(*, data: Any, model: Any, artifact: str) -> None:
     with entry.task():
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
-        from paddlepress.errors import DataError
+        from paddlepress.model import LineageEntry
         from paddlepress.storage import fetch
+        from paddlepress.techniques import distribution_version
 
         dataset = load_data(Path(data.path))
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
-        shapes = [spec.shape for spec in loaded.inputs], [spec.shape for spec in dataset.inputs]
-        if shapes[0] != shapes[1]:
-            raise DataError(f"the model at {artifact} takes {shapes[0]}, the data {dataset.name!r} have {shapes[1]}")
-        if len(loaded.task.classes) != len(dataset.task.classes):
-            raise DataError(
-                f"the model at {artifact} tells {len(loaded.task.classes)} classes apart, "
-                f"the data {dataset.name!r} have {len(dataset.task.classes)}"
-            )
-        manifest = store.save(loaded, Path(model.path))
+        check_fit(loaded, dataset, artifact)
+        step = LineageEntry(
+            technique=IMPORT,
+            version=distribution_version(IMPORT),
+            parameters={"artifact": artifact, "data": dataset.name, "data_digest": dataset.digest},
+            seed=0,
+        )
+        manifest = store.save(loaded.with_lineage(step), Path(model.path))
         model.metadata.update(digest=manifest.digest, artifact=artifact)
+
+
+def check_fit(model: Model, dataset: Dataset, artifact: str) -> None:
+    """Refuse a model that was made for other inputs or other classes than a data set's.
+
+    Args:
+        model: the imported model.
+        dataset: what it is to be compressed and judged with.
+        artifact: where the model came from, for the message.
+
+    Raises:
+        DataError: shapes, dtypes, or the classes' number, names or order differ.
+    """
+    from paddlepress.errors import DataError
+
+    takes, given = ([(list(spec.shape), spec.dtype) for spec in found.inputs] for found in (model, dataset))
+    if takes != given:
+        said = [" and ".join(f"{dtype} {shape}" for shape, dtype in found) for found in (takes, given)]
+        raise DataError(f"the model at {artifact} takes {said[0]}, the data {dataset.name!r} have {said[1]}")
+    tells, classes = model.task.classes, dataset.task.classes
+    if len(tells) != len(classes):
+        raise DataError(
+            f"the model at {artifact} tells {len(tells)} classes apart, the data {dataset.name!r} have {len(classes)}"
+        )
+    for number, (own, other) in enumerate(zip(tells, classes, strict=True)):
+        if own != other:
+            raise DataError(
+                f"the model at {artifact} was trained on other classes: its class {number} is {own!r}, "
+                f"the data {dataset.name!r} have {other!r} there"
+            )
 
 
 @cache

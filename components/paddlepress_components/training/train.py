@@ -38,10 +38,12 @@ def train(
         from paddlepress.training.base import train_base
         from paddlepress.training.settings import TrainingSettings
 
+        settings = entry.validated(TrainingSettings, fields, "train")
+        reference = entry.validated(ArchitectureRef, {"name": architecture, "arguments": arguments}, "train")
         trained = train_base(
-            ArchitectureRef(name=architecture, arguments=entry.whole_numbers(arguments)),
+            reference,
             load_data(Path(data.path)),
-            TrainingSettings(**entry.parameters(fields)),
+            settings,
             seed=seed,
             device=device,
             checkpoint=entry.checkpoint(),

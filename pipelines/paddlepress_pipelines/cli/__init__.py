@@ -49,6 +49,3 @@ def main() -> None:
     except KeyboardInterrupt:
         print("paddlepress: interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(141)

@@ -49,9 +49,10 @@ def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
         print(json.dumps(content, indent=2))
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console()
-    console.print(f"[bold]{name}[/]  {chosen.family}\n\n{' '.join(summary.split())}\n", highlight=False)
+    console.print(Text.assemble((name, "bold"), f"  {chosen.family}\n\n{' '.join(summary.split())}\n"))
     rows = [
         {
             "field": row["field"],
@@ -63,7 +64,7 @@ def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
     ]
     _print_table("", ["field", "default", "valid", "description"], rows)
     if chosen.paper:
-        console.print(f"\nSource: {chosen.paper}", highlight=False)
+        console.print(f"\nSource: {chosen.paper}", highlight=False, markup=False)
 
 
 @app.command()
@@ -79,41 +80,56 @@ def architectures(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[Path, typer.Argument(help="A model artifact's folder, or an s3:// prefix.", metavar="MODEL_DIR")],
+    model: Annotated[str, typer.Argument(help="A model artifact's folder, or an s3:// prefix.", metavar="MODEL_DIR")],
     graph: Annotated[bool, typer.Option("--graph", help="Print the groups of channels that change together.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a model artifact is: its history, and per layer its shape, sparsity, bits and bytes."""
-    if graph:
-        from paddlepress import runtime
+    from tempfile import TemporaryDirectory
 
-        runtime.prepare()
-        from paddlepress.artifact import store
-        from paddlepress.surgery.graph import describe, trace
+    from paddlepress.storage import fetch
 
-        print(describe(trace(store.load(model))))
-        return
+    with TemporaryDirectory() as scratch:
+        folder = fetch(model, Path(scratch) / "model")
+        if graph:
+            _show_graph(folder)
+        else:
+            _show_layers(folder, as_json)
+
+
+def _show_graph(folder: Path) -> None:
+    from paddlepress import runtime
+
+    runtime.prepare()
+    from paddlepress.artifact import store
+    from paddlepress.surgery.graph import describe, trace
+
+    print(describe(trace(store.load(folder))))
+
+
+def _show_layers(folder: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
     from paddlepress.artifact import manifest as manifests
     from paddlepress.evaluation.size import layers
 
-    manifest = manifests.read(model)
-    rows = [row.model_dump(mode="json") if hasattr(row, "model_dump") else vars(row) for row in layers(model)]
+    manifest = manifests.read(folder)
+    rows = [asdict(row) for row in layers(folder)]
     if as_json:
         print(json.dumps({"manifest": manifest.model_dump(mode="json"), "layers": rows}, indent=2))
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console()
     architecture = manifest.architecture
     arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
-    console.print(
-        f"[bold]{architecture.name}[/]{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
-    )
+    about = f"{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
+    console.print(Text.assemble((architecture.name, "bold"), about))
     for entry in manifest.lineage:
-        console.print(f"  {entry.technique} [dim]{_parameters(entry.parameters)}[/]", highlight=False)
-    columns = list(rows[0]) if rows else []
-    _print_table("", columns, rows)
-    total = sum(file.bytes for file in manifest.files.values()) + (model / manifests.MANIFEST).stat().st_size
+        console.print(Text.assemble(f"  {entry.technique} ", (_parameters(entry.parameters), "dim")))
+    _print_table("", list(rows[0]) if rows else [], rows)
+    total = sum(file.bytes for file in manifest.files.values()) + (folder / manifests.MANIFEST).stat().st_size
     console.print(f"{total:,} bytes on disk, digest {manifest.digest[:16]}", highlight=False)
 
 

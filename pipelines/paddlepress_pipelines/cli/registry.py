@@ -27,14 +27,20 @@ def compare(
         typer.Option("--output", "-o", help="Write the HTML report here.", metavar="FILE.html"),
     ] = None,
 ) -> None:
-    """Compare the newest version of every variant in the registry."""
+    """Compare the variants of the recipe that was last run under a name."""
     from paddlepress import files
-    from paddlepress.registry import history as records
+    from paddlepress.registry.policy import load_policy
     from paddlepress.report import comparison
 
     client = _connect(home)
+    policy = load_policy(client, name)
     report = comparison.compare(
-        client, name, *records.load_policy(client, name), champion_reason=_last_reason(client, name)
+        client,
+        name,
+        policy.gates,
+        policy.objective,
+        variants=list(policy.variants),
+        champion_reason=_last_reason(client, name),
     )
     if output is not None:
         from paddlepress.report.render import render
@@ -71,12 +77,11 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Promote the best variant that passes the gates of its recipe's last run."""
-    from paddlepress.registry import history as records
     from paddlepress.registry import promotion
+    from paddlepress.registry.policy import load_policy
 
     client = _connect(home)
-    gates, objective = records.load_policy(client, name)
-    _say(promotion.promote(client, home, name, gates, objective, variant), as_json)
+    _say(promotion.promote(client, home, name, load_policy(client, name), variant), as_json)
 
 
 @app.command()

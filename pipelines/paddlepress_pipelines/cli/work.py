@@ -40,15 +40,17 @@ def run(
     makes only what the change touches.
     """
     from rich.console import Console
+    from rich.text import Text
 
     from paddlepress_pipelines.local.run import run_recipe
     from paddlepress_pipelines.recipe import load
 
     console = Console()
     chosen = load(recipe).only(only or [])
-    console.print(f"[bold]{chosen.title or chosen.name}[/] [dim]{len(chosen.variants)} variants, home {home}[/]")
+    about = f"  {len(chosen.variants)} variants, home {home}"
+    console.print(Text.assemble((chosen.title or chosen.name, "bold"), (about, "dim")), soft_wrap=True)
     result = run_recipe(chosen, home, console, fresh=fresh, workers=workers)
-    _conclude(console, result, chosen.name, recipe, home)
+    _conclude(console, result, chosen.name, home, fresh)
 
 
 @app.command()
@@ -59,19 +61,16 @@ def compile(
 ) -> None:
     """Compile a recipe to KFP YAML, for a Kubeflow Pipelines cluster."""
     from paddlepress import files
-    from paddlepress.errors import UsageError
     from paddlepress_pipelines.build import compile_to
     from paddlepress_pipelines.recipe import load
 
     chosen = load(recipe).only(only or [])
-    if output.suffix not in {".yaml", ".yml"}:
-        raise UsageError(f"--output is {str(output)!r}; a KFP pipeline's name must end in .yaml or .yml")
     with files.replacing(output) as temporary:
         compile_to(chosen, str(temporary))
     print(f"Wrote {output}")
 
 
-def _conclude(console: Console, result: RunResult, name: str, recipe: Path, home: Path) -> None:
+def _conclude(console: Console, result: RunResult, name: str, home: Path, fresh: bool) -> None:
     from paddlepress_pipelines.local.display import duration
     from paddlepress_pipelines.local.run import first_failure
     from paddlepress_pipelines.local.schedule import failure_log
@@ -80,10 +79,12 @@ def _conclude(console: Console, result: RunResult, name: str, recipe: Path, home
     if outcome.interrupted:
         next_up = ", ".join(task.title for task in outcome.unfinished[:3])
         more = f" and {len(outcome.unfinished) - 3} more" if len(outcome.unfinished) > 3 else ""
+        command = "the same command without --fresh" if fresh else "the same command"
         console.print(
             f"\nInterrupted. {len(outcome.done)} of {total} tasks are finished and kept; "
-            f"the same command resumes with: {next_up}{more}. Training goes on from its last finished epoch.",
+            f"{command} resumes with: {next_up}{more}. Training goes on from its last finished epoch.",
             highlight=False,
+            markup=False,
         )
         sys.exit(130)
     failure = first_failure(outcome)
@@ -91,13 +92,19 @@ def _conclude(console: Console, result: RunResult, name: str, recipe: Path, home
         for error in outcome.failed.values():
             log = failure_log(error)
             if log is not None:
-                console.print(f"Log: {log}", highlight=False, soft_wrap=True)
+                console.print(f"Log: {log}", highlight=False, soft_wrap=True, markup=False)
+        if outcome.skipped:
+            kept = "What was registered before it failed is kept; the same command goes on from here"
+            console.print(f"Nothing was compared or promoted. {kept}.", highlight=False)
         print(f"paddlepress: error: {failure}", file=sys.stderr)
         sys.exit(failure.exit_code)
     _show_decision(console, result)
     cached = f", {len(outcome.cached)} of {total} tasks from the cache" if outcome.cached else ""
-    console.print(f"\nReport   {home / 'reports' / f'{name}.html'}", highlight=False, soft_wrap=True)
-    console.print(f"Registry {home / 'mlflow.db'}" if not _remote() else f"Registry {_remote()}", highlight=False)
+    for what, where in (
+        ("\nReport  ", home / "reports" / f"{name}.html"),
+        ("Registry", _remote() or home / "mlflow.db"),
+    ):
+        console.print(f"{what} {where}", highlight=False, soft_wrap=True, markup=False)
     console.print(f"[dim]Took {duration(result.seconds)}{cached}[/]", highlight=False)
 
 

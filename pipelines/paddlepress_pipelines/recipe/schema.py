@@ -83,6 +83,10 @@ class BaseModelSpec(_Part):
     def _one_source(self) -> BaseModelSpec:
         if bool(self.architecture) == bool(self.artifact):
             raise ValueError("give either 'architecture' (to train) or 'artifact' (to import), not both or neither")
+        if self.artifact:
+            for key in ("arguments", "training"):
+                if key in self.model_fields_set:
+                    raise ValueError(f"{key!r} goes with 'architecture': an imported 'artifact' is taken as it is")
         return self
 
 

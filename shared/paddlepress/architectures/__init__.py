@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paddlepress import plugins, runtime
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 Architecture = Callable[..., "paddle.nn.Layer"]
 
 VISION = "vision/"
+
+
+@dataclass(frozen=True)
+class ArchitectureName:
+    """Marks a technique's field as the name of an architecture; a recipe is then refused if there is none.
+
+    `student: Annotated[str, ArchitectureName(arguments="student_arguments")] = ""`; an empty name is not checked.
+
+    Attributes:
+        arguments: the technique's field that holds the arguments of the architecture; empty: it has none.
+    """
+
+    arguments: str = ""
 
 
 def names() -> list[str]:

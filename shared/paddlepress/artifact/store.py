@@ -11,6 +11,7 @@ from paddlepress.artifact.codec import Array, Quantized, TensorRecord, decode, e
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
 from paddlepress.errors import ArtifactError
 from paddlepress.files import replacing
+from paddlepress.manifests import record
 from paddlepress.model import Model
 
 
@@ -34,7 +35,7 @@ def save(model: Model, directory: Path) -> Manifest:
             lineage=model.lineage,
             digest=model.digest(),
             tensors=records,
-            files={WEIGHTS: manifests.record(temporary / WEIGHTS)},
+            files={WEIGHTS: record(temporary / WEIGHTS)},
         )
         manifests.write(manifest, temporary)
     return manifest

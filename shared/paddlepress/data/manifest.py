@@ -10,35 +10,27 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from paddlepress.errors import DataError
-from paddlepress.files import sha256_of
+from paddlepress.manifests import CheckedManifest, read_checked
+from paddlepress.manifests import record as record  # part of this module's interface
 from paddlepress.model import InputSpec
 
 FORMAT_VERSION = 1
 MANIFEST = "data.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SplitRecord(_Record):
+class SplitRecord(BaseModel):
     """One split: how many examples, and the file that holds them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(ge=1)
     file: str
 
 
-class DataFile(_Record):
-    """One file of an artifact."""
-
-    sha256: str
-    bytes: int
-
-
-class DataManifest(_Record):
+class DataManifest(CheckedManifest):
     """What a data set is, how its inputs are normalized, and which files hold it.
 
     Attributes:
@@ -61,7 +53,6 @@ class DataManifest(_Record):
     mean: tuple[float, ...] = Field(min_length=1)
     std: tuple[float, ...] = Field(min_length=1)
     splits: dict[str, SplitRecord]
-    files: dict[str, DataFile]
     digest: str
 
 
@@ -74,11 +65,6 @@ def digest_of(manifest: DataManifest, splits: Mapping[str, tuple[NDArray[Any], N
             state.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
             state.update(np.ascontiguousarray(array).data)
     return state.hexdigest()
-
-
-def record(path: Path) -> DataFile:
-    """Size and checksum of a file."""
-    return DataFile(sha256=sha256_of(path), bytes=path.stat().st_size)
 
 
 def write(manifest: DataManifest, directory: Path) -> None:
@@ -94,49 +80,10 @@ def read(directory: Path) -> DataManifest:
         DataError: the directory is no data set, or something in it is damaged, missing or too new.
     """
     path = directory / MANIFEST
-    if not directory.exists():
-        raise DataError(f"no data set at {directory}: it does not exist")
-    if not path.is_file():
-        raise DataError(f"no data set at {directory}: it has no {MANIFEST}")
-    manifest = _parse(path)
-    for name, expected in manifest.files.items():
-        _check(directory, name, expected)
+    manifest = read_checked(path, DataManifest, FORMAT_VERSION, "data set", DataError)
     for split, stated in manifest.splits.items():
         if stated.file not in manifest.files:
             raise DataError(
                 f"{path} is damaged: the split {split!r} is in {stated.file!r}, which is not among its files"
             )
     return manifest
-
-
-def _parse(path: Path) -> DataManifest:
-    try:
-        content: Any = json.loads(path.read_bytes())
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is damaged: it is not JSON ({error})") from None
-    version = content.get("format_version") if isinstance(content, dict) else None
-    if not isinstance(version, int):
-        raise DataError(f"{path} is damaged: it states no format_version")
-    if version > FORMAT_VERSION:
-        raise DataError(
-            f"{path} has format version {version}; this paddlepress reads up to {FORMAT_VERSION}. Upgrade paddlepress"
-        )
-    try:
-        return DataManifest.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path} is damaged: {key}: {first['msg']}") from None
-
-
-def _check(directory: Path, name: str, expected: DataFile) -> None:
-    path = directory / name
-    if Path(name).name != name:
-        raise DataError(f"{directory / MANIFEST} names the file {name!r}, which is not inside the data set")
-    if not path.is_file():
-        raise DataError(f"{path} is missing")
-    size = path.stat().st_size
-    if size != expected.bytes:
-        raise DataError(f"{path} has {size} bytes, {MANIFEST} says {expected.bytes}: truncated or replaced")
-    if sha256_of(path) != expected.sha256:
-        raise DataError(f"{path} does not match its checksum in {MANIFEST}: damaged or tampered with")

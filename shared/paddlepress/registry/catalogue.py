@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 BASE = "base"
+"""The variant that is the uncompressed model."""
 
 
 class Row(BaseModel):
@@ -62,12 +63,20 @@ def rows(client: MlflowClient, name: str) -> list[Row]:
     Raises:
         UnknownName: there is no registered model of that name; the message lists those that are.
     """
-    newest: dict[str, Row] = {}
-    for row in versions(client, name):
-        other = newest.get(row.variant)
-        if other is None or (row.registered, row.version) > (other.registered, other.version):
-            newest[row.variant] = row
-    return sorted(newest.values(), key=lambda row: (row.variant != BASE, row.version))
+    return newest(versions(client, name))
+
+
+def newest(found: Iterable[Row]) -> list[Row]:
+    """Of some versions the newest of each variant, the base first, then in order of version."""
+    latest: dict[str, Row] = {}
+    for row in sorted(found, key=recency):
+        latest[row.variant] = row
+    return sorted(latest.values(), key=lambda row: (row.variant != BASE, row.version))
+
+
+def recency(row: Row) -> tuple[datetime, int]:
+    """What is greater for the newer of two versions."""
+    return row.registered, row.version
 
 
 def versions(client: MlflowClient, name: str) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The promotion decisions on a registered model, kept as its tags, and the policy they follow.
+"""The promotion decisions on a registered model, kept as its tags.
 
 A decision is carried out in four steps: note it as pending, move the aliases, write it down under the next
 number, clear the note. A process that dies in between leaves the note, and the next one to hold the registry
@@ -7,8 +7,7 @@ finishes what it says. So the aliases and the history can't come to disagree.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,8 +16,6 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from paddlepress.errors import RegistryError
 from paddlepress.registry import tags as keys
 from paddlepress.registry.catalogue import model
-from paddlepress.registry.connection import ensure_model
-from paddlepress.registry.gates import Gate, Objective
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,8 +24,6 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 Action = Literal["promoted", "kept", "refused", "rolled-back"]
 
-# The narrowest column that MLflow keeps such a tag in.
-_TAG_LENGTH = 5000
 _REASON_LENGTH = 2000
 
 
@@ -63,7 +58,7 @@ class Entry(BaseModel):
         """The entry as JSON short enough for a tag."""
         short = self.model_copy(update={"reason": self.reason[:_REASON_LENGTH]})
         text = short.model_dump_json(by_alias=True)
-        while len(text) > _TAG_LENGTH and short.gates:
+        while len(text) > keys.LENGTH and short.gates:
             short = short.model_copy(update={"gates": short.gates[:-1]})
             text = short.model_dump_json(by_alias=True)
         return text
@@ -143,38 +138,3 @@ def finish(client: Any, name: str) -> None:
         number = past[-1].number + 1 if past else 1
         client.set_registered_model_tag(name, f"{keys.DECISION}{number:04d}", text)
     client.delete_registered_model_tag(name, keys.PENDING)
-
-
-def store_policy(client: MlflowClient, name: str, gates: Sequence[Gate], objective: Objective) -> None:
-    """Keep a recipe's gates and objective with its registered model, so that promotion needs no recipe.
-
-    Raises:
-        RegistryError: there are more gates than a tag can hold.
-    """
-    policy = {
-        "gates": [gate.model_dump(exclude_defaults=True) for gate in gates],
-        "objective": objective.model_dump(exclude_none=True),
-    }
-    text = json.dumps(policy)
-    if len(text) > _TAG_LENGTH:
-        raise RegistryError(f"{len(gates)} gates take {len(text)} characters; the registry keeps {_TAG_LENGTH}")
-    if ensure_model(client, name).tags.get(keys.POLICY) != text:
-        client.set_registered_model_tag(name, keys.POLICY, text)
-
-
-def load_policy(client: MlflowClient, name: str) -> tuple[tuple[Gate, ...], Objective]:
-    """The gates and the objective of the last recipe that was run under a name.
-
-    Raises:
-        UnknownName: there is no registered model of that name.
-        RegistryError: no recipe has stored a policy there, or it can't be read.
-    """
-    text = model(client, name).tags.get(keys.POLICY)
-    if text is None:
-        raise RegistryError(f"{name} has no gates and objective in the registry: run its recipe first")
-    try:
-        content = json.loads(text)
-        gates = tuple(Gate.model_validate(gate) for gate in content["gates"])
-        return gates, Objective.model_validate(content["objective"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RegistryError(f"the gates and objective of {name} in the registry can't be read: {error}") from None

@@ -17,6 +17,7 @@ from paddlepress.registry.catalogue import BASE, Row
 from paddlepress.registry.gates import Gate, GateResult, Objective, check, number, unit
 from paddlepress.registry.history import CHAMPION, Action, Entry
 from paddlepress.registry.locking import exclusive
+from paddlepress.registry.policy import Policy
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -167,11 +168,13 @@ def promote(
     client: MlflowClient,
     home: Path,
     name: str,
-    gates: Sequence[Gate],
-    objective: Objective,
+    policy: Policy,
     variant: str | None = None,
 ) -> Decision:
     """Decide on a champion, set the aliases `champion` and `challenger`, and write the decision down.
+
+    Candidates are the newest versions of the policy's variants that were made as its recipe makes them, so that
+    what another recipe or an earlier run left in the registry is not promoted; by name any variant can be.
 
     One process at a time does this on a registry. For SQLite that holds between all processes that see its
     file, for PostgreSQL between all machines. Through an MLflow server it holds between processes that share
@@ -184,11 +187,12 @@ def promote(
     """
     with exclusive(client, home):
         records.finish(client, name)
-        candidates = catalogue.rows(client, name)
+        known = catalogue.versions(client, name)
         champion = _champion(client, name)
-        base = next((row for row in candidates if row.variant == BASE), None)
         gone = records.deposed(records.history(client, name))
-        decision = decide(candidates, base, champion, gates, objective, variant, gone)
+        candidates = catalogue.newest(known if variant is not None else _of_policy(known, policy))
+        base = next((row for row in (*candidates, *catalogue.newest(known)) if row.variant == BASE), None)
+        decision = decide(candidates, base, champion, policy.gates, policy.objective, variant, gone)
         records.carry_out(client, name, decision.entry())
     if variant is not None and decision.action == "refused":
         raise PromotionRefused(decision.reason)
@@ -226,6 +230,13 @@ def rollback(client: MlflowClient, home: Path, name: str) -> Decision:
         )
         records.carry_out(client, name, decision.entry())
     return decision
+
+
+def _of_policy(known: Sequence[Row], policy: Policy) -> list[Row]:
+    """The versions that the policy's recipe made, or made again."""
+    if not policy.variants:
+        return list(known)
+    return [row for row in known if policy.variants.get(row.variant) == row.recipe_digest]
 
 
 def _champion(client: MlflowClient, name: str) -> Row | None:

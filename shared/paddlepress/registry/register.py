@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 CODE = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("paddlepress", "mlflow", "numpy", "onnxruntime", "safetensors", "constriction")
 EVALUATION = "evaluation.json"
-BASE = "base"
 BASELINE = "baseline"
 # What MLflow accepts in one request.
 _PARAMETERS_AT_ONCE = 100
@@ -65,6 +64,10 @@ def register(
 ) -> RegisteredVersion:
     """Register a variant once; the same variant of the same recipe and data is found again, not made twice.
 
+    Data are those it was made from and those it was measured on. If it was only measured anew, the version found
+    gets the new evaluation: tags, `evaluation.json` and the run's metrics (where MLflow keeps the former values as
+    their history; a metric that is no longer measured stays there, but not in the tags).
+
     Makes one MLflow run with metrics, the lineage's parameters and `evaluation.json`, one MLflow model that
     `mlflow.pyfunc.load_model` opens (float32 [n, *shape] to logits, float32 [n, classes]), and one version with
     tags, see `paddlepress.registry.tags`. The version is made last and with all its tags, so that a run that
@@ -96,21 +99,23 @@ def register(
         keys.MODEL_DIGEST: manifest.digest,
         keys.RECIPE_DIGEST: recipe_digest,
         keys.DATASET_DIGEST: dataset_digest,
+        keys.TEST_DATA_DIGEST: evaluation.data_digest,
     }
     # MLflow's own functions look the model up in whatever registry is in use.
-    with exclusive(client), in_use(client):
+    with exclusive(client), in_use(client), TemporaryDirectory() as folder:
+        report = Path(folder) / EVALUATION
+        evaluation.save(report)
         ensure_model(client, name)
         found = _existing(client, name, identity)
         if found is not None:
-            client.set_model_version_tag(name, str(found), keys.REGISTERED_AT, _now())
-            _move_baseline(client, name, variant, found)
-            return RegisteredVersion(found, created=False)
-        with TemporaryDirectory() as folder:
-            report = Path(folder) / EVALUATION
-            evaluation.save(report)
-            run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
-            run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
-            facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
+            _measured_anew(client, found, evaluation, report)
+            number = int(found.version)
+            client.set_model_version_tag(name, str(number), keys.REGISTERED_AT, _now())
+            _move_baseline(client, name, variant, number)
+            return RegisteredVersion(number, created=False)
+        run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
+        run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
+        facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
         made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=facts, model_id=model_id)
         number = _settle(client, name, identity, int(made.version))
         _move_baseline(client, name, variant, number)
@@ -132,15 +137,11 @@ def refresh(client: MlflowClient, name: str, recipe_digests: Mapping[str, str]) 
     for variant, digest in recipe_digests.items():
         own = [row for row in found if row.variant == variant]
         made = [row for row in own if row.recipe_digest == digest]
-        newest = max(own, key=_recency, default=None)
+        newest = max(own, key=catalogue.recency, default=None)
         if made and newest is not None and newest.recipe_digest != digest:
-            chosen = max(made, key=_recency).version
+            chosen = max(made, key=catalogue.recency).version
             client.set_model_version_tag(name, str(chosen), keys.REGISTERED_AT, _now())
             _move_baseline(client, name, variant, chosen)
-
-
-def _recency(row: catalogue.Row) -> tuple[datetime, int]:
-    return row.registered, row.version
 
 
 def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, evaluation: Evaluation) -> None:
@@ -154,24 +155,36 @@ def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, eva
         )
 
 
-def _existing(client: Any, name: str, identity: Mapping[str, str]) -> int | None:
-    """The oldest version with this identity."""
+def _existing(client: Any, name: str, identity: Mapping[str, str]) -> Any | None:
+    """The oldest version with this identity, as MLflow gives it."""
     conditions = [f"name='{name}'", *(f"tags.`{key}`='{value}'" for key, value in identity.items())]
     found = client.search_model_versions(" AND ".join(conditions))
-    return min((int(version.version) for version in found), default=None)
+    return min(found, key=lambda version: int(version.version), default=None)
+
+
+def _measured_anew(client: Any, found: Any, evaluation: Evaluation, report: Path) -> None:
+    """Put another evaluation in the place of the one that a version has, unless it is the same."""
+    digest = sha256_of(report)
+    if found.tags.get(keys.EVALUATION_DIGEST) == digest:
+        return
+    _log_metrics(client, found.run_id, evaluation)
+    client.log_artifact(found.run_id, str(report))
+    # The digest comes last: until it is there, registering again does all of this again.
+    for key, value in (*_measured(evaluation).items(), (keys.EVALUATION_DIGEST, digest)):
+        client.set_model_version_tag(found.name, str(found.version), key, value)
 
 
 def _settle(client: Any, name: str, identity: Mapping[str, str], made: int) -> int:
     """The version that counts, should another machine have registered the same one through a server meanwhile."""
     oldest = _existing(client, name, identity)
-    if oldest is None or oldest == made:
+    if oldest is None or int(oldest.version) == made:
         return made
     client.delete_model_version(name, str(made))
-    return oldest
+    return int(oldest.version)
 
 
 def _move_baseline(client: Any, name: str, variant: str, number: int) -> None:
-    if variant == BASE:
+    if variant == catalogue.BASE:
         client.set_registered_model_alias(name, BASELINE, str(number))
 
 
@@ -190,10 +203,15 @@ def _facts(
         keys.LINEAGE: json.dumps(lineage),
         keys.PIPELINE_RUN: pipeline_run,
         keys.EVALUATION_DIGEST: sha256_of(report),
-        keys.TEST_DATA_DIGEST: evaluation.data_digest,
+        **_measured(evaluation),
+        keys.REGISTERED_AT: _now(),
+    }
+
+
+def _measured(evaluation: Evaluation) -> dict[str, str]:
+    return {
         keys.METRICS: json.dumps(_finite(evaluation.metrics)),
         keys.MISSING: json.dumps(dict(evaluation.missing)),
-        keys.REGISTERED_AT: _now(),
     }
 
 
@@ -222,14 +240,20 @@ def _log(
 
 
 def _log_evidence(client: Any, run_id: str, manifest: Manifest, evaluation: Evaluation) -> None:
-    from mlflow.entities import Metric, Param
+    from mlflow.entities import Param
+
+    _log_metrics(client, run_id, evaluation)
+    params = [Param(key, value[:_PARAMETER_LENGTH]) for key, value in parameters(manifest).items()]
+    for start in range(0, len(params), _PARAMETERS_AT_ONCE):
+        client.log_batch(run_id, params=params[start : start + _PARAMETERS_AT_ONCE])
+
+
+def _log_metrics(client: Any, run_id: str, evaluation: Evaluation) -> None:
+    from mlflow.entities import Metric
 
     moment = int(time.time() * 1000)
     metrics = [Metric(key, value, moment, 0) for key, value in _finite(evaluation.metrics).items()]
     client.log_batch(run_id, metrics=metrics)
-    params = [Param(key, value[:_PARAMETER_LENGTH]) for key, value in parameters(manifest).items()]
-    for start in range(0, len(params), _PARAMETERS_AT_ONCE):
-        client.log_batch(run_id, params=params[start : start + _PARAMETERS_AT_ONCE])
 
 
 def parameters(manifest: Manifest) -> dict[str, str]:

@@ -22,8 +22,10 @@ METRICS = "paddlepress.metrics"
 MISSING = "paddlepress.missing"
 """JSON object: what was not measured, and why."""
 
+LENGTH = 5000
+"""The narrowest column that MLflow keeps a registered model's tag in, in characters."""
 POLICY = "paddlepress.policy"
-"""On the registered model: gates and objective of the last recipe."""
+"""On the registered model: gates, objective and variants of the last recipe; what is over goes on in POLICY.1, ..."""
 DECISION = "paddlepress.decision."
 """On the registered model, followed by a number: one promotion decision as JSON."""
 PENDING = "paddlepress.pending"

@@ -94,7 +94,7 @@ class Quantize(_Edit):
 
     Attributes:
         layer: the layer's name; the weight is `LAYER.weight`.
-        bits: 16 (float16) or 8 (integers in -127..127, or -64..63 where `reduce_range`).
+        bits: 16 (float16) or 8 (integers in -127..127, or -63..63 where `reduce_range`).
         axis: the weight's axis that has one scale per index; None for one scale.
         input_scale, input_zero_point: of the layer's input as unsigned 8-bit integers; None leaves it float.
     """

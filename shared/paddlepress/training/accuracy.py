@@ -18,7 +18,7 @@ def logits(network: paddle.nn.Layer, inputs: NDArray[Any], batch_size: int = 256
 
     Args:
         network: gives one logit per class.
-        inputs: float32 array [n, *shape].
+        inputs: float32 array [n, *shape], n at least 1.
         batch_size: how many go through the network at once.
 
     Returns:

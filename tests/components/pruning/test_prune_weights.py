@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -15,9 +15,11 @@ from paddlepress.testing import digits_context, trained
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
 
-def test_a_threshold_takes_the_place_of_sparsity() -> None:
-    """Given a threshold, every smaller weight goes and no other."""
-    model = run(PruneWeights(threshold=0.05, recovery_epochs=0), trained(), digits_context(trained()))
+@pytest.mark.parametrize("scope", ["global", "layer"])
+def test_a_threshold_takes_the_place_of_sparsity(scope: Literal["global", "layer"]) -> None:
+    """Given a threshold, every smaller weight goes and no other, whatever the scope."""
+    chosen = PruneWeights(threshold=0.05, scope=scope, recovery_epochs=0)
+    model = run(chosen, trained(), digits_context(trained()))
     for name in model.masked():
         before = parameter(trained().network, name).numpy()
         assert np.array_equal(parameter(model.network, name).numpy() != 0, np.abs(before) >= 0.05)

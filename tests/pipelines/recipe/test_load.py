@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from subprocess import run
+from typing import Annotated, Any
 
 import pytest
 
+from paddlepress.architectures import ArchitectureName
 from paddlepress.errors import RecipeError
+from paddlepress.model import Model
+from paddlepress.techniques import Context, Technique
 from paddlepress_pipelines.recipe import load
 from paddlepress_pipelines.recipe.schema import shipped
 
@@ -27,6 +31,16 @@ gates:
   - {metric: drop, at_most: 0.3}
 objective: {maximize: ratio}
 """
+
+
+class Imitate(Technique):
+    """A technique of nobody's, with an architecture among its fields."""
+
+    network: Annotated[str, ArchitectureName(arguments="options")] = ""
+    options: dict[str, Any] = {}
+
+    def apply(self, model: Model, context: Context) -> Model:
+        return model
 
 
 def write(folder: Path, text: str) -> Path:
@@ -85,6 +99,15 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
         (("name: small\n", ""), 1, ["name", "missing"]),
         (("{source: digits}", "{source: digits"), 3, ["YAML"]),
         (("    - quantize-post-training", "    - [1, 2]"), 10, ["[1, 2]", "technique"]),
+        (("    - quantize-post-training", "    - distill-offline: {student: lenit}"), 10, ["lenit", "lenet-half"]),
+        (
+            ("    - quantize-post-training", "    - distill-offline: {student: lenet, student_arguments: {w: 1}}"),
+            10,
+            ["'w'", "width"],
+        ),
+        (("  training: {epochs: 2}", "  artifact: model"), 4, ["architecture", "artifact", "not both"]),
+        (("architecture: lenet", "artifact: model"), 5, ["'training'", "'artifact'"]),
+        (("architecture: lenet\n  training: {epochs: 2}", "artifact: m\n  arguments: {width: 1}"), 5, ["'arguments'"]),
     ],
     ids=lambda value: value[1].strip()[:30] if isinstance(value, tuple) else "",
 )
@@ -100,6 +123,72 @@ def test_a_mistake_names_file_line_value_and_what_is_valid(
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+@pytest.mark.parametrize(
+    ("addition", "line", "words"),
+    [
+        ("title: !foo bar", 14, ["!foo"]),
+        ("title: !!python/object/apply:os.system [id]", 14, ["os.system"]),
+        ("title: 2024-13-45", 14, ["2024-13-45", "month"]),
+        ("title: !!bool x", 14, ["'x'", "bool"]),
+        ("title: !!int ''", 14, ["int"]),
+        ("title: !!timestamp x", 14, ["'x'", "timestamp"]),
+        ("title: " + "9" * 5000, 14, ["999"]),
+        ("title: &loop {again: *loop}", 14, ["title", "itself"]),
+        ("title: &loop [[*loop]]", 14, ["title", "itself"]),
+        ("title: *nothing", 14, ["nothing"]),
+        ("title: \0", 14, ["#x0000"]),
+        ("[title]: x", 14, ["unhashable"]),
+        ("3: x", 14, ["3"]),
+        ("<<: 3", 14, ["merging"]),
+        ("---\ntitle: x", 14, ["single document"]),
+        ("title: " + "[" * 5000 + "]" * 5000, None, ["nested"]),
+    ],
+    ids=lambda value: value[:25] if isinstance(value, str) else "",
+)
+def test_odd_yaml_is_told_in_one_line(tmp_path: Path, addition: str, line: int | None, words: list[str]) -> None:
+    """Whatever YAML can say that a recipe can't mean is one line with the file and, where known, the line."""
+    path = write(tmp_path, f"{GOOD}{addition}\n")
+    with pytest.raises(RecipeError) as caught:
+        load(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}: " if line else f"{path}: "), message
+    assert "\n" not in message
+    assert len(message) < 400
+    for word in words:
+        assert word in message, message
+
+
+def test_an_alias_outside_itself_is_fine(tmp_path: Path) -> None:
+    """Recipes may say a thing once and use it twice."""
+    text = GOOD.replace("{sparsity: 0.8}", "&it {sparsity: 0.8}").replace(
+        "quantize-post-training", "prune-weights: *it"
+    )
+    recipe = load(write(tmp_path, text))
+    assert recipe.variants["sparse"] == recipe.variants["int8"]
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a.yaml/b.yaml"])
+def test_a_path_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    """A name that is too long, or goes through a file, is told like a missing file."""
+    (tmp_path / "a.yaml").touch()
+    with pytest.raises(RecipeError, match="recipe"):
+        load(tmp_path / name)
+
+
+def test_architectures_are_checked_in_any_techniques_field(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that is marked as an architecture's name is checked when the recipe is read, whatever it is called."""
+    monkeypatch.setattr(
+        "paddlepress_pipelines.recipe.schema.technique", lambda name, parameters: Imitate.model_validate(parameters)
+    )
+    text = GOOD.replace("quantize-post-training", "imitate: {network: NAME, options: {width: 0.5}}")
+    text = text.replace("prune-weights: {sparsity: 0.8}", "imitate")
+    assert load(write(tmp_path, text.replace("NAME", "lenet")))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:10: unknown architecture 'lenot'"):
+        load(write(tmp_path, text.replace("NAME", "lenot")))
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:10: unknown argument of architecture 'lenet-half' 'width'"):
+        load(write(tmp_path, text.replace("NAME", "lenet-half")))
 
 
 def test_a_missing_recipe_lists_those_that_ship(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ AddVersion = Callable[..., int]
 def add(client: Any) -> AddVersion:
     """Register a version that has metrics and no model, which is quick."""
 
-    def add_version(variant: str, test_data: str = "test-1", **metrics: float) -> int:
+    def add_version(variant: str, test_data: str = "test-1", recipe: str = "recipe-1", **metrics: float) -> int:
         from paddlepress.registry.connection import ensure_model
 
         ensure_model(client, NAME)
@@ -165,6 +165,7 @@ def add(client: Any) -> AddVersion:
             tags.VARIANT: variant,
             tags.METRICS: json.dumps(metrics),
             tags.TEST_DATA_DIGEST: test_data,
+            tags.RECIPE_DIGEST: recipe,
             tags.REGISTERED_AT: datetime.now(UTC).isoformat(),
         }
         return int(client.create_model_version(NAME, "file:///nowhere", tags=facts).version)
@@ -203,7 +204,7 @@ class Registry:
 def registry(variants: dict[str, Variant], empty_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Registry:
     """Base and student registered, the student promoted."""
     from paddlepress.registry.gates import Gate, Objective
-    from paddlepress.registry.history import store_policy
+    from paddlepress.registry.policy import Policy, store_policy
     from paddlepress.registry.promotion import promote
 
     with pytest.MonkeyPatch.context() as patch:
@@ -212,9 +213,9 @@ def registry(variants: dict[str, Variant], empty_home: Path, tmp_path_factory: p
         shutil.copytree(empty_home, home)
         client = connect(home)
         first = {name: variant.register(client) for name, variant in variants.items()}
-        gates, objective = (Gate(metric="accuracy", at_least=10),), Objective(minimize="bytes")
-        store_policy(client, NAME, gates, objective)
-        promote(client, home, NAME, gates, objective)
+        policy = Policy(gates=(Gate(metric="accuracy", at_least=10),), objective=Objective(minimize="bytes"))
+        store_policy(client, NAME, policy)
+        promote(client, home, NAME, policy)
     return Registry(home, client, first)
 
 

@@ -20,6 +20,7 @@ from paddlepress.registry.connection import connect, fingerprint, in_use
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.registry.history import history
 from paddlepress.registry.locking import exclusive
+from paddlepress.registry.policy import Policy
 from paddlepress.registry.promotion import promote, rollback
 
 pytestmark = pytest.mark.services
@@ -78,9 +79,9 @@ def test_the_road_on_postgresql(
     first = {name: variant.register(client) for name, variant in variants.items()}
     assert [variants[name].register(client).version for name in first] == [made.version for made in first.values()]
     assert fingerprint(client, "digits") == before
-    gates, objective = [Gate(metric="accuracy", at_least=10)], Objective(minimize="bytes")
-    assert promote(client, tmp_path, "digits", gates, objective).variant == "student"
-    assert promote(client, tmp_path, "digits", gates, objective, "base").variant == "base"
+    policy = Policy(gates=(Gate(metric="accuracy", at_least=10),), objective=Objective(minimize="bytes"))
+    assert promote(client, tmp_path, "digits", policy).variant == "student"
+    assert promote(client, tmp_path, "digits", policy, "base").variant == "base"
     assert rollback(client, tmp_path, "digits").variant == "student"
     assert [entry.action for entry in history(client, "digits")] == ["promoted", "promoted", "rolled-back"]
     champion = next(row for row in rows(client, "digits") if "champion" in row.aliases)

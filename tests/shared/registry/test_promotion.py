@@ -15,13 +15,13 @@ from paddlepress.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import as_frame, row, rows
 from paddlepress.registry.gates import Gate, Objective
-from paddlepress.registry.history import Entry, history, load_policy, now, store_policy
+from paddlepress.registry.history import Entry, history, now
+from paddlepress.registry.policy import Policy, load_policy, store_policy
 from paddlepress.registry.promotion import promote, rollback
 
 AddVersion = Callable[..., int]
 NAME = "digits"
-GATES = (Gate(metric="drop", at_most=0.3),)
-SMALLEST = Objective(minimize="bytes")
+POLICY = Policy(gates=(Gate(metric="drop", at_most=0.3),), objective=Objective(minimize="bytes"))
 
 
 def aliases(client: Any) -> dict[str, int]:
@@ -31,12 +31,12 @@ def aliases(client: Any) -> dict[str, int]:
 def test_a_better_variant_takes_over_and_the_history_tells(client: Any, home: Path, add: AddVersion) -> None:
     """Promotion moves the aliases and writes each decision down with its reason."""
     first = add("int8", drop=0.1, bytes=250)
-    assert promote(client, home, NAME, GATES, SMALLEST).action == "promoted"
+    assert promote(client, home, NAME, POLICY).action == "promoted"
     assert aliases(client) == {"champion": first, "challenger": first}
     second = add("half", drop=0.2, bytes=200)
     add("sparse", drop=0.42, bytes=20)
-    assert promote(client, home, NAME, GATES, SMALLEST).promote == second
-    assert promote(client, home, NAME, GATES, SMALLEST).action == "kept"
+    assert promote(client, home, NAME, POLICY).promote == second
+    assert promote(client, home, NAME, POLICY).action == "kept"
     assert aliases(client) == {"champion": second, "challenger": second}
     told = history(client, NAME)
     assert [(entry.number, entry.action, entry.before, entry.after) for entry in told] == [
@@ -63,14 +63,14 @@ def test_a_long_history_entry_fits_its_tag(client: Any, add: AddVersion) -> None
 def test_a_refusal_by_name_is_raised_and_remembered(client: Any, home: Path, add: AddVersion) -> None:
     """Asking for a variant that misses a gate fails with gate, value and limit, and is in the history."""
     first = add("int8", drop=0.1, bytes=250)
-    promote(client, home, NAME, GATES, SMALLEST)
+    promote(client, home, NAME, POLICY)
     add("sparse", drop=0.42, bytes=20)
     with pytest.raises(PromotionRefused, match=r"^sparse: drop 0\.42 points is above its limit of 0\.3$"):
-        promote(client, home, NAME, GATES, SMALLEST, "sparse")
+        promote(client, home, NAME, POLICY, "sparse")
     assert aliases(client)["champion"] == first
     assert history(client, NAME)[-1].action == "refused"
     with pytest.raises(UnknownName, match=r"unknown variant 'sprase'"):
-        promote(client, home, NAME, GATES, SMALLEST, "sprase")
+        promote(client, home, NAME, POLICY, "sprase")
 
 
 def test_rollback_goes_back_and_further_back(client: Any, home: Path, add: AddVersion) -> None:
@@ -78,17 +78,17 @@ def test_rollback_goes_back_and_further_back(client: Any, home: Path, add: AddVe
     versions = []
     for variant, size in (("int8", 250), ("half", 200), ("lowrank", 150)):
         versions.append(add(variant, drop=0.1, bytes=size))
-        promote(client, home, NAME, GATES, SMALLEST)
+        promote(client, home, NAME, POLICY)
     assert aliases(client)["champion"] == versions[2]
     assert rollback(client, home, NAME).champion == versions[1]
-    assert promote(client, home, NAME, GATES, SMALLEST).action == "kept"
+    assert promote(client, home, NAME, POLICY).action == "kept"
     assert rollback(client, home, NAME).reason == (
         f"int8 (version {versions[0]}) is champion again, half (version {versions[1]}) was rolled back"
     )
     assert aliases(client)["champion"] == versions[0]
     with pytest.raises(RegistryError, match="is the first champion of digits: there is none to go back to"):
         rollback(client, home, NAME)
-    assert promote(client, home, NAME, GATES, SMALLEST, "lowrank").champion == versions[2]
+    assert promote(client, home, NAME, POLICY, "lowrank").champion == versions[2]
     assert rollback(client, home, NAME).champion == versions[0]
     actions = [entry.action for entry in history(client, NAME)]
     assert actions == ["promoted"] * 3 + ["rolled-back", "kept", "rolled-back", "promoted", "rolled-back"]
@@ -99,7 +99,7 @@ def test_rollback_skips_a_version_that_was_deleted(client: Any, home: Path, add:
     versions = []
     for variant, size in (("int8", 250), ("half", 200), ("lowrank", 150)):
         versions.append(add(variant, drop=0.1, bytes=size))
-        promote(client, home, NAME, GATES, SMALLEST)
+        promote(client, home, NAME, POLICY)
     client.delete_model_version(NAME, str(versions[1]))
     assert rollback(client, home, NAME).champion == versions[0]
 
@@ -109,21 +109,47 @@ def test_a_decision_that_was_cut_off_is_finished_by_the_next(client: Any, home: 
     first, second = add("int8", drop=0.1, bytes=250), add("half", drop=0.1, bytes=200)
     cut_off = Entry(time=now(), action="promoted", before=None, after=first, variant="int8", reason="by name")
     client.set_registered_model_tag(NAME, tags.PENDING, cut_off.tag())
-    assert promote(client, home, NAME, GATES, SMALLEST).promote == second
+    assert promote(client, home, NAME, POLICY).promote == second
     assert [(entry.before, entry.after) for entry in history(client, NAME)] == [(None, first), (first, second)]
     assert rollback(client, home, NAME).champion == first
 
 
 def test_the_policy_outlives_the_recipe(client: Any, add: AddVersion) -> None:
-    """Gates and objective come back from the registry as they were; without them the message says what to do."""
+    """Gates, objective and variants come back as they were; without them the message says what to do."""
     add("int8", drop=0.1, bytes=250)
     with pytest.raises(RegistryError, match="run its recipe first"):
         load_policy(client, NAME)
-    gates = (*GATES, Gate(metric="accuracy", at_least=-0.3, against="champion"))
-    store_policy(client, NAME, gates, SMALLEST)
-    assert load_policy(client, NAME) == (gates, SMALLEST)
-    store_policy(client, NAME, GATES, SMALLEST)
-    assert load_policy(client, NAME) == (GATES, SMALLEST)
+    gates = (*POLICY.gates, Gate(metric="accuracy", at_least=-0.3, against="champion"))
+    long = Policy(
+        gates=gates, objective=POLICY.objective, variants={f"variant-{n}-{'x' * 40}": f"{n:064x}" for n in range(200)}
+    )
+    for policy in (POLICY, long, POLICY):
+        store_policy(client, NAME, policy)
+        assert load_policy(client, NAME) == policy
+        assert list(load_policy(client, NAME).variants) == list(policy.variants)
+        kept = {key: tag for key, tag in client.get_registered_model(NAME).tags.items() if tags.POLICY in key}
+        assert max(len(tag) for tag in kept.values()) <= tags.LENGTH
+    assert list(kept) == [tags.POLICY]
+    client.set_registered_model_tag(NAME, tags.POLICY, '{"gates": [')
+    with pytest.raises(RegistryError, match=r"can't be read: .* Run its recipe again"):
+        load_policy(client, NAME)
+
+
+def test_only_the_policys_variants_are_candidates(client: Any, home: Path, add: AddVersion) -> None:
+    """What an older recipe left in the registry is promoted by name only, and does not judge by its own base."""
+    add("base", recipe="old", test_data="old", drop=0.0, bytes=1000)
+    add("int8", recipe="new", drop=0.1, bytes=250)
+    add("half", recipe="new", drop=0.1, bytes=200)
+    add("base", recipe="new", drop=0.0, bytes=1000)
+    add("int8", recipe="old", drop=0.1, bytes=10)
+    add("tiny", recipe="new", drop=0.1, bytes=5)
+    add("base", recipe="older", test_data="old", drop=0.0, bytes=1000)
+    policy = POLICY.model_copy(update={"variants": dict.fromkeys(("base", "int8", "half"), "new")})
+    decision = promote(client, home, NAME, policy)
+    assert (decision.variant, set(decision.results)) == ("half", {"int8", "half"})
+    assert decision.results["int8"].version == 2
+    with pytest.raises(UnknownName, match="Valid: base, half, int8, tiny"):
+        promote(client, home, NAME, policy, "tyni")
 
 
 def test_unknown_names_list_the_valid_ones(client: Any, home: Path, add: AddVersion) -> None:
@@ -132,7 +158,7 @@ def test_unknown_names_list_the_valid_ones(client: Any, home: Path, add: AddVers
     for ask in (
         lambda: rows(client, "digit"),
         lambda: history(client, "digit"),
-        lambda: promote(client, home, "digit", GATES, SMALLEST),
+        lambda: promote(client, home, "digit", POLICY),
         lambda: rollback(client, home, "digit"),
     ):
         with pytest.raises(UnknownName, match=r"unknown registered model 'digit'\. Did you mean 'digits'\?"):
@@ -159,14 +185,15 @@ import sys
 from pathlib import Path
 from paddlepress.registry.connection import connect
 from paddlepress.registry.gates import Gate, Objective
+from paddlepress.registry.policy import Policy
 from paddlepress.registry.promotion import promote
 home, variants = Path(sys.argv[1]), sys.argv[2:]
 client = connect(home)
 print("ready", flush=True)
 sys.stdin.readline()
-gates, objective = [Gate(metric="drop", at_most=0.3)], Objective(minimize="bytes")
+policy = Policy(gates=[Gate(metric="drop", at_most=0.3)], objective=Objective(minimize="bytes"))
 for turn in range(6):
-    promote(client, home, "digits", gates, objective, variants[turn % 2])
+    promote(client, home, "digits", policy, variants[turn % 2])
 """
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from paddlepress.errors import ArtifactError, RegistryError
+from paddlepress.files import sha256_of
 from paddlepress.registry.catalogue import rows, versions
 from paddlepress.registry.connection import connect, in_use
 
@@ -72,6 +73,37 @@ def test_registering_again_makes_no_second_version(registry: Any, variants: Any)
     assert variants["base"].register(client, name="other") == type(again)(other.version, False)
     assert int(client.get_registered_model("other").aliases["baseline"]) == other.version
     assert [row.version for row in rows(client, "other")] == [other.version]
+
+
+def test_a_new_measurement_takes_the_place_of_the_old(registry: Any, variants: Any) -> None:
+    """Measured again on the same data, a version gets the new figures in tags, run and file; no version is made."""
+    client, student = registry.client, variants["student"]
+    student.register(client, name="measured")
+    figures = {**student.evaluation.metrics, "accuracy": 12.5, "latency_b1_ms": 0.25}
+    changed = student.evaluation.model_copy(update={"metrics": figures, "missing": {}})
+    again = type(student)(**{**vars(student), "evaluation": changed}).register(client, name="measured")
+    (row,) = versions(client, "measured")
+    assert (again.version, again.created, row.version) == (1, False, 1)
+    assert (row.metrics, row.missing) == (figures, {})
+    assert client.get_run(row.run_id).data.metrics == figures
+    with in_use(client):
+        import mlflow
+
+        assert mlflow.artifacts.load_dict(f"runs:/{row.run_id}/evaluation.json")["metrics"] == figures
+        saved = mlflow.artifacts.download_artifacts(f"runs:/{row.run_id}/evaluation.json")
+    assert row.evaluation_digest == sha256_of(Path(saved))
+
+
+def test_other_test_data_make_another_version(registry: Any, variants: Any) -> None:
+    """Figures of other test data don't take the place of the old ones: they come with a version of their own."""
+    client, student = registry.client, variants["student"]
+    first = student.register(client, name="elsewhere")
+    other = student.evaluation.model_copy(update={"data_digest": ""})
+    elsewhere = type(student)(**{**vars(student), "evaluation": other})
+    second = elsewhere.register(client, name="elsewhere")
+    assert (first.created, second.created, second.version) == (True, True, first.version + 1)
+    assert not elsewhere.register(client, name="elsewhere").created
+    assert [row.test_data_digest for row in versions(client, "elsewhere")] == ["test-1", ""]
 
 
 def test_what_does_not_belong_together_is_refused(registry: Any, variants: Any, tmp_path: Path) -> None:

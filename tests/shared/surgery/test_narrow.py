@@ -14,7 +14,7 @@ from paddlepress.artifact.codec import Quantized
 from paddlepress.errors import UnknownName
 from paddlepress.surgery import edits
 from paddlepress.surgery.graph import narrow, narrow_all, trace
-from paddlepress.surgery.layers import LowRankLinear
+from paddlepress.surgery.layers import LowRankLinear, float_inputs
 
 runtime.prepare()
 import paddle.nn.functional as F  # noqa: E402
@@ -164,7 +164,9 @@ def test_quantized(layer: str, axis: int | None, build: Build, tmp_path: Path) -
     store.save(after, tmp_path / "model")
     loaded = store.load(tmp_path / "model")
     assert np.array_equal(loaded.predict(images(model)), after.predict(images(model)))
-    assert_same_as_silenced(model, groups, keep, after)
+    # Rounding inputs turns the last bit of a sum into a whole step now and then: compare without it.
+    with float_inputs(model.network), float_inputs(after.network):
+        assert_same_as_silenced(model, groups, keep, after)
 
 
 def test_factorized(build: Build) -> None:

@@ -1,0 +1,78 @@
+"""What runs around every component."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paddlepress.errors import DataError
+from paddlepress_components import entry
+from paddlepress_components.delivery.compare import compare
+from paddlepress_components.training.train import train
+from tests.components.artifacts import Artifact
+
+SETTINGS: dict[str, Any] = {
+    "name": "digits",
+    "title": "",
+    "variants": [],
+    "gates": [],
+    "objective": {"minimize": "bytes"},
+}
+
+
+def test_an_error_is_one_line_that_no_logger_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line starts with a prefix of its own, which Python's logging never writes."""
+    with pytest.raises(SystemExit) as caught, entry.task():
+        raise DataError("x.npz is truncated")
+    assert caught.value.code == 2
+    assert capsys.readouterr().out == "PADDLEPRESS-ERROR x.npz is truncated\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"gates": [{"metric": "drop"}, {"metric": "speed", "at_most": 1}]}, ["gates[0]", "exactly one of"]),
+        ({"gates": [{"metric": "drop", "at_most": 1, "over": 2}]}, ["gates[0]", "unknown field 'over'", "at_least"]),
+        ({"gates": ["drop"]}, ["gates[0]", "valid dictionary"]),
+        ({"objective": {"maximize": "speed"}}, ["objective", "'speed'", "speedup_b1"]),
+        ({"variants": [{"variant": "int8"}]}, ["variants[0]", "'recipe_digest' is missing"]),
+    ],
+    ids=["gate", "field", "string", "objective", "variant"],
+)
+def test_a_comparison_that_cannot_be_made(
+    change: dict[str, Any],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bad gate, objective or variant is told in one line before the registry is touched."""
+    monkeypatch.setenv(entry.HOME_VARIABLE, str(tmp_path / "home"))
+    with pytest.raises(SystemExit) as caught:
+        compare(comparison=Artifact(tmp_path / "c"), metrics=Artifact(tmp_path / "m"), **{**SETTINGS, **change})
+    told(caught, capsys, words)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_training_that_cannot_be_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A setting out of range is told in one line with its name and value."""
+    outputs = {"model": Artifact(tmp_path / "model"), "metrics": Artifact(tmp_path / "m")}
+    given: dict[str, Any] = {
+        "architecture": "lenet",
+        "arguments": {},
+        "seed": 0,
+        "device": "cpu",
+        "fields": {"epochs": 0},
+    }
+    with pytest.raises(SystemExit) as caught:
+        train(data=Artifact(tmp_path / "no-data"), **outputs, **given)
+    told(caught, capsys, ["train", "'epochs' is 0"])
+
+
+def told(caught: pytest.ExceptionInfo[SystemExit], capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    lines = capsys.readouterr().out.splitlines()
+    assert caught.value.code == 2
+    assert len(lines) == 1 and lines[0].startswith(entry.ERROR_PREFIX), lines
+    assert all(word in lines[0] for word in words), lines[0]

@@ -1,0 +1,43 @@
+"""Models in memory."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from paddlepress import runtime
+from paddlepress.errors import ArtifactError
+from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+
+runtime.prepare()
+
+INPUTS = (InputSpec(name="image", shape=(1, 12, 12)),)
+TASK = Task(classes=("a", "b", "c"))
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model.build(ArchitectureRef(name="lenet", arguments={"width": 0.25}), INPUTS, TASK)
+
+
+def test_weights_of_another_dtype_are_refused(model: Model) -> None:
+    """A float64 weight is not silently turned into float32; the message names tensor and both dtypes."""
+    state = model.state()
+    state["fc1.weight"] = state["fc1.weight"].astype(np.float64)
+    with pytest.raises(ArtifactError, match=r"fc1\.weight has dtype float64, the network needs float32"):
+        model.load_state(state)
+
+
+def test_the_digest_covers_inputs_and_task(model: Model) -> None:
+    """The same weights for other inputs or other classes are another model."""
+    renamed = Model(model.network, model.architecture, INPUTS, Task(classes=("a", "c", "b")))
+    scaled = Model(model.network, model.architecture, (InputSpec(name="picture", shape=(1, 12, 12)),), TASK)
+    assert len({model.digest(), renamed.digest(), scaled.digest()}) == 3
+
+
+def test_prediction_leaves_the_networks_mode_alone(model: Model) -> None:
+    """No examples give no logits, and a network that is being trained goes on training."""
+    model.network.train()
+    assert model.predict(np.zeros((0, 1, 12, 12), np.float32)).shape == (0, 3)
+    logits = model.predict(np.zeros((5, 1, 12, 12), np.float32), batch_size=2)
+    assert (logits.shape, logits.dtype, model.network.training) == ((5, 3), np.float32, True)
