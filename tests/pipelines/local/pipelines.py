@@ -40,7 +40,7 @@ def refuse(value: dsl.Input[dsl.Artifact], out: dsl.Output[dsl.Artifact]):  # ty
     """End as a component does that found a user's mistake."""
     import sys
 
-    print("ERROR: the file 'x.npz' is truncated")
+    print("PADDLEPRESS-ERROR the file 'x.npz' is truncated")
     sys.exit(2)
 
 
