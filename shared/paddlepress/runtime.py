@@ -1,7 +1,7 @@
 """Settings that make Paddle fast on a CPU, applied before Paddle is first imported.
 
-They were measured on the training loop of this project: together they are worth a factor of 2 to 3.
-`PADDLEPRESS_CPU_TUNING=0` in the environment switches them off.
+What they are worth depends on the processor and the network, from little to a factor of 3; `make benchmark`
+measures it. `PADDLEPRESS_CPU_TUNING=0` in the environment switches them off.
 """
 
 from __future__ import annotations
