@@ -64,7 +64,7 @@ def compare(
         title=title or name,
         created=datetime.now(UTC),
         dataset=_dataset(chosen, evaluations),
-        objective=str(objective),
+        objective=f"The champion has the {objective} among the variants that pass their gates",
         champion=Champion(variant=champion.variant, version=str(champion.version), reason=champion_reason)
         if champion
         else None,
