@@ -87,10 +87,12 @@ def show(
     """Show what a model artifact is: its history, and per layer its shape, sparsity, bits and bytes."""
     from tempfile import TemporaryDirectory
 
-    from paddlepress.storage import fetch
+    from paddlepress.storage import fetch, is_s3
 
+    # An artifact is always a folder, which in S3 ends in a slash.
+    location = f"{model}/" if is_s3(model) and not model.endswith("/") else model
     with TemporaryDirectory() as scratch:
-        folder = fetch(model, Path(scratch) / "model")
+        folder = fetch(location, Path(scratch) / "model")
         if graph:
             _show_graph(folder)
         else:
@@ -141,19 +143,19 @@ def _parameters(values: dict[str, Any]) -> str:
 def _print_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=column in {"field", "layer", "name"})
+        whole = column in {"field", "layer", "name"}
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=whole, overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row[column]) for column in columns))
+        table.add_row(*(Text(_cell(row[column])) for column in columns))
     Console().print(table)
 
 
 def _cell(value: Any) -> str:
-    from rich.markup import escape
-
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -162,4 +164,4 @@ def _cell(value: Any) -> str:
         return f"{value:.3f}"
     if isinstance(value, list | tuple):
         return "x".join(str(item) for item in value)
-    return escape(str(value)) if value is not None else ""
+    return str(value) if value is not None else ""

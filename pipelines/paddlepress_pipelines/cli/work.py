@@ -47,7 +47,8 @@ def run(
 
     console = Console()
     chosen = load(recipe).only(only or [])
-    about = f"  {len(chosen.variants)} variants, home {home}"
+    count = len(chosen.variants)
+    about = f"  {count} variant{'s' if count != 1 else ''}, home {home}"
     console.print(Text.assemble((chosen.title or chosen.name, "bold"), (about, "dim")), soft_wrap=True)
     result = run_recipe(chosen, home, console, fresh=fresh, workers=workers)
     _conclude(console, result, chosen.name, home, fresh)

@@ -210,3 +210,21 @@ def test_an_unknown_technique(tmp_path: Path) -> None:
 def test_a_pipeline_is_written_as_yaml_or_not_at_all(recipe: Path) -> None:
     """`compile -o` wants a YAML file's name."""
     refused(paddlepress("compile", recipe, "-o", recipe.parent / "out.json"), "out.json", ".yaml")
+
+
+@pytest.mark.parametrize("place", ["small.yaml/below.yaml", "folder.yaml"])
+def test_a_place_that_cannot_be_written(recipe: Path, place: str) -> None:
+    """A path below a file, or that is a folder, is told with the reason."""
+    (recipe.parent / "folder.yaml").mkdir()
+    refused(paddlepress("compile", recipe, "-o", recipe.parent / place), "can't write", place)
+    assert sorted(path.name for path in recipe.parent.iterdir()) == ["folder.yaml", "small.yaml"]
+
+
+def test_a_title_is_no_markup(recipe: Path) -> None:
+    """Brackets in a title are printed as they are, and don't end a run."""
+    change(recipe, "name: small", "name: small\ntitle: odd [/x] [abc] title")
+    change(recipe, "digits, limit", "npz, path: nowhere.npz, limit")
+    home = recipe.parent / "home"
+    done = paddlepress("run", recipe, "--home", home)
+    refused(done, "nowhere.npz")
+    assert "odd [/x] [abc] title  1 variant, " in done.stdout
