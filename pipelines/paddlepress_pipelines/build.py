@@ -8,9 +8,9 @@ from typing import Any
 from kfp import compiler, dsl
 
 from paddlepress.errors import UsageError
+from paddlepress.registry.catalogue import BASE
 from paddlepress_components import catalogue
 from paddlepress_pipelines.recipe import Recipe, Step
-from paddlepress_pipelines.recipe.schema import BASE
 
 
 def pipeline(recipe: Recipe) -> Any:

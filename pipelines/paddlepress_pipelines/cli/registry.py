@@ -56,7 +56,7 @@ def compare(
     console = Console()
     console.print(table(report.variants))
     if output is not None:
-        console.print(f"Report {output}", highlight=False)
+        console.print(f"Report {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _last_reason(client: Any, name: str) -> str:

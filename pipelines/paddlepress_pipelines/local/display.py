@@ -34,11 +34,11 @@ class Display:
         self._count = 0
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", style="dim", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -56,7 +56,7 @@ class Display:
         with self._lock:
             row = self._rows[task.name] = int(self._bars.add_task(task.title, total=None, detail=""))
         if not self.console.is_terminal:
-            self.console.print(f"  … {task.title}", highlight=False)
+            self.console.print(f"  … {task.title}", highlight=False, markup=False)
 
         def on_progress(done: int, total: int, description: str) -> None:
             self._bars.update(row, completed=done, total=total, detail=description)  # type: ignore[arg-type]
@@ -67,16 +67,21 @@ class Display:
     def finished(self, task: TaskSpec, seconds: float, cached: bool) -> None:
         self._end(task)
         if not cached:
-            self.console.print(f"  [green]✓[/] {task.title} [dim]{duration(seconds)}[/]", highlight=False)
+            self._say(("  ✓ ", "green"), f"{task.title} ", (duration(seconds), "dim"))
 
     def failed(self, task: TaskSpec, message: str) -> None:
         self._end(task)
-        self.console.print(f"  [red]✗[/] {task.title}: ", end="", highlight=False)
-        self.console.print(message, markup=False, highlight=False)
+        self._say(("  ✗ ", "red"), f"{task.title}: {message}")
 
     def skipped(self, task: TaskSpec, because: str) -> None:
         self._end(task)
-        self.console.print(f"  [dim]- {task.title}: skipped, it needs {because}[/]", highlight=False)
+        self._say((f"  - {task.title}: skipped, it needs {because}", "dim"))
+
+    def _say(self, *parts: str | tuple[str, str]) -> None:
+        """A line of text, never markup, whatever a plugin or a message is called."""
+        from rich.text import Text
+
+        self.console.print(Text.assemble(*parts))
 
     def _end(self, task: TaskSpec) -> None:
         with self._lock:

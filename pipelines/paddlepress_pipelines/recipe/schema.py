@@ -11,11 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import RecipeError, UsageError
+from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.techniques import Technique, technique
 from paddlepress.training.settings import TrainingSettings
 
-BASE = "base"
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
 
 

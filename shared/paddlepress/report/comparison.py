@@ -181,7 +181,8 @@ def _dataset(rows: Sequence[catalogue.Row], evaluations: dict[int, Evaluation]) 
         parameters = step.get("parameters") if isinstance(step, dict) else None
         names.append(str(parameters.get("data", "")) if isinstance(parameters, dict) else "")
     return DatasetSummary(
-        name=next((name for name in names if name), "test data"),
+        # An imported model brings the data it was trained on; the latest step is this pipeline's own.
+        name=next((name for name in reversed(names) if name), "test data"),
         test_examples=sum(entry.count for entry in classes),
         classes=len(classes),
     )
