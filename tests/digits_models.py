@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from paddlepress import runtime
-from paddlepress.artifact.codec import Quantized, broadcast_scale
+from paddlepress.artifact.codec import Quantized, spread_scale
 from paddlepress.data import Split
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery.edits import Quantize, find
@@ -117,7 +117,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
         others = tuple(i for i in range(weight.ndim) if i != axis)
         # 7 bits: on processors without VNNI products of 8-bit integers saturate.
         scale = np.maximum(np.abs(weight).max(others) / 63, 1e-8).astype(np.float32)
-        codes = np.rint(weight / broadcast_scale(scale, axis, weight.ndim)).astype(np.int8)
+        codes = np.rint(weight / spread_scale(scale, axis, weight.shape)).astype(np.int8)
         layer.weight.set_value(Quantized(codes=codes, scale=scale, axis=axis).values())
         twin.scales[f"{name}.weight"] = scale
         step = (ranges[name][1] - ranges[name][0]) / 255

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from paddlepress.artifact.codec import Array, Quantized, broadcast_scale
+from paddlepress.artifact.codec import Array, Quantized, spread_scale
 from paddlepress.errors import ArtifactError
-from paddlepress.surgery.edits import Edit, Mask, Quantize
+from paddlepress.surgery.edits import Edit, Mask, Quantize, Share
 
 if TYPE_CHECKING:
     import paddle
@@ -188,6 +188,16 @@ class Model:
         present = dict(self.network.named_parameters())
         return {edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present}
 
+    def shared(self) -> dict[str, Share]:
+        """The weights that take their values from a codebook, by parameter name; the latest edit of each counts."""
+        present = dict(self.network.named_parameters())
+        return {edit.parameter: edit for edit in self.edits if isinstance(edit, Share) and edit.parameter in present}
+
+    def on_a_grid(self) -> dict[str, str]:
+        """The weights that are not free to take any value, by parameter name, with what they are instead."""
+        shared = {name: f"shared already ({edit.bits} bits)" for name, edit in self.shared().items()}
+        return shared | {name: f"quantized already ({edit.bits} bits)" for name, edit in self.quantized().items()}
+
     def codes(self, name: str) -> Quantized:
         """A quantized weight as integers with their scales.
 
@@ -197,8 +207,8 @@ class Model:
         edit = self.quantized()[name]
         scale = self.scales[name]
         value = np.asarray(dict(self.network.named_parameters())[name].numpy())
-        codes = np.rint(value / broadcast_scale(scale, edit.axis, value.ndim)).astype(np.int8)
-        tensor = Quantized(codes=codes, scale=scale, axis=edit.axis)
+        codes = np.rint(value / spread_scale(scale, edit.axis, value.shape, edit.group)).astype(np.int8)
+        tensor = Quantized(codes=codes, scale=scale, axis=edit.axis, group=edit.group)
         if not np.array_equal(tensor.values(), value):
             raise ArtifactError(f"{name} is no longer on its {edit.bits}-bit grid; quantize again after training")
         return tensor

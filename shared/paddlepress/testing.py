@@ -206,6 +206,24 @@ class TechniqueContract:
             stored = parameter(twice.network, name).numpy()
             assert np.mean(stored == 0) > 0.2, f"{name} lost the zeros of the technique before"
 
+    def test_works_after_prune_filters(self, model: Model, tmp_path: Path) -> None:
+        """A model that lost filters can be compressed further, saved, loaded, and still predicts."""
+        from paddlepress.artifact.store import load, save
+
+        twice = run(self.technique, self._narrowed(model), digits_context(model))
+        save(twice, tmp_path / "twice")
+        inputs = digits().split("test").inputs[:64]
+        outputs = twice.predict(inputs)
+        assert np.isfinite(outputs).all()
+        assert np.array_equal(load(tmp_path / "twice").predict(inputs), outputs)
+
+    def _narrowed(self, model: Model) -> Model:
+        """The model with every third of the units of each group that can be narrowed removed."""
+        from paddlepress.surgery.graph import narrow_all, trace
+
+        groups = trace(model).groups
+        return narrow_all(model.copy(), {g.name: np.flatnonzero(np.arange(g.units) % 3) for g in groups})
+
     def _pruned(self, model: Model) -> Model:
         """The model with the smaller half of its first layer's weights masked."""
         from paddlepress.weighted import weighted_layers

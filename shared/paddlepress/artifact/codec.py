@@ -9,7 +9,10 @@ encoding   arrays
 ``sparse`` `NAME:positions`, `NAME:values`: a coded mask of the non-zeros, and those values
 ``coded``  `NAME:codes`, `NAME:counts`, `NAME:scale`: quantized integers through a range coder
 ``packed`` `NAME:codes`, `NAME:scale`: quantized integers as bytes, where coding them gains nothing
+``shared`` `NAME:codes`, `NAME:counts`, `NAME:codebook`: places in a codebook through a range coder
 ========== ======================================================================================
+
+bfloat16 values, which NumPy has no type for, are stored as the upper halves of their float32 bits.
 
 Integers are entropy coded with a static model of their own frequencies, by the range coder of the
 `constriction` library (Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems", 2022),
@@ -29,7 +32,9 @@ from pydantic import BaseModel, ConfigDict
 from paddlepress.errors import ArtifactError
 
 Array = NDArray[Any]
-Encoding = Literal["raw", "sparse", "coded", "packed"]
+Encoding = Literal["raw", "sparse", "coded", "packed", "shared"]
+
+BFLOAT16 = "bfloat16"
 
 
 class TensorRecord(BaseModel):
@@ -40,6 +45,7 @@ class TensorRecord(BaseModel):
         encoding: see the module.
         stored: dtype of the stored values, where it differs from `dtype` (float16 weights).
         axis: the axis that `scale` runs along; None for one scale.
+        group: how many weights of one index along `axis` share a scale; None: all of them.
         low: the smallest code, which the counts start from.
     """
 
@@ -50,6 +56,7 @@ class TensorRecord(BaseModel):
     encoding: Encoding = "raw"
     stored: str | None = None
     axis: int | None = None
+    group: int | None = None
     low: int | None = None
 
 
@@ -58,7 +65,8 @@ class Quantized(BaseModel):
 
     Attributes:
         codes: int8 or int16 array of the tensor's shape.
-        scale: float32 array, one per index along `axis`, or of size 1 where `axis` is None.
+        scale: float32 array, one per index along `axis`, or of size 1 where `axis` is None; with `group`
+            [size of the axis, groups], see `spread_scale`.
     """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
@@ -66,19 +74,31 @@ class Quantized(BaseModel):
     codes: Array
     scale: Array
     axis: int | None
+    group: int | None = None
 
     def values(self) -> Array:
         """The float32 tensor that these codes stand for."""
-        return self.codes.astype(np.float32) * broadcast_scale(self.scale, self.axis, self.codes.ndim)
+        return self.codes.astype(np.float32) * spread_scale(self.scale, self.axis, self.codes.shape, self.group)
 
 
-def broadcast_scale(scale: Array, axis: int | None, dimensions: int) -> Array:
-    """Shape a scale so that it multiplies a tensor along `axis`."""
+def spread_scale(scale: Array, axis: int | None, shape: tuple[int, ...], group: int | None = None) -> Array:
+    """Shape scales so that they multiply a tensor.
+
+    Args:
+        scale: one per index along `axis`; one in all where `axis` is None; with `group`
+            [size of the axis, groups]: one for each run of `group` weights that an index of the axis has,
+            counted with that axis moved to the front and the others flattened. The last run may be shorter.
+        axis: which axis.
+        shape: of the tensor.
+        group: the length of a run.
+    """
     if axis is None:
         return scale.reshape(())
-    shape = [1] * dimensions
-    shape[axis] = -1
-    return scale.reshape(shape)
+    if group is not None:
+        front = (shape[axis], *shape[:axis], *shape[axis + 1 :])
+        rows = np.repeat(scale.reshape(shape[axis], -1), group, axis=1)
+        return np.moveaxis(rows[:, : int(np.prod(front[1:], dtype=np.int64))].reshape(front), 0, axis)
+    return scale.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def encode_float(name: str, value: Array, stored: str | None = None) -> tuple[TensorRecord, dict[str, Array]]:
@@ -87,18 +107,18 @@ def encode_float(name: str, value: Array, stored: str | None = None) -> tuple[Te
     Args:
         name: the tensor's name, under which its arrays are kept.
         value: the tensor.
-        stored: a narrower dtype whose values the tensor already has, such as `float16`.
+        stored: a narrower dtype whose values the tensor already has: `float16` or `bfloat16`.
 
     Raises:
         ArtifactError: the values do not survive the narrower dtype.
     """
-    kept = value if stored is None else value.astype(stored)
-    if stored is not None and not np.array_equal(kept.astype(value.dtype), value):
+    kept = value if stored is None else _narrowed(value, stored)
+    if stored is not None and not np.array_equal(_widened(kept, stored, value.dtype), value):
         raise ArtifactError(f"{name}: its values are not {stored} values, so it can't be stored as {stored}")
     record = TensorRecord(shape=value.shape, dtype=str(value.dtype), stored=stored)
     raw = {name: np.ascontiguousarray(kept)}
     # -0.0 is a zero to the mask but not to a bit-exact reader: such a tensor stays dense.
-    if not np.issubdtype(value.dtype, np.floating) or np.any((kept == 0) & np.signbit(kept)):
+    if not np.issubdtype(value.dtype, np.floating) or np.any((value == 0) & np.signbit(value)):
         return record, raw
     nonzero = (kept.reshape(-1) != 0).astype(np.int32)
     if nonzero.size < 64 or nonzero.mean() > 0.95:
@@ -120,11 +140,32 @@ def encode_quantized(name: str, tensor: Quantized) -> tuple[TensorRecord, dict[s
     scale = {f"{name}:scale": tensor.scale.astype(np.float32)}
     coded = {f"{name}:codes": _range_encode(codes - low, counts), f"{name}:counts": _shortest(counts)}
     packed = {f"{name}:codes": np.ascontiguousarray(tensor.codes)}
-    record = TensorRecord(shape=tensor.codes.shape, dtype="float32", axis=tensor.axis)
+    record = TensorRecord(shape=tensor.codes.shape, dtype="float32", axis=tensor.axis, group=tensor.group)
     if _bytes(coded) < _bytes(packed):
         update = {"encoding": "coded", "low": low, "stored": str(tensor.codes.dtype)}
         return record.model_copy(update=update), coded | scale
     return record.model_copy(update={"encoding": "packed"}), packed | scale
+
+
+def encode_shared(name: str, value: Array, bits: int) -> tuple[TensorRecord, dict[str, Array]]:
+    """Encode a tensor of few different values as a codebook and, for each weight, its place in it.
+
+    Args:
+        name: the tensor's name.
+        value: float32 array of at most `2**bits` different values.
+        bits: of a place, at most 8.
+
+    Raises:
+        ArtifactError: it has more values than that.
+    """
+    codebook, places = np.unique(value, return_inverse=True)
+    if codebook.size > 2**bits:
+        raise ArtifactError(f"{name} has {codebook.size} different values; a codebook of {bits} bits holds {2**bits}")
+    places = places.reshape(-1).astype(np.int32)
+    counts = np.bincount(places, minlength=codebook.size)
+    record = TensorRecord(shape=value.shape, dtype="float32", encoding="shared")
+    arrays = {f"{name}:codes": _range_encode(places, counts), f"{name}:counts": _shortest(counts)}
+    return record, arrays | {f"{name}:codebook": codebook}
 
 
 def decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Array | Quantized:
@@ -144,14 +185,20 @@ def decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Arra
 def _decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Array | Quantized:
     size = int(np.prod(record.shape, dtype=np.int64))
     if record.encoding == "raw":
-        return arrays[name].astype(record.dtype).reshape(record.shape)
+        return _widened(arrays[name], record.stored, record.dtype).reshape(record.shape)
     if record.encoding == "sparse":
         values = arrays[f"{name}:values"]
         counts = np.array([size - values.size, values.size])
         mask = _range_decode(arrays[f"{name}:positions"], counts, size)
         dense = np.zeros(size, values.dtype)
         dense[mask == 1] = values
-        return dense.astype(record.dtype).reshape(record.shape)
+        return _widened(dense, record.stored, record.dtype).reshape(record.shape)
+    if record.encoding == "shared":
+        counts, codebook = arrays[f"{name}:counts"].astype(np.int64), arrays[f"{name}:codebook"]
+        if int(counts.sum()) != size or counts.size != codebook.size:
+            raise ValueError(f"{counts.size} counts of {int(counts.sum())} codes do not fit its shape and codebook")
+        places = _range_decode(arrays[f"{name}:codes"], counts, size)
+        return codebook[places].astype(record.dtype).reshape(record.shape)
     codes = arrays[f"{name}:codes"]
     if record.encoding == "coded":
         if record.low is None or record.stored is None:
@@ -160,7 +207,21 @@ def _decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Arr
         if int(counts.sum()) != size:
             raise ValueError(f"its counts are of {int(counts.sum())} codes, its shape of {size}")
         codes = (_range_decode(codes, counts, size) + record.low).astype(record.stored)
-    return Quantized(codes=codes.reshape(record.shape), scale=arrays[f"{name}:scale"], axis=record.axis)
+    return Quantized(
+        codes=codes.reshape(record.shape), scale=arrays[f"{name}:scale"], axis=record.axis, group=record.group
+    )
+
+
+def _narrowed(value: Array, stored: str) -> Array:
+    if stored != BFLOAT16:
+        return value.astype(stored)
+    return (np.ascontiguousarray(value).view(np.uint32) >> 16).astype(np.uint16)
+
+
+def _widened(kept: Array, stored: str | None, dtype: Any) -> Array:
+    if stored != BFLOAT16:
+        return kept.astype(dtype)
+    return (kept.astype(np.uint32) << 16).view(np.float32).astype(dtype)
 
 
 def _bytes(arrays: Mapping[str, Array]) -> int:

@@ -11,7 +11,7 @@ from paddlepress.manifests import CheckedManifest, read_checked
 from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Task
 from paddlepress.surgery.edits import Edit
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
 

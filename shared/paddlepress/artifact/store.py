@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from paddlepress.artifact import manifest as manifests
-from paddlepress.artifact.codec import Array, Quantized, TensorRecord, decode, encode_float, encode_quantized
+from paddlepress.artifact.codec import (
+    Array,
+    Quantized,
+    TensorRecord,
+    decode,
+    encode_float,
+    encode_quantized,
+    encode_shared,
+)
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
 from paddlepress.errors import ArtifactError
 from paddlepress.files import replacing
@@ -86,14 +94,16 @@ def value_of(tensor: Array | Quantized) -> Array:
 
 
 def _encode(model: Model) -> tuple[dict[str, TensorRecord], dict[str, Array]]:
-    quantized = model.quantized()
+    quantized, shared = model.quantized(), model.shared()
     records: dict[str, TensorRecord] = {}
     arrays: dict[str, Array] = {}
     for name, value in model.state().items():
         edit = quantized.get(name)
-        if edit is not None and edit.bits == 8:
+        if edit is not None and edit.bits < 16:
             records[name], parts = encode_quantized(name, model.codes(name))
+        elif name in shared:
+            records[name], parts = encode_shared(name, value, shared[name].bits)
         else:
-            records[name], parts = encode_float(name, value, "float16" if edit is not None else None)
+            records[name], parts = encode_float(name, value, edit.format if edit is not None else None)
         arrays.update({key: np.ascontiguousarray(part) for key, part in parts.items()})
     return records, arrays

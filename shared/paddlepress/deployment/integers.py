@@ -52,7 +52,7 @@ def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
     edits = {
         name: edit
         for name, edit in quantized.items()
-        if edit.bits == 8 and edit.input_scale is not None and _only_weighs_products(consumers, name)
+        if _for_kernels(edit) and _only_weighs_products(consumers, name)
     }
     while True:
         trial = graph.copy()
@@ -68,6 +68,11 @@ def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
         _make_integer(trial, node, edits[node.input[1]])
     graph.take(trial)
     return frozenset(integer)
+
+
+def _for_kernels(edit: Quantize) -> bool:
+    """Whether weight and input are integers that one kernel can multiply; fewer bits than 8 are 8 there."""
+    return edit.bits <= 8 and edit.group is None and edit.input_scale is not None
 
 
 def _only_weighs_products(consumers: Mapping[str, list[Any]], name: str) -> bool:

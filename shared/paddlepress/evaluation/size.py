@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from paddlepress.artifact import manifest as manifests
-from paddlepress.artifact.codec import Quantized
+from paddlepress.artifact.codec import BFLOAT16, Array, Quantized, TensorRecord
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
 from paddlepress.artifact.store import read_tensors
 from paddlepress.deployment import bundle
@@ -28,8 +28,9 @@ class LayerRow:
         shape: of the tensor that a network gets.
         parameters: how many numbers it has.
         sparsity: share of them that are zero, 0 to 1.
-        bits: of each stored number: 32, 16 or 8, before entropy coding.
-        encoding: `raw`, `sparse`, `coded` or `packed`.
+        bits: of each stored number before entropy coding: 32 or 16 for floats, for codes as many as tell
+            those apart that occur.
+        encoding: `raw`, `sparse`, `coded`, `packed` or `shared`.
         bytes: what its arrays take in the weights file.
     """
 
@@ -55,7 +56,6 @@ def layers(artifact: Path) -> list[LayerRow]:
     for name, tensor in read_tensors(artifact, manifest).items():
         record = manifest.tensors[name]
         numbers = tensor.codes if isinstance(tensor, Quantized) else tensor
-        kept = np.dtype(record.stored or record.dtype)
         layer, _, parameter = name.rpartition(".")
         rows.append(
             LayerRow(
@@ -64,7 +64,7 @@ def layers(artifact: Path) -> list[LayerRow]:
                 shape=record.shape,
                 parameters=numbers.size,
                 sparsity=_share_zero(numbers.size, int(np.count_nonzero(numbers))),
-                bits=8 * (numbers.dtype.itemsize if isinstance(tensor, Quantized) else kept.itemsize),
+                bits=_bits(record, numbers),
                 encoding=record.encoding,
                 bytes=stored[name],
             )
@@ -143,6 +143,12 @@ def _stored_bytes(weights: Path) -> dict[str, int]:
     for name, array in load_file(weights).items():
         found[name.partition(":")[0]] += array.nbytes
     return found
+
+
+def _bits(record: TensorRecord, numbers: Array) -> int:
+    if record.encoding in {"coded", "packed", "shared"}:
+        return max(1, int(np.unique(numbers).size - 1).bit_length())
+    return 16 if record.stored == BFLOAT16 else 8 * np.dtype(record.stored or record.dtype).itemsize
 
 
 def _share_zero(size: int, nonzeros: int) -> float:

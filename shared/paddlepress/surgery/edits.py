@@ -94,15 +94,20 @@ class Quantize(_Edit):
 
     Attributes:
         layer: the layer's name; the weight is `LAYER.weight`.
-        bits: 16 (float16) or 8 (integers in -127..127, or -63..63 where `reduce_range`).
+        bits: 16 (floats of `format`) or integers: 8 (-127..127, or -63..63 where `reduce_range`), 4 (-7..7),
+            2 (-1, 0, 1) or 1 (-1 and 1; a pruned weight stays 0).
+        format: which floats 16 bits are.
         axis: the weight's axis that has one scale per index; None for one scale.
+        group: how many weights of one index of `axis` share a scale, see `codec.spread_scale`; None: all.
         input_scale, input_zero_point: of the layer's input as unsigned 8-bit integers; None leaves it float.
     """
 
     kind: Literal["quantize"] = "quantize"
     layer: str
-    bits: Literal[16, 8]
+    bits: Literal[16, 8, 4, 2, 1]
+    format: Literal["float16", "bfloat16"] = "float16"
     axis: int | None = None
+    group: int | None = Field(default=None, ge=1)
     reduce_range: bool = False
     input_scale: float | None = Field(default=None, gt=0)
     input_zero_point: int = Field(default=0, ge=0, le=255)
@@ -119,7 +124,29 @@ class Quantize(_Edit):
             simulate_quantized_input(find(network, self.layer), self.input_scale, self.input_zero_point)
 
 
-Edit = Annotated[Narrow | Factorize | Mask | Quantize, Field(discriminator="kind")]
+class Share(_Edit):
+    """A layer's weight that takes few different values, which its weights share.
+
+    The codebook itself is the set of values that the stored weight has.
+
+    Attributes:
+        layer: the layer's name; the weight is `LAYER.weight`.
+        bits: of a place in the codebook, which has at most `2**bits` values; a pruned weight's zero is one.
+    """
+
+    kind: Literal["share"] = "share"
+    layer: str
+    bits: int = Field(ge=1, le=8)
+
+    @property
+    def parameter(self) -> str:
+        return f"{self.layer}.weight"
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        parameter(network, self.parameter)
+
+
+Edit = Annotated[Narrow | Factorize | Mask | Quantize | Share, Field(discriminator="kind")]
 
 
 def find(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:

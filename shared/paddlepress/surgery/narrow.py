@@ -60,14 +60,13 @@ def cut(model: Model, chosen: Iterable[tuple[Group, Keep]]) -> edits.Narrow | No
         return None
     layers = {name.rpartition(".")[0]: None for name in gone}
     depthwise = {name: _depthwise_multiplier(edits.find(model.network, name)) for name in layers}
-    scale_axes = {name: edit.axis for name, edit in model.quantized().items() if name in model.scales}
+    quantized = {name: edit for name, edit in model.quantized().items() if name in model.scales}
     shapes = {}
     for name, axes in gone.items():
         stays = {axis: _remaining(model, name, axis, lost) for axis, lost in axes.items()}
         shapes[name] = _take(model, name, stays)
-        scale_axis = scale_axes.get(name)
-        if scale_axis is not None and scale_axis in stays:
-            model.scales[name] = model.scales[name].reshape(-1)[stays[scale_axis]]
+        if name in quantized:
+            _narrow_scales(model, quantized[name], stays)
     sizes = {}
     for name in layers:
         layer = edits.find(model.network, name)
@@ -90,6 +89,16 @@ def _take(model: Model, name: str, stays: dict[int, NDArray[np.int64]]) -> tuple
         value = value.take(kept, axis=axis)
     edits.replace_parameter(model.network, name, value.shape).set_value(np.ascontiguousarray(value))
     return value.shape
+
+
+def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]]) -> None:
+    """Let the scales of a quantized weight follow a cut that was made."""
+    from paddlepress.grid import put_on_grid
+
+    if edit.group is not None and any(axis != edit.axis for axis in stays):
+        put_on_grid(model, edit)  # the runs of weights that share a scale are others now
+    elif edit.axis in stays:
+        model.scales[edit.parameter] = model.scales[edit.parameter][stays[edit.axis]]
 
 
 def _depthwise_multiplier(layer: Any) -> int | None:

@@ -32,6 +32,7 @@ from paddlepress.training.checkpoint import (
 )
 from paddlepress.training.losses import Batch, Loss, cross_entropy
 from paddlepress.training.settings import TrainingSettings, learning_rate
+from paddlepress.training.simulation import Simulation, Simulations, simulated
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
@@ -72,6 +73,8 @@ def fit(
     seed: int,
     loss: Loss | None = None,
     constrain: Constraint | None = None,
+    simulation: Simulation | None = None,
+    companion: paddle.nn.Layer | None = None,
     checkpoint: Path | None = None,
     identity: str = "",
     progress: Progress | None = None,
@@ -87,6 +90,9 @@ def fit(
         seed: of the order of examples, the augmentation and dropout.
         loss: takes the place of cross entropy (`settings.label_smoothing` then has no effect).
         constrain: keeps the weights where they have to be.
+        simulation: changes the weights while the network computes, in training and validation; afterwards
+            the network has the weights that learned.
+        companion: a layer that `loss` or `simulation` uses and whose parameters learn along.
         checkpoint: a directory to resume from; what is in it is used only if it was left by this same
             training. It stays there: until the result is safe elsewhere, it is all there is.
         identity: whatever else the result depends on (what `loss` and `constrain` were made from), so
@@ -100,28 +106,32 @@ def fit(
     if len(train) == 0:
         raise DataError("the training split is empty")
     progress = progress or Silent()
-    kept_on_disk, state = _resume(network, train, settings, seed, checkpoint, identity)
-    run = _Run(network, train, settings, seed, loss or cross_entropy(settings.label_smoothing), constrain)
+    learns = network if companion is None else paddle.nn.LayerList([network, companion])
+    kept_on_disk, state = _resume(learns, train, settings, seed, checkpoint, identity)
+    simulation = simulation or Simulations()
+    loss = loss or cross_entropy(settings.label_smoothing)
+    run = _Run(network, learns, train, settings, seed, loss, constrain, simulation)
     if state.losses:
-        set_weights(network, state.weights)
-        set_optimizer_state(run.optimizer, network, state.optimizer)
+        set_weights(learns, state.weights)
+        set_optimizer_state(run.optimizer, learns, state.optimizer)
         progress.note(f"resuming after epoch {len(state.losses)} of {settings.epochs}")
     run.begin(len(state.losses))
     while len(state.losses) < settings.epochs and not _stalled(state, settings.patience):
         epoch = len(state.losses)
         state.losses.append(run.epoch(epoch, progress, _so_far(state, settings.epochs)))
-        state.accuracies.append(accuracy(network, validation))
+        with simulated(simulation):
+            state.accuracies.append(accuracy(network, validation))
         if log is not None:
             log("train_loss", state.losses[-1], epoch + 1)
             log("validation_accuracy", state.accuracies[-1], epoch + 1)
         if settings.patience and _best(state) == epoch:
-            state.best = weights_of(network)
+            state.best = weights_of(learns)
         if kept_on_disk is not None:
-            state.weights, state.optimizer = weights_of(network), optimizer_state(run.optimizer, network)
+            state.weights, state.optimizer = weights_of(learns), optimizer_state(run.optimizer, learns)
             kept_on_disk.write(state)
     progress.note(_so_far(state, settings.epochs, done=True))
     if settings.patience:
-        set_weights(network, state.best)
+        set_weights(learns, state.best)
     network.eval()
     kept = _best(state) if settings.patience else len(state.losses) - 1
     return History(tuple(state.losses), tuple(state.accuracies), kept)
@@ -133,15 +143,17 @@ class _Run:
     def __init__(
         self,
         network: paddle.nn.Layer,
+        learns: paddle.nn.Layer,
         train: Split,
         settings: TrainingSettings,
         seed: int,
         loss: Loss,
         constrain: Constraint | None,
+        simulation: Simulation,
     ) -> None:
-        self.network, self.train, self.settings, self.seed = network, train, settings, seed
-        self.loss, self.constrain = loss, constrain
-        self.optimizer = _optimizer(settings, network)
+        self.network, self.learns, self.train, self.settings, self.seed = network, learns, train, settings, seed
+        self.loss, self.constrain, self.simulation = loss, constrain, simulation
+        self.optimizer = _optimizer(settings, learns)
         self.batch_size = min(settings.batch_size, len(train))
         self.steps = len(train) // self.batch_size
         self.total = self.steps * settings.epochs
@@ -154,7 +166,7 @@ class _Run:
     def epoch(self, epoch: int, progress: Progress, description: str) -> float:
         """Train for one epoch; its mean loss."""
         paddle.seed(int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0]))
-        self.network.train()
+        self.learns.train()
         losses: list[paddle.Tensor] = []
         mean = 0.0
         for step, indices in enumerate(progress.track(self._batches(epoch), self.steps, description)):
@@ -181,8 +193,9 @@ class _Run:
             images = self.shift(images, np.random.default_rng((self.seed, step, 1)))
         inputs = paddle.to_tensor(images)
         labels = paddle.to_tensor(self.train.labels[indices])
-        loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
-        loss.backward()
+        with simulated(self.simulation):
+            loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
+            loss.backward()
         self.optimizer.step()
         self.optimizer.clear_grad(set_to_zero=False)
         if self.constrain is not None:

@@ -1,7 +1,7 @@
 """Training after compression, which must not undo it.
 
-What a model's edits promise stays true: zeros of masked weights stay exactly zero through every step,
-and quantized weights are trained as floats, then put back on a grid of their bits.
+What a model's edits promise stays true: zeros of masked weights stay exactly zero through every step, weights
+that share a value keep sharing one, and quantized weights learn through the grid that they are on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
+    import paddle
+
     from paddlepress.model import Model
     from paddlepress.techniques import Context
     from paddlepress.training.loop import Constraint
     from paddlepress.training.losses import Loss
     from paddlepress.training.settings import TrainingSettings
+    from paddlepress.training.simulation import Simulation
 
 TEMPERATURE = 4.0
 ALPHA = 0.7
@@ -36,16 +39,22 @@ class Recovery(BaseModel):
         default=0, ge=0, le=32, description="augmentation in it: move each image by up to this many pixels"
     )
 
-    def recover(self, model: Model, context: Context, constrain: Constraint | None = None) -> Model:
+    def recover(
+        self,
+        model: Model,
+        context: Context,
+        constrain: Constraint | None = None,
+        simulation: Simulation | None = None,
+    ) -> Model:
         """Train a compressed model as the fields say.
 
         Args:
             model: trained in place.
             context: data, teacher and seed.
-            constrain: see `fit`; in force besides the model's own masks.
+            constrain, simulation: see `fit`; in force besides the model's own masks, grids and codebooks.
 
         Returns:
-            The model with quantized weights back on their grids.
+            The model, with every promise of its edits kept.
         """
         if self.recovery_epochs == 0:
             return model
@@ -61,7 +70,7 @@ class Recovery(BaseModel):
         loss = None
         if self.recovery_loss == "distilled":
             loss = taught_by(context.base.network, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
-        return retrain(model, context, settings, loss, constrain, identity=self.model_dump_json())
+        return retrain(model, context, settings, loss, constrain, simulation, identity=self.model_dump_json())
 
 
 def retrain(
@@ -70,6 +79,8 @@ def retrain(
     settings: TrainingSettings,
     loss: Loss | None = None,
     constrain: Constraint | None = None,
+    simulation: Simulation | None = None,
+    companion: paddle.nn.Layer | None = None,
     identity: str = "",
 ) -> Model:
     """Train a model in place with every promise of its edits kept.
@@ -77,7 +88,7 @@ def retrain(
     Args:
         model: any model, compressed or not.
         context: data, seed, checkpoint, and who is told.
-        settings, loss, constrain, identity: as for `fit`.
+        settings, loss, constrain, simulation, companion, identity: as for `fit`.
 
     Raises:
         TrainingFailed: the loss is not a number.
@@ -85,6 +96,7 @@ def retrain(
     from paddlepress.grid import put_on_grid
     from paddlepress.training.loop import fit
     from paddlepress.training.masks import KeepZeros
+    from paddlepress.training.simulation import OnGrid, Simulations, Tied
 
     constraints: list[Constraint] = [constrain] if constrain is not None else []
     if model.masked():
@@ -94,6 +106,7 @@ def retrain(
         for one in constraints:
             one(step, total)
 
+    tied = Tied(model)
     fit(
         model.network,
         context.train,
@@ -102,11 +115,14 @@ def retrain(
         seed=context.seed,
         loss=loss,
         constrain=constrain_all if constraints else None,
+        simulation=Simulations([tied, OnGrid(model), *([simulation] if simulation is not None else [])]),
+        companion=companion,
         checkpoint=context.checkpoint,
         identity=f"{identity} {context.base.digest() if loss is not None else ''}",
         progress=context.progress,
         log=context.log,
     )
-    for edit in model.quantized().values():
-        put_on_grid(model, edit)
+    tied.tie()
+    for name, edit in model.quantized().items():
+        put_on_grid(model, edit, model.scales.get(name))
     return model

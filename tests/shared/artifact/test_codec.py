@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from paddlepress.artifact.codec import Quantized, TensorRecord, decode, encode_float, encode_quantized
+from paddlepress.artifact.codec import (
+    Quantized,
+    TensorRecord,
+    decode,
+    encode_float,
+    encode_quantized,
+    encode_shared,
+)
 from paddlepress.errors import ArtifactError
+from paddlepress.grid import round_to_bfloat16
 
 Array = np.ndarray[Any, Any]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)
@@ -93,3 +101,51 @@ def test_a_shape_that_does_not_fit_is_refused() -> None:
     record, arrays = encode_float("w", np.arange(6, dtype=np.float32).reshape(2, 3))
     with pytest.raises(ArtifactError, match="'w' can't be decoded"):
         decode("w", record.model_copy(update={"shape": (7, 3)}), arrays)
+
+
+@given(hnp.arrays(np.float32, SHAPES, elements=st.sampled_from([0.0, -0.25, 0.5, 3.0])))
+def test_shared_values_come_back_bit_for_bit(values: Array) -> None:
+    """A tensor of four different values is a codebook of two bits, whatever their order."""
+    record, arrays = encode_shared("w", values, 2)
+    back = decode("w", TensorRecord.model_validate_json(record.model_dump_json()), arrays)
+    assert isinstance(back, np.ndarray)
+    assert (back.dtype, back.shape, bits(back)) == (values.dtype, values.shape, bits(values))
+
+
+def test_a_codebook_costs_its_entropy() -> None:
+    """100,000 weights of 16 equally frequent values take half a byte each."""
+    values = np.random.default_rng(0).integers(0, 16, 100_000).astype(np.float32)
+    record, arrays = encode_shared("w", values, 4)
+    assert record.encoding == "shared"
+    assert 50_000 <= size(arrays) < 50_300
+    with pytest.raises(ArtifactError, match="16 different values; a codebook of 3 bits holds 8"):
+        encode_shared("w", values, 3)
+
+
+@given(st.data(), hnp.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=6), st.integers(1, 9))
+def test_groups_have_scales_of_their_own(data: st.DataObject, shape: tuple[int, ...], group: int) -> None:
+    """Every run of weights of an output is multiplied by its own scale, and all of it survives storage."""
+    axis = data.draw(st.integers(0, len(shape) - 1))
+    codes = np.random.default_rng(0).integers(-7, 8, shape).astype(np.int8)
+    runs = -(-(codes.size // shape[axis]) // group)
+    scale = np.arange(1, shape[axis] * runs + 1, dtype=np.float32).reshape(shape[axis], runs)
+    tensor = Quantized(codes=codes, scale=scale, axis=axis, group=group)
+    rows = np.moveaxis(codes, axis, 0).reshape(shape[axis], -1)
+    expected = np.stack([[code * scale[i, j // group] for j, code in enumerate(row)] for i, row in enumerate(rows)])
+    assert np.array_equal(np.moveaxis(tensor.values(), axis, 0).reshape(expected.shape), expected)
+    record, arrays = encode_quantized("w", tensor)
+    back = decode("w", TensorRecord.model_validate_json(record.model_dump_json()), arrays)
+    assert isinstance(back, Quantized)
+    assert bits(back.values()) == bits(tensor.values())
+
+
+def test_bfloat16_takes_two_bytes() -> None:
+    """Values of bfloat16 come back bit for bit from half the bytes; others are refused."""
+    values = round_to_bfloat16(np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32))
+    record, arrays = encode_float("w", values, "bfloat16")
+    assert size(arrays) == 2 * values.size
+    back = decode("w", TensorRecord.model_validate_json(record.model_dump_json()), arrays)
+    assert isinstance(back, np.ndarray)
+    assert bits(back) == bits(values)
+    with pytest.raises(ArtifactError, match="not bfloat16 values"):
+        encode_float("w", values + np.float32(1e-5), "bfloat16")

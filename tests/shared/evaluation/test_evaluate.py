@@ -125,7 +125,7 @@ def test_zeros_are_counted_from_the_stored_weights(folder: Path, lenet: Model) -
 def test_the_table_of_layers_tells_how_each_is_stored(folder: Path) -> None:
     """Bits, encoding and bytes are those of the file, and the bytes add up to nearly all of it."""
     rows = {f"{row.layer}.{row.parameter}": row for row in size.layers(folder / "int8")}
-    assert rows["fc1.weight"].bits == 8
+    assert rows["fc1.weight"].bits == 7  # its range is reduced
     assert rows["fc1.weight"].encoding in {"coded", "packed"}
     assert rows["fc1.bias"].bits == 32
     assert rows["conv2.weight"].shape == (64, 32, 3, 3)

@@ -7,9 +7,10 @@ import pytest
 
 from paddlepress.grid import put_on_grid
 from paddlepress.model import Model
-from paddlepress.surgery.edits import Mask, Quantize, parameter
+from paddlepress.surgery.edits import Mask, Quantize, Share, parameter
 from paddlepress.surgery.layers import simulate_quantized_input
-from paddlepress.testing import digits_context, trained
+from paddlepress.testing import digits, digits_context, trained
+from paddlepress.training.accuracy import accuracy
 from paddlepress.training.masks import KeepZeros
 from paddlepress.training.recovery import Recovery, retrain
 from paddlepress.training.settings import TrainingSettings
@@ -67,8 +68,8 @@ def test_retraining_holds_masks_by_itself() -> None:
         assert np.array_equal(parameter(model.network, name).numpy() == 0, zero)
 
 
-def test_quantized_weights_train_and_return_to_their_grid() -> None:
-    """After training, 8-bit weights are codes of a new scale and 16-bit ones float16 values again."""
+def test_quantized_weights_train_on_their_grid() -> None:
+    """After training, 8-bit weights are other codes of the same scales and 16-bit ones float16 values again."""
     model = quantized_model()
     before, scale = model.codes("conv2.weight").codes, model.scales["conv2.weight"].copy()
     first = parameter(model.network, "conv1.weight").numpy()
@@ -76,11 +77,45 @@ def test_quantized_weights_train_and_return_to_their_grid() -> None:
     codes = model.codes("conv2.weight").codes
     assert np.abs(codes).max() <= 63
     assert not np.array_equal(codes, before)
-    assert not np.array_equal(model.scales["conv2.weight"], scale)
+    assert np.array_equal(model.scales["conv2.weight"], scale)
     half = parameter(model.network, "fc1.weight").numpy()
     assert np.array_equal(half.astype(np.float16).astype(np.float32), half)
     # The layer before the rounded input learns too: rounding passes gradients straight through.
     assert not np.array_equal(parameter(model.network, "conv1.weight").numpy(), first)
+
+
+@pytest.mark.parametrize(("bits", "axis", "group"), [(4, 1, 32), (2, 1, None), (1, None, None)])
+def test_training_goes_through_the_grid(bits: Any, axis: int | None, group: int | None) -> None:
+    """The validation accuracy of the last epoch is that of the model on its grid, and beats the start by far."""
+    model = trained().copy()
+    edit = Quantize(layer="fc1", bits=bits, axis=axis, group=group)
+    put_on_grid(model, edit)
+    model = model.with_edits(edit)
+    measured: list[float] = []
+
+    def log(name: str, value: float, step: int) -> None:
+        if name == "validation_accuracy":
+            measured.append(value)
+
+    validation = digits().split("validation")
+    before = accuracy(model.network, validation)
+    retrain(model, digits_context(trained(), log=log), SETTINGS.model_copy(update={"epochs": 3}))
+    assert measured[-1] == accuracy(model.network, validation)
+    assert measured[-1] >= min(before + 1, 95)
+    assert np.unique(model.codes("fc1.weight").codes).size <= max(2, 2**bits - 1)
+
+
+def test_shared_weights_stay_shared() -> None:
+    """Weights of one value learn as one: the same weights are equal afterwards, at other values."""
+    model = trained().copy()
+    target = parameter(model.network, "fc1.weight")
+    places = np.digitize(target.numpy(), [-0.05, -0.01, 0.01, 0.05])
+    target.set_value(np.array([-0.08, -0.03, 0, 0.03, 0.08], np.float32)[places])
+    model = model.with_edits(Share(layer="fc1", bits=3))
+    retrain(model, digits_context(trained()), SETTINGS)
+    values, found = np.unique(parameter(model.network, "fc1.weight").numpy(), return_inverse=True)
+    assert np.array_equal(found.reshape(places.shape), places)
+    assert not np.isin(values, np.array([-0.08, -0.03, 0.03, 0.08], np.float32)).any()
 
 
 @pytest.mark.parametrize("loss", ["plain", "distilled"])
