@@ -28,6 +28,22 @@ def macs(model: Model) -> dict[str, int]:
     Raises:
         TechniqueRefused: the network can't be traced, or its inputs have no fixed size.
     """
+    found: dict[str, int] = {}
+    for weight, count in macs_of_weights(model).items():
+        layer = layer_of(weight)
+        found[layer] = found.get(layer, 0) + count
+    return found
+
+
+def macs_of_weights(model: Model) -> dict[str, int]:
+    """Multiply-accumulates by the weight that they multiply with: for each, its elements times a whole number.
+
+    Returns:
+        Parameter name -> multiply-accumulates at batch 1, in the order of the forward pass.
+
+    Raises:
+        TechniqueRefused: as for `macs`.
+    """
     traced = program.read(model)
     flow = Propagation(traced, RULES)
     found: dict[str, int] = {}
@@ -40,8 +56,7 @@ def macs(model: Model) -> dict[str, int]:
             continue
         if count < 0:
             raise TechniqueRefused(f"layer {layer_of(weight.parameter)!r} has an output of no fixed size")
-        layer = layer_of(weight.parameter)
-        found[layer] = found.get(layer, 0) + count
+        found[weight.parameter] = found.get(weight.parameter, 0) + count
     return found
 
 
