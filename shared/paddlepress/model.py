@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from paddlepress.artifact.codec import Array, Quantized, spread_scale
 from paddlepress.errors import ArtifactError
-from paddlepress.surgery.edits import Edit, Mask, Quantize, Share
+from paddlepress.surgery.edits import Edit, Mask, Quantize, QuantizeOutput, Share
 
 if TYPE_CHECKING:
     import paddle
@@ -187,6 +187,11 @@ class Model:
         """The quantized weights by parameter name; the latest edit of each counts."""
         present = dict(self.network.named_parameters())
         return {edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present}
+
+    def quantized_outputs(self) -> dict[str, QuantizeOutput]:
+        """The layers whose output is rounded, by name; the latest edit of each counts."""
+        present = dict(self.network.named_sublayers())
+        return {edit.layer: edit for edit in self.edits if isinstance(edit, QuantizeOutput) and edit.layer in present}
 
     def shared(self) -> dict[str, Share]:
         """The weights that take their values from a codebook, by parameter name; the latest edit of each counts."""

@@ -57,7 +57,7 @@ def sealed_graph(model: Model, manifest: Manifest, manifest_digest: str) -> byte
     simplify(graph)
     _check_parameters(graph, names, model)
     graph.rename(names)
-    as_integers = integers.insert(graph, model.quantized())
+    as_integers = integers.insert(graph, model.quantized(), model.quantized_outputs())
     drop_unused(graph)
     used = _externalize(graph, manifest, as_integers)
     proto.producer_name, proto.producer_version = "paddlepress", ""

@@ -8,10 +8,10 @@ ONNX Runtime runs `DequantizeLinear -> Conv or Gemm -> QuantizeLinear` as one ke
 - A batch normalization after a convolution is folded into the weight's codes and scales and the bias.
 - The next layer's QuantizeLinear stands right after the product (see `rounding`).
 
-A convolution whose result meets no QuantizeLinear, because it is added to a shortcut for example, has no
-fast kernel on integers (ConvInteger is several times slower than Conv): it gets its weight as floats. A
-rounding of values that no kernel on integers makes or reads would cost time and precision for nothing,
-and is left out.
+Where a residual addition's operands are rounded too (`QuantizeOutput`), it runs on integers as well, and
+so can the convolution before it. A convolution whose result meets no QuantizeLinear has no fast kernel on
+integers (ConvInteger is several times slower than Conv): it gets its weight as floats. A rounding of values
+that no kernel on integers makes or reads would cost time and precision for nothing, and is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from paddlepress.deployment.bundle import CODES, SCALE
 from paddlepress.deployment.graph import Graph
 from paddlepress.deployment.rounding import Rounding, place
-from paddlepress.surgery.edits import Quantize
+from paddlepress.surgery.edits import Quantize, QuantizeOutput
 
 PRODUCTS = frozenset({"Conv", "MatMul"})
 
@@ -36,12 +36,15 @@ _LARGEST_BIAS = 2.0**30
 _TINY = 1e-20
 
 
-def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
+def insert(
+    graph: Graph, quantized: Mapping[str, Quantize], outputs: Mapping[str, QuantizeOutput] | None = None
+) -> frozenset[str]:
     """Put the integer form of quantized layers into a graph whose parameters have their structured names.
 
     Args:
         graph: rewritten in place.
         quantized: the edit of each quantized weight, by the weight's name.
+        outputs: the edit of each layer whose output is rounded, by the layer's name.
 
     Returns:
         The weights that the graph now takes as `NAME:codes` and `NAME:scale` instead of as floats.
@@ -50,20 +53,21 @@ def insert(graph: Graph, quantized: Mapping[str, Quantize]) -> frozenset[str]:
     """
     consumers = graph.consumers()
     edits = {
-        name: edit
-        for name, edit in quantized.items()
-        if _for_kernels(edit) and _only_weighs_products(consumers, name)
+        name: edit for name, edit in quantized.items() if _for_kernels(edit) and _only_weighs_products(consumers, name)
     }
+    outputs = dict(outputs or {})
     while True:
         trial = graph.copy()
-        roundings = place(trial, _roundings(trial, edits))
+        roundings = place(trial, _roundings(trial, edits, outputs))
         integer = {node.input[1] for node in trial.nodes if _has_kernel(trial, node, edits)}
         useless = [r for r in roundings if not integer & (r.weights | {_weight_before(trial, r)})]
         if not useless:
             break
         for rounding in useless:
             for name in rounding.weights:
-                del edits[name]
+                edits.pop(name, None)
+            for name in rounding.layers:
+                outputs.pop(name, None)
     for node in [node for node in trial.nodes if node.op_type in PRODUCTS and node.input[1] in integer]:
         _make_integer(trial, node, edits[node.input[1]])
     graph.take(trial)
@@ -81,15 +85,38 @@ def _only_weighs_products(consumers: Mapping[str, list[Any]], name: str) -> bool
     return bool(nodes) and all(node.op_type in PRODUCTS and list(node.input).index(name) == 1 for node in nodes)
 
 
-def _roundings(graph: Graph, edits: Mapping[str, Quantize]) -> list[Rounding]:
+def _roundings(graph: Graph, edits: Mapping[str, Quantize], outputs: Mapping[str, QuantizeOutput]) -> list[Rounding]:
     """What has to be rounded, each value and grid once."""
     found: dict[tuple[str, float, int], Rounding] = {}
+    inputs: dict[str, str] = {}
     for node in graph.nodes:
-        edit = edits.get(node.input[1]) if node.op_type in PRODUCTS else None
+        if node.op_type not in PRODUCTS:
+            continue
+        inputs[node.input[1]] = node.input[0]
+        edit = edits.get(node.input[1])
         if edit is not None and edit.input_scale is not None:
             key = (node.input[0], edit.input_scale, edit.input_zero_point)
             found.setdefault(key, Rounding(*key)).readers.append(node)
+    consumers = graph.consumers()
+    for output in outputs.values():
+        reader = f"{output.reader}.weight"
+        value = (inputs[reader] if reader in edits else None) if output.reader else _output(graph, output.layer)
+        adds = [node for node in consumers.get(value or "", []) if node.op_type == "Add"]
+        if value is None or not adds:
+            continue
+        key = (value, output.scale, output.zero_point)
+        rounding = found.setdefault(key, Rounding(*key))
+        rounding.readers.extend(adds)
+        rounding.layers.append(output.layer)
     return list(found.values())
+
+
+def _output(graph: Graph, layer: str) -> str | None:
+    """The value that a convolution or a batch norm makes."""
+    for node in graph.nodes:
+        if node.op_type in {"Conv", "BatchNormalization"} and node.input[1] == f"{layer}.weight":
+            return str(node.output[0])
+    return None
 
 
 def _tail(graph: Graph, node: Any) -> list[Any]:

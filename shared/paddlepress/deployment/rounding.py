@@ -19,13 +19,14 @@ _COMMUTES = frozenset({"MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", 
 
 @dataclass
 class Rounding:
-    """A value that products read from a grid.
+    """A value that products and additions read from a grid.
 
     Attributes:
         source: the value's name.
         scale, zero_point: of the grid, whose codes are unsigned 8-bit integers.
-        readers: the products, which read it as their first input.
-        weights: the readers' weights.
+        readers: who reads it: products, as their first input, and additions.
+        weights: the weights of the products among them.
+        layers: the layers that ask for it as their output.
         start: the value that is rounded in the end: `source`, or one it is made from.
     """
 
@@ -34,6 +35,7 @@ class Rounding:
     zero_point: int
     readers: list[Any] = field(default_factory=list)
     weights: frozenset[str] = frozenset()
+    layers: list[str] = field(default_factory=list)
     start: str = ""
 
     def clips(self, low: float, high: float) -> bool:
@@ -45,7 +47,7 @@ class Rounding:
 def place(graph: Graph, roundings: list[Rounding]) -> list[Rounding]:
     """Insert a QuantizeLinear and a DequantizeLinear for each rounding; returns them with `start` filled in."""
     for rounding in roundings:
-        rounding.weights = frozenset(str(node.input[1]) for node in rounding.readers)
+        rounding.weights = frozenset(str(node.input[1]) for node in rounding.readers if node.op_type != "Add")
         passed = _passable(graph, rounding)
         rounding.start = passed[-1].input[0] if passed else rounding.source
         grid = (graph.constant(rounding.scale), graph.constant(rounding.zero_point, np.uint8))
@@ -57,7 +59,7 @@ def place(graph: Graph, roundings: list[Rounding]) -> list[Rounding]:
                 graph.drop(node)
         rounded = graph.node("DequantizeLinear", codes, *grid)
         for node in rounding.readers:
-            node.input[0] = rounded
+            node.input[:] = [rounded if name == rounding.source else name for name in node.input]
     return roundings
 
 

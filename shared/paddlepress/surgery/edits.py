@@ -124,6 +124,27 @@ class Quantize(_Edit):
             simulate_quantized_input(find(network, self.layer), self.input_scale, self.input_zero_point)
 
 
+class QuantizeOutput(_Edit):
+    """A layer's output as unsigned 8-bit integers, so that a residual addition adds integers.
+
+    Attributes:
+        layer: whose output is rounded.
+        scale, zero_point: of the grid.
+        reader: a convolution that reads that output as it is, on the same grid; empty if none does.
+    """
+
+    kind: Literal["quantize-output"] = "quantize-output"
+    layer: str
+    scale: float = Field(gt=0)
+    zero_point: int = Field(ge=0, le=255)
+    reader: str = ""
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddlepress.surgery.layers import simulate_quantized_output
+
+        simulate_quantized_output(find(network, self.layer), self.scale, self.zero_point)
+
+
 class Share(_Edit):
     """A layer's weight that takes few different values, which its weights share.
 
@@ -146,7 +167,33 @@ class Share(_Edit):
         parameter(network, self.parameter)
 
 
-Edit = Annotated[Narrow | Factorize | Mask | Quantize | Share, Field(discriminator="kind")]
+class FoldNorm(_Edit):
+    """A batch normalization folded into the layer before it, see `surgery.folding`.
+
+    Attributes:
+        layer: the convolution or dense layer; it has a bias afterwards.
+        norm: the norm's name, where an identity stands afterwards.
+    """
+
+    kind: Literal["fold-norm"] = "fold-norm"
+    layer: str
+    norm: str
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddle import nn
+
+        from paddlepress.weighted import weighted_layers
+
+        layer, norm = find(network, self.layer), find(network, self.norm)
+        mean = norm._parameters.get("_mean", norm._buffers.get("_mean"))
+        if mean is None or self.layer not in weighted_layers(network):
+            raise ArtifactError(f"{self.norm!r} can't be folded into {self.layer!r}")
+        if layer.bias is None:
+            layer.bias = layer.create_parameter([int(mean.shape[0])], is_bias=True)
+        replace(network, self.norm, nn.Identity())
+
+
+Edit = Annotated[Narrow | Factorize | Mask | Quantize | QuantizeOutput | Share | FoldNorm, Field(discriminator="kind")]
 
 
 def find(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:

@@ -42,26 +42,37 @@ class LowRankLinear(nn.Layer):
         return self.second(self.first(x))
 
 
-class _QuantizedInput:
-    """A forward pre-hook that rounds a layer's input to the unsigned 8-bit grid it will be deployed on."""
+class _Rounding:
+    """Rounds activations to the unsigned 8-bit grid that they will be on when deployed."""
 
     def __init__(self, scale: float, zero_point: int) -> None:
         self.scale = scale
         self.zero_point = zero_point
         self.active = True
 
-    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
-        if not self.active:
-            return inputs
-        x = inputs[0]
+    def rounded(self, x: paddle.Tensor, training: bool) -> paddle.Tensor:
         codes = paddle.clip(paddle.round(x / self.scale) + self.zero_point, 0, 255)
         rounded = (codes - self.zero_point) * self.scale
-        if layer.training and not x.stop_gradient:
+        if training and not x.stop_gradient:
             # Rounding has no gradient: in training it is passed straight through, inside the range.
             low, high = -self.zero_point * self.scale, (255 - self.zero_point) * self.scale
             inside = paddle.clip(x, low, high)
             rounded = inside + (rounded - inside).detach()
-        return (rounded, *inputs[1:])
+        return rounded
+
+
+class _QuantizedInput(_Rounding):
+    """A forward pre-hook that rounds a layer's input."""
+
+    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
+        return (self.rounded(inputs[0], layer.training), *inputs[1:]) if self.active else inputs
+
+
+class _QuantizedOutput(_Rounding):
+    """A forward post-hook that rounds a layer's output."""
+
+    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...], output: paddle.Tensor) -> paddle.Tensor:
+        return self.rounded(output, layer.training) if self.active else output
 
 
 def simulate_quantized_input(layer: nn.Layer, scale: float, zero_point: int) -> None:
@@ -77,14 +88,22 @@ def remove_quantized_input(layer: nn.Layer) -> None:
         del hooks[key]
 
 
+def simulate_quantized_output(layer: nn.Layer, scale: float, zero_point: int) -> None:
+    """Have the readers of a layer's output see it as the 8-bit integers of deployment would give it."""
+    hooks = layer._forward_post_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook, _QuantizedOutput)]:
+        del hooks[key]
+    layer.register_forward_post_hook(_QuantizedOutput(scale, zero_point))
+
+
 @contextmanager
 def float_inputs(network: nn.Layer) -> Iterator[None]:
-    """Within it no input of the network's layers is rounded."""
+    """Within it no input or output of the network's layers is rounded."""
     hooks = [
         hook
         for layer in network.sublayers(include_self=True)
-        for hook in layer._forward_pre_hooks.values()
-        if isinstance(hook, _QuantizedInput)
+        for hook in (*layer._forward_pre_hooks.values(), *layer._forward_post_hooks.values())
+        if isinstance(hook, _Rounding)
     ]
     before = [hook.active for hook in hooks]
     for hook in hooks:

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from paddlepress.artifact import store
 from paddlepress.data import Split
 from paddlepress.deployment import integers
 from paddlepress.deployment.graph import Graph
@@ -128,3 +129,27 @@ def test_products_of_three_dimensions_stay_products() -> None:
     edit = Quantize(layer="fc", bits=8, axis=1, input_scale=0.1, input_zero_point=3)
     assert integers.insert(graph, {"fc.weight": edit}) == {"fc.weight"}
     assert [node.op_type for node in graph.nodes if node.op_type in {"MatMul", "Gemm", "Add"}] == ["MatMul", "Add"]
+
+
+@pytest.mark.parametrize(("name", "fewest"), [("resnet18", 7), ("mobilenet_v2", 10)])
+def test_residual_additions_run_on_integers(
+    name: str, fewest: int, deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With rounded operands additions and the convolutions before them have integer kernels, and err no more."""
+    from paddlepress_components.quantization.residual_adds import round_operands
+
+    inputs = np.random.default_rng(0).normal(size=(48, 3, 32, 32)).astype(np.float32)
+    model = digits_models.settle(digits_models.build(f"vision/{name}", (3, 32, 32)), inputs[:16])
+    quantized = digits_models.quantized(model, inputs)
+    rounded = round_operands(quantized.copy(), inputs, lambda values: (float(values.min()), float(values.max())))
+    before = _kernels(deploy(quantized, "before"), tmp_path, monkeypatch)
+    deployable = deploy(rounded, "after")
+    after = _kernels(deployable, tmp_path, monkeypatch)
+    assert after["QLinearConv"] > before["QLinearConv"]
+    assert after["QLinearAdd"] >= fewest
+    assert not {"BatchNormalization", "ConvInteger"} & after.keys()
+    exact, simulated = model.predict(inputs), rounded.predict(inputs)
+    assert np.std(simulated - exact) < 1.5 * np.std(quantized.predict(inputs) - exact)
+    assert np.std(Predictor.load(deployable).predict(inputs) - exact) < 1.3 * np.std(simulated - exact)
+    reloaded = store.load(tmp_path / "after" / "artifact")
+    assert np.array_equal(reloaded.predict(inputs[:8]), rounded.predict(inputs[:8]))
