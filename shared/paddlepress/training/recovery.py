@@ -45,13 +45,14 @@ class Recovery(BaseModel):
         context: Context,
         constrain: Constraint | None = None,
         simulation: Simulation | None = None,
+        companion: paddle.nn.Layer | None = None,
     ) -> Model:
         """Train a compressed model as the fields say.
 
         Args:
             model: trained in place.
             context: data, teacher and seed.
-            constrain, simulation: see `fit`; in force besides the model's own masks, grids and codebooks.
+            constrain, simulation, companion: see `fit`; in force besides the model's own masks, grids and codebooks.
 
         Returns:
             The model, with every promise of its edits kept.
@@ -70,7 +71,7 @@ class Recovery(BaseModel):
         loss = None
         if self.recovery_loss == "distilled":
             loss = taught_by(context.base.network, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
-        return retrain(model, context, settings, loss, constrain, simulation, identity=self.model_dump_json())
+        return retrain(model, context, settings, loss, constrain, simulation, companion, self.model_dump_json())
 
 
 def retrain(
@@ -98,9 +99,9 @@ def retrain(
     from paddlepress.training.masks import KeepZeros
     from paddlepress.training.simulation import OnGrid, Simulations, Tied
 
-    constraints: list[Constraint] = [constrain] if constrain is not None else []
-    if model.masked():
-        constraints.append(KeepZeros(model.network, model.masked()))
+    constraints: list[Constraint] = [KeepZeros(model.network, model.masked())] if model.masked() else []
+    if constrain is not None:
+        constraints.append(constrain)  # it sees the zeros in place
 
     def constrain_all(step: int, total: int) -> None:
         for one in constraints:

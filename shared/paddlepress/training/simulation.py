@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import paddle
 
-from paddlepress.artifact.codec import spread_scale
+from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.grid import largest_code
 from paddlepress.surgery.edits import Quantize, parameter
 
@@ -61,6 +61,40 @@ def simulated(simulation: Simulation) -> Iterator[None]:
         simulation.leave()
 
 
+class Latent:
+    """A weight that the network sees rounded to a grid, while the parameter keeps the float weight that learns.
+
+    Args:
+        target: the parameter.
+        edit: the grid, but for its scales.
+        masked: whether its zeros are to stay zeros where the grid has none, which is the case at 1 bit.
+    """
+
+    def __init__(self, target: paddle.Tensor, edit: Quantize, masked: bool) -> None:
+        self.target = target
+        self.levels = largest_code(edit.bits, edit.reduce_range)
+        self._signs, self._masked = edit.bits == 1, masked
+        self._kept: paddle.Tensor | None = None
+
+    def codes(self, scale: paddle.Tensor) -> paddle.Tensor:
+        """What the parameter's weights are in steps of `scale`, rounded and clipped; a float tensor."""
+        if not self._signs:
+            return paddle.clip(paddle.round(self.target / scale), -self.levels, self.levels)
+        if self._masked:
+            return paddle.sign(self.target)
+        return paddle.scale((self.target >= 0).astype(self.target.dtype), 2.0, -1.0)
+
+    def enter(self, codes: paddle.Tensor, scale: paddle.Tensor) -> None:
+        """Have the network see `codes * scale`."""
+        self._kept = paddle.assign(self.target)
+        paddle.assign(codes * scale, self.target)
+
+    def leave(self) -> None:
+        """Give the parameter the weight back that learns; gradients stay as they are."""
+        paddle.assign(self._kept, self.target)
+        self._kept = None
+
+
 class OnGrid:
     """Quantized weights on the grids that they have, whose scales stay.
 
@@ -70,43 +104,26 @@ class OnGrid:
     def __init__(self, model: Model) -> None:
         masked = set(model.masked())
         self._grids = [
-            _Grid(parameter(model.network, name), edit, model.scales[name], name in masked)
+            (Latent(target, edit, name in masked), _spread(model.scales[name], edit, tuple(target.shape)))
             for name, edit in model.quantized().items()
             if edit.bits < 16
+            for target in [parameter(model.network, name)]
         ]
 
     def enter(self) -> None:
-        for grid in self._grids:
-            grid.enter()
-
-    def leave(self) -> None:
-        for grid in self._grids:
-            grid.leave()
-
-
-class _Grid:
-    def __init__(self, target: paddle.Tensor, edit: Quantize, scale: np.ndarray, masked: bool) -> None:
-        shape = tuple(target.shape)
-        self._target, self._bits, self._masked = target, edit.bits, masked
-        self._scale = paddle.to_tensor(np.ascontiguousarray(spread_scale(scale, edit.axis, shape, edit.group)))
-        self._levels = largest_code(edit.bits, edit.reduce_range)
-        self._latent: paddle.Tensor | None = None
-
-    def enter(self) -> None:
         with paddle.no_grad():
-            self._latent = paddle.assign(self._target)
-            paddle.assign(self._rounded(self._latent), self._target)
-
-    def _rounded(self, latent: paddle.Tensor) -> paddle.Tensor:
-        if self._bits > 1:
-            return paddle.clip(paddle.round(latent / self._scale), -self._levels, self._levels) * self._scale
-        signs = paddle.where(latent < 0, -paddle.ones_like(latent), paddle.ones_like(latent))
-        return signs * self._scale * ((latent != 0).astype(latent.dtype) if self._masked else 1.0)
+            for latent, scale in self._grids:
+                latent.enter(latent.codes(scale), scale)
 
     def leave(self) -> None:
         with paddle.no_grad():
-            paddle.assign(self._latent, self._target)
-        self._latent = None
+            for latent, _ in self._grids:
+                latent.leave()
+
+
+def _spread(scale: Array, edit: Quantize, shape: tuple[int, ...]) -> paddle.Tensor:
+    """Scales, one for each weight: multiplying by fewer of them costs Paddle more on a CPU."""
+    return paddle.to_tensor(np.array(np.broadcast_to(spread_scale(scale, edit.axis, shape, edit.group), shape)))
 
 
 class Tied:
