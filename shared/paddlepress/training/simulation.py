@@ -117,7 +117,7 @@ class OnGrid:
 
     def leave(self) -> None:
         with paddle.no_grad():
-            for latent, _ in self._grids:
+            for latent, _ in reversed(self._grids):
                 latent.leave()
 
 

@@ -1,0 +1,56 @@
+"""What comes before and after training on grids: which layers are the ends, and the network on its final grids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from paddlepress.artifact.codec import Array
+from paddlepress.grid import put_on_grid
+from paddlepress.surgery.edits import Quantize, find
+from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress.weighted import weighted_layers
+from paddlepress_components.quantization.observed import course
+
+if TYPE_CHECKING:
+    from paddle import nn
+
+    from paddlepress.model import Model
+
+
+def ends(network: nn.Layer, example: NDArray[Any]) -> tuple[str, ...]:
+    """The first and the last convolution or dense layer that an example goes through.
+
+    Args:
+        network: run once, in evaluation mode.
+        example: float32 array [1, *shape].
+    """
+    calls = list(course(network, weighted_layers(network), example).calls)
+    return (calls[0], calls[-1]) if calls else ()
+
+
+def settle(
+    model: Model, edits: Iterable[Quantize], scales: Mapping[str, Array], inputs: Mapping[str, tuple[float, int]]
+) -> Model:
+    """Put weights on the grids that training ended with, for good.
+
+    Args:
+        model: has the float weights that learned; changed in place.
+        edits: the weights' grids.
+        scales: of each weight, by its name.
+        inputs: scale and zero point of layers' inputs, by the layer's name; others stay float.
+
+    Returns:
+        The model with the edits recorded.
+    """
+    settled = []
+    for edit in edits:
+        if edit.layer in inputs:
+            scale, zero_point = inputs[edit.layer]
+            edit = edit.model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
+            simulate_quantized_input(find(model.network, edit.layer), scale, zero_point)
+        put_on_grid(model, edit, scales[edit.parameter])
+        settled.append(edit)
+    return model.with_edits(*settled)
