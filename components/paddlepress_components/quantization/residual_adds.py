@@ -7,8 +7,7 @@ result is added to a shortcut has to compute on floats.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,35 +37,44 @@ def round_operands(model: Model, inputs: NDArray[Any], read_range: Callable[[NDA
     Returns:
         The model with the edits recorded: as it is where it has no such addition.
     """
-    import paddle
-
-    from paddlepress.surgery.residual import operands
-
     layers = {edit.layer: edit for edit in model.quantized().values() if edit.input_scale is not None}
-    found = [
-        operand if operand.reader in layers else replace(operand, reader="")
-        for operand in operands(model, paddle.to_tensor(inputs[:1]))
-        if operand.reader in layers or not operand.whole
-    ]
+    found = operands_to_round(model, layers, inputs[:1])
     with float_inputs(model.network):
-        own = [operand.layer for operand in found if not operand.reader]
-        ranges = _output_ranges(model, own, inputs, read_range)
+        ranges = output_ranges(model, [layer for layer, reader in found.items() if not reader], inputs, read_range)
     edits = []
-    for layer, reader in {operand.layer: operand.reader for operand in found}.items():
+    for layer, reader in found.items():
         scale, zero_point = _grid(layers[reader]) if reader else input_grid(*ranges[layer])
         edits.append(QuantizeOutput(layer=layer, scale=scale, zero_point=zero_point, reader=reader))
         simulate_quantized_output(find(model.network, layer), scale, zero_point)
     return model.with_edits(*edits)
 
 
-def _grid(edit: Quantize) -> tuple[float, int]:
-    assert edit.input_scale is not None
-    return edit.input_scale, edit.input_zero_point
+def operands_to_round(model: Model, layers: Collection[str], example: NDArray[Any]) -> dict[str, str]:
+    """The layers whose outputs residual additions add, each with the layer whose input has the same grid.
+
+    Args:
+        model: its network is run once, in evaluation mode, and not changed.
+        layers: those with quantized inputs.
+        example: float32 array [1, *shape].
+
+    Returns:
+        For each layer a reader of its output, among `layers`; empty where its output has a grid of its own.
+    """
+    import paddle
+
+    from paddlepress.surgery.residual import operands
+
+    return {
+        operand.layer: operand.reader if operand.reader in layers else ""
+        for operand in operands(model, paddle.to_tensor(example))
+        if operand.reader in layers or not operand.whole
+    }
 
 
-def _output_ranges(
+def output_ranges(
     model: Model, layers: list[str], inputs: NDArray[Any], read_range: Callable[[NDArray[Any]], Range]
 ) -> Mapping[str, Range]:
+    """The ranges of layers' outputs over calibration data, by layer; see `round_operands` for the arguments."""
     kept: dict[str, list[NDArray[Any]]] = {name: [] for name in layers}
     random = np.random.default_rng(0)
 
@@ -86,3 +94,8 @@ def _output_ranges(
         for hook in hooks:
             hook.remove()
     return {name: read_range(np.concatenate(values)) for name, values in kept.items()}
+
+
+def _grid(edit: Quantize) -> tuple[float, int]:
+    assert edit.input_scale is not None
+    return edit.input_scale, edit.input_zero_point
