@@ -7,6 +7,7 @@ afterwards. An edit therefore says which shape a network gets, not which numbers
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,10 +17,27 @@ from paddlepress.errors import ArtifactError
 if TYPE_CHECKING:
     import paddle
 
-# What narrowing may change on a layer: an artifact can't set anything else.
-NARROWABLE = frozenset(
-    {"_in_channels", "_out_channels", "_groups", "_num_features", "_num_channels", "in_features", "out_features"}
+# Attributes in which attention layers of all sorts state how many heads they have.
+HEAD_COUNTS = frozenset(
+    {"num_heads", "n_heads", "nheads", "num_head", "n_head", "nhead", "heads", "head_num", "num_attention_heads"}
 )
+# What narrowing may change on a layer: an artifact can't set anything else.
+NARROWABLE = HEAD_COUNTS | {
+    "_in_channels",
+    "_out_channels",
+    "_groups",
+    "_num_features",
+    "_num_channels",
+    "_num_groups",
+    "_normalized_shape",
+    "_embedding_dim",
+    "_size",
+    "in_features",
+    "out_features",
+    "input_size",
+    "hidden_size",
+}
+Size = int | tuple[int, ...]
 
 
 class _Edit(BaseModel, ABC):
@@ -35,22 +53,20 @@ class Narrow(_Edit):
 
     Attributes:
         shapes: parameter name -> its shape afterwards.
-        sizes: layer name -> the layer's own attributes afterwards (channels, features, groups).
+        sizes: layer name -> the layer's own attributes afterwards (channels, features, groups, heads).
     """
 
     kind: Literal["narrow"] = "narrow"
     shapes: dict[str, tuple[int, ...]]
-    sizes: dict[str, dict[str, int]] = {}
+    sizes: dict[str, dict[str, Size]] = {}
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        for name, shape in self.shapes.items():
-            replace_parameter(network, name, shape)
+        shrink_parameters(network, self.shapes)
+        refresh_recurrent(network, {name.rpartition(".")[0] for name in self.shapes})
         for name, sizes in self.sizes.items():
             layer = find(network, name)
             for attribute, value in sizes.items():
-                if attribute not in NARROWABLE or not hasattr(layer, attribute):
-                    raise ArtifactError(f"a narrow edit may not set {attribute!r} of layer {name!r}")
-                setattr(layer, attribute, value)
+                set_size(layer, name, attribute, value)
 
 
 class Factorize(_Edit):
@@ -71,6 +87,30 @@ class Factorize(_Edit):
         layer = find(network, self.layer)
         try:
             replace(network, self.layer, LowRankLinear.in_place_of(layer, self.rank))
+        except (TypeError, ValueError) as error:
+            raise ArtifactError(f"layer {self.layer!r} can't be factorized: {error}") from None
+
+
+class FactorizeConv(_Edit):
+    """A convolution split into a chain of cheaper ones.
+
+    Attributes:
+        layer: the layer's name; what it becomes are its sublayers, see `layers.LowRankConv2D`.
+        method: how it is split.
+        ranks: the channels between them.
+    """
+
+    kind: Literal["factorize-conv"] = "factorize-conv"
+    layer: str
+    method: Literal["channel-svd", "spatial", "tucker2", "cp"]
+    ranks: tuple[int, ...]
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddlepress.surgery.layers import LowRankConv2D
+
+        layer = find(network, self.layer)
+        try:
+            replace(network, self.layer, LowRankConv2D(layer, self.method, self.ranks))
         except (TypeError, ValueError) as error:
             raise ArtifactError(f"layer {self.layer!r} can't be factorized: {error}") from None
 
@@ -193,7 +233,10 @@ class FoldNorm(_Edit):
         replace(network, self.norm, nn.Identity())
 
 
-Edit = Annotated[Narrow | Factorize | Mask | Quantize | QuantizeOutput | Share | FoldNorm, Field(discriminator="kind")]
+Edit = Annotated[
+    Narrow | Factorize | FactorizeConv | Mask | Quantize | QuantizeOutput | Share | FoldNorm,
+    Field(discriminator="kind"),
+]
 
 
 def find(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
@@ -222,13 +265,63 @@ def replace(network: paddle.nn.Layer, name: str, layer: paddle.nn.Layer) -> None
     find(network, owner)._sub_layers[leaf] = layer
 
 
-def replace_parameter(network: paddle.nn.Layer, name: str, shape: tuple[int, ...]) -> paddle.Tensor:
-    """Give a parameter another shape; its values are not kept."""
-    owner, _, leaf = name.rpartition(".")
-    old = parameter(network, name)
-    layer = find(network, owner)
-    new = layer.create_parameter(list(shape), dtype=old.dtype)
-    new.stop_gradient = old.stop_gradient
-    new.trainable = old.trainable
-    layer._parameters[leaf] = new
-    return new
+def shrink_parameters(
+    network: paddle.nn.Layer, shapes: Mapping[str, tuple[int, ...]], *, blank: bool = False
+) -> dict[str, paddle.Tensor]:
+    """Put smaller parameters in the place of others, in every layer that holds them.
+
+    Args:
+        network: the whole of it.
+        shapes: parameter name -> its shape afterwards.
+        blank: fill them with zeros, where their values are set right away; else they take the first of the
+            old ones along each axis, so that what was freshly initialized still is.
+
+    Returns:
+        The new parameters by name.
+
+    Raises:
+        ArtifactError: no parameter of a name, or a shape that is not smaller.
+    """
+    from paddle.nn.initializer import Constant
+
+    made: dict[str, paddle.Tensor] = {}
+    instead: dict[int, paddle.Tensor] = {}
+    for name, shape in shapes.items():
+        old = parameter(network, name)
+        if len(shape) != len(old.shape) or not all(0 < n <= size for n, size in zip(shape, old.shape, strict=True)):
+            raise ArtifactError(f"a narrow edit can't make {name!r} of shape {tuple(old.shape)} one of {shape}")
+        layer = find(network, name.rpartition(".")[0])
+        new = layer.create_parameter(list(shape), dtype=old.dtype, default_initializer=Constant(0.0))
+        if not blank:
+            new.set_value(old.numpy()[tuple(slice(n) for n in shape)])
+        new.stop_gradient = old.stop_gradient
+        new.trainable = old.trainable
+        made[name] = instead[id(old)] = new
+    for holder in network.sublayers(include_self=True):
+        for leaf, value in holder._parameters.items():
+            if id(value) in instead:
+                holder._parameters[leaf] = instead[id(value)]
+    return made
+
+
+def refresh_recurrent(network: paddle.nn.Layer, layers: Iterable[str]) -> None:
+    """Have recurrent layers compute with the parameters that they hold now: they keep lists of them."""
+    from paddle.nn.layer.rnn import RNNBase
+
+    for name in layers:
+        layer = find(network, name)
+        if isinstance(layer, RNNBase):
+            layer.flatten_parameters()
+
+
+def set_size(layer: paddle.nn.Layer, name: str, attribute: str, value: Size) -> None:
+    """Set what a layer says of its own size.
+
+    Raises:
+        ArtifactError: it has no such attribute, of a number or of several, or it is not one of a size.
+    """
+    before = vars(layer).get(attribute)
+    fits = isinstance(before, list | tuple) if isinstance(value, tuple) else isinstance(before, int)
+    if attribute not in NARROWABLE or not fits:
+        raise ArtifactError(f"a narrow edit may not set {attribute!r} of layer {name!r}")
+    setattr(layer, attribute, value if isinstance(value, int) else type(before)(value))

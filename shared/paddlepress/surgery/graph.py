@@ -6,26 +6,22 @@ After DepGraph: Fang, Ma, Song, Mi, Wang, "DepGraph: Towards Any Structural Prun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.errors import UnknownName
-from paddlepress.surgery import edits, program, trial
+from paddlepress.surgery import grouping, program, trial
 from paddlepress.surgery import narrow as narrowing
-from paddlepress.surgery.groups import Graph, Group, Kind, Slice, describe, layer_of
-from paddlepress.surgery.propagate import Propagation, Role
+from paddlepress.surgery.groups import Graph, Group, Slice, describe
+from paddlepress.surgery.propagate import Propagation
 from paddlepress.surgery.rules import RULES
-from paddlepress.surgery.units import SINGLE, Axis, Resolved
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
 
 __all__ = ["Graph", "Group", "Slice", "describe", "narrow", "narrow_all", "trace"]
-
-UNTRUE = "would compute something else or fail without some of its units: sizes are written in the network's code"
 
 
 def trace(model: Model) -> Graph:
@@ -37,14 +33,21 @@ def trace(model: Model) -> Graph:
     Raises:
         TechniqueRefused: Paddle can't trace the network.
     """
-    flow = Propagation(program.read(model), RULES)
+    traced = program.read(model)
+    flow = Propagation(traced, RULES)
     resolved = flow.units.resolve()
-    candidates = _groups(flow, resolved)
-    doubtful = [found.group for found in candidates if found.doubtful or _unusual(model, found.group)]
-    fine = set(trial.sound(model, doubtful))
-    refused = set(doubtful) - fine
-    groups = tuple(found.group for found in candidates if found.group not in refused)
-    return Graph(groups, _fixed(flow, resolved, groups, refused))
+    found = grouping.candidates(model.network, flow, resolved)
+    every = [candidate.group for candidate in found]
+    claimed = grouping.claimed_twice(every)
+    doubtful = [candidate.group for candidate in found if candidate.doubtful and candidate.group not in claimed]
+    sure = [candidate.group for candidate in found if not candidate.doubtful]
+    # Layers that the evaluated network leaves out, auxiliary heads say, may read units in training.
+    unseen = {name for name, _ in model.network.named_parameters()} - set(traced.parameters.values())
+    fine = set(sure)
+    if doubtful or unseen:
+        fine = set(trial.sound(model, sure, doubtful, training=bool(unseen)))
+    groups = tuple(group for group in every if group in fine)
+    return Graph(groups, grouping.fixed(flow, resolved, groups, set(every) - fine))
 
 
 def narrow(model: Model, group: Group, keep: NDArray[np.int64]) -> Model:
@@ -105,93 +108,3 @@ def _refreshed(graph: Graph, group: Group) -> Group:
     if now is None or now.units != group.units or now.producers != group.producers:
         raise ValueError(f"group {group.name!r} was narrowed since it was traced; trace the model again")
     return now
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    group: Group
-    doubtful: bool
-
-
-def _groups(flow: Propagation, resolved: Resolved) -> list[_Candidate]:
-    """Collect free units by the parameter axes they lie on, and how many indices of each."""
-    axes = list(flow.units.axes)
-    members: dict[int, list[tuple[int, NDArray[np.int64]]]] = {}
-    for number, axis in enumerate(axes):
-        roots = resolved.roots[flow.units.axes[axis]]
-        order = np.argsort(roots, kind="stable")
-        found, starts = np.unique(roots[order], return_index=True)
-        for root, indices in zip(found.tolist(), np.split(order, starts[1:]), strict=True):
-            if root not in resolved.reasons:
-                members.setdefault(root, []).append((number, indices))
-    outputs = {number for number, axis in enumerate(axes) if _direction(flow.roles, axis) == "out"}
-    alike: dict[tuple[tuple[int, int], ...], list[int]] = {}
-    for root, parts in members.items():
-        signature = tuple((number, indices.size) for number, indices in parts)
-        if any(number in outputs for number, _ in signature):
-            alike.setdefault(signature, []).append(root)
-    position = {axis: number for number, axis in enumerate(flow.roles)}
-    first = {signature: min((position[axes[n]], n) for n, _ in signature if n in outputs) for signature in alike}
-    candidates = []
-    taken: dict[str, int] = {}
-    for signature in sorted(alike, key=lambda found: (first[found][0], members[alike[found][0]][0][1][0])):
-        if len(alike[signature]) < 2:
-            continue
-        lead = [number for number, _ in signature].index(first[signature][1])
-        units = sorted(alike[signature], key=lambda root: int(members[root][lead][1][0]))
-        slices = []
-        for at, (number, _) in enumerate(signature):
-            name, along = axes[number]
-            indices = np.stack([members[root][at][1] for root in units])
-            slices.append(Slice(name, along, indices, flow.units.axes[name, along].size))
-        group = _named(flow.roles, slices, taken)
-        candidates.append(_Candidate(group, not resolved.doubtful.isdisjoint(units)))
-    return candidates
-
-
-def _named(roles: dict[Axis, Role], slices: list[Slice], taken: dict[str, int]) -> Group:
-    members = {(part.parameter, part.axis) for part in slices}
-    mine = [(axis, role) for axis, role in roles.items() if axis in members]
-    producers = tuple(dict.fromkeys(layer_of(axis[0]) for axis, role in mine if role.direction == "out"))
-    consumers = tuple(dict.fromkeys(layer_of(axis[0]) for axis, role in mine if role.direction == "in"))
-    convolutional = any(role.kind == "filters" for _, role in mine if role.direction == "out")
-    kind: Kind = "filters" if convolutional else "neurons"
-    name = producers[0]
-    taken[name] = taken.get(name, 0) + 1
-    if taken[name] > 1:
-        name = f"{name}#{taken[name]}"
-    return Group(name, len(slices[0].indices), producers, consumers, tuple(slices), kind)
-
-
-def _direction(roles: dict[Axis, Role], axis: Axis) -> str:
-    return roles[axis].direction if axis in roles else ""
-
-
-def _unusual(model: Model, group: Group) -> bool:
-    """Whether a layer of the group may hold sizes that surgery does not set."""
-    return any(not _known(edits.find(model.network, part.parameter.rpartition(".")[0])) for part in group.slices)
-
-
-def _known(layer: Any) -> bool:
-    from paddle import nn
-    from paddle.nn.layer.conv import _ConvNd
-    from paddle.nn.layer.norm import _BatchNormBase, _InstanceNormBase
-
-    return isinstance(layer, _ConvNd | nn.Linear | nn.PReLU | nn.BatchNorm | _BatchNormBase | _InstanceNormBase)
-
-
-def _fixed(flow: Propagation, resolved: Resolved, groups: tuple[Group, ...], refused: set[Group]) -> dict[str, str]:
-    free = {name for group in groups for name in group.producers}
-    untrue = {name for group in refused for name in group.producers}
-    fixed: dict[str, str] = {}
-    for (parameter, axis), role in flow.roles.items():
-        layer = layer_of(parameter)
-        if role.direction != "out" or layer in free or layer in fixed:
-            continue
-        if layer in untrue:
-            fixed[layer] = UNTRUE
-            continue
-        labels = flow.units.axes.get((parameter, axis), np.zeros(0, np.int64))
-        reasons = (resolved.reasons.get(int(root)) for root in resolved.roots[labels])
-        fixed[layer] = next((reason for reason in reasons if reason), SINGLE)
-    return fixed

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["filters", "neurons"]
+MIXED = ", a normalization spans them"
+Kind = Literal["filters", "neurons", "heads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,17 +32,22 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Units (channels, neurons) that can only be removed together.
+    """Units (channels, neurons, attention heads) that can only be removed together.
 
     Attributes:
-        name: the first producing layer's, such as `conv1`; where a layer's units fall into several
-            groups, the later ones are `conv1#2`, `conv1#3`, ...
+        name: the first producing layer's, such as `conv1`; for heads that of the attention layer around it.
+            Where that falls into several groups, the later ones are `conv1#2`, `conv1#3`, ...
         units: how many there are, at least two.
-        producers: the layers whose output units these are (convolutions, dense layers), in the order
-            of the forward pass. A depthwise convolution is one, along with what feeds it.
+        producers: the layers whose output units these are (convolutions, dense and recurrent layers,
+            embeddings), in the order of the forward pass. A depthwise convolution is one, along with
+            what feeds it.
         consumers: the layers that read them.
         slices: every parameter axis to cut.
-        kind: `filters` if a convolution is among the producers, else `neurons`.
+        kind: `heads` where a unit is a whole head of attention, else `filters` if a convolution is among
+            the producers, else `neurons`.
+        mixed: whether a layer or group norm takes its statistics over the units. Removing some changes
+            those, so the network then differs from one whose units are only silenced.
+        counts: layers, and for each its attribute that says how many units there are, such as `num_heads`.
     """
 
     name: str
@@ -50,6 +56,8 @@ class Group:
     consumers: tuple[str, ...]
     slices: tuple[Slice, ...]
     kind: Kind
+    mixed: bool = False
+    counts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ def describe(graph: Graph) -> str:
     """A graph as text: each group with its size and members, each fixed layer with the reason."""
     lines = []
     for group in graph.groups:
-        lines.append(f"{group.name}: {group.units} {group.kind}")
+        lines.append(f"{group.name}: {group.units} {group.kind}" + MIXED * group.mixed)
         others = [name for name in group.producers if name != group.name]
         if others:
             lines.append(f"  made with  {', '.join(others)}")
@@ -87,6 +95,7 @@ def describe(graph: Graph) -> str:
         for part in group.slices:
             per_unit = part.indices.shape[1]
             lines.append(f"  cuts       {part.parameter} axis {part.axis}" + (f", {per_unit} each" * (per_unit > 1)))
+        lines.extend(f"  sets       {layer or 'the network'}: {attribute}" for layer, attribute in group.counts)
     if graph.fixed:
         lines.append("fixed:")
         lines.extend(f"  {layer}: {reason}" for layer, reason in graph.fixed.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from paddlepress.surgery.program import Operation
@@ -9,16 +11,17 @@ from paddlepress.surgery.propagate import AXES, Propagation, Tensor, Weight, spr
 from paddlepress.surgery.units import Labels, plain
 
 INPUT = "reads what can't be narrowed"
+MIXES = "reaches {}, which mixes units"
 
 
-def _channel_axis(operation: Operation, tensor: Tensor) -> int:
+def channel_axis(operation: Operation, tensor: Tensor) -> int:
     form = operation.attributes.get("data_format", "NCHW")
     return len(tensor.shape) - 1 if form.endswith("C") and len(tensor.shape) > 2 else 1
 
 
-def _channels(flow: Propagation, operation: Operation, tensor: Tensor, axis: int) -> Labels:
+def channels_of(flow: Propagation, operation: Operation, tensor: Tensor, axis: int) -> Labels:
     """A tensor's units along the channel axis; units along other axes become fixed."""
-    found = tensor.along(axis)
+    found = flow.only(tensor, axis)
     if found is None:
         flow.units.block(tensor.labels, f"reaches {operation.name} along an axis that it does not keep apart")
         return np.full(tensor.shape[axis], -1, np.int64)
@@ -37,6 +40,8 @@ def _weight(flow: Propagation, operation: Operation, rank: int) -> Weight | None
 
 def constant(flow: Propagation, operation: Operation) -> None:
     """Makes a tensor from nothing."""
+    if operation.name == "full":
+        flow.put_value(operation.outputs[0], replace(flow.plain(operation.outputs[0]), constant=True))
 
 
 def unary(flow: Propagation, operation: Operation) -> None:
@@ -64,49 +69,72 @@ def convolution(flow: Propagation, operation: Operation) -> None:
     weight = _weight(flow, operation, len(x.shape))
     if weight is None:
         return
-    axis, groups = _channel_axis(operation, x), int(operation.attributes["groups"])
-    channels = _channels(flow, operation, x, axis)
+    axis, groups = channel_axis(operation, x), int(operation.attributes["groups"])
+    channels = channels_of(flow, operation, x, axis)
     transposed = operation.name.endswith("transpose")
-    shape = flow.tensor(operation.inputs[1]).shape
-    if transposed and groups > 1:
-        flow.units.block(channels, "reaches a grouped transposed convolution, which surgery does not know")
-        flow.units.seal(weight.parameter, "is a grouped transposed convolution, which surgery does not know")
-        return
-    outward = flow.role(weight, 1 if transposed else 0, "out", "filters")
-    if outward is None:
+    follow = _transposed if transposed else _forward
+    made = follow(flow, weight, groups, channels)
+    if made is None:
         flow.units.block(channels, INPUT)
         flow.units.seal(weight.parameter, "is reshaped in a way that surgery can't follow")
         return
+    flow.put(operation.outputs[0], spread(made, axis, len(x.shape)))
+
+
+def _forward(flow: Propagation, weight: Weight, groups: int, channels: Labels) -> Labels | None:
+    """Tie the units of a convolution [out, in / groups, *kernel]; those of its output, None if they aren't known."""
+    outward = flow.role(weight, 0, "out", "filters")
+    if outward is None:
+        return None
     if groups > 1 and groups == channels.size:  # depthwise: a channel and what is made of it
         if outward.size > 1:
             flow.units.tie(outward.reshape(groups, -1), channels.reshape(groups, 1), INPUT)
-    else:
-        inward = flow.role(weight, 0 if transposed else 1, "in", "filters")
-        if inward is None:  # one input channel a group: nothing to cut there
-            inward = plain(1)
-        flow.units.tie(channels.reshape(groups, -1), inward.reshape(1, -1), INPUT)
-        if groups > 1 and outward.size > 1:  # groups stay of one size: the same place in each goes
-            rows = outward.reshape(groups, -1)
-            if rows.shape[1] == 1:
-                flow.units.block(rows, "has a single filter in each of its groups")
-            flow.units.tie(rows[:1], rows, INPUT)
-    rank = len(shape)
-    flow.put(operation.outputs[0], spread(outward, axis, rank))
+        return outward
+    flow.units.tie(channels.reshape(groups, -1), _reading(flow, weight, 1).reshape(1, -1), INPUT)
+    if groups > 1 and outward.size > 1:  # groups stay of one size: the same place in each goes
+        rows = outward.reshape(groups, -1)
+        if rows.shape[1] == 1:
+            flow.units.block(rows, "has a single filter in each of its groups")
+        flow.units.tie(rows[:1], rows, INPUT)
+    return outward
+
+
+def _transposed(flow: Propagation, weight: Weight, groups: int, channels: Labels) -> Labels | None:
+    """As `_forward` for a transposed convolution [in, out / groups, *kernel]."""
+    if groups > 1 and groups == channels.size:  # depthwise: it makes what it reads
+        own = flow.role(weight, 0, "out", "filters")
+        if own is None:
+            return None
+        made = 1 if weight.axes[1] is None else flow.units.shapes[weight.parameter][weight.axes[1]]
+        flow.units.tie(channels, own, INPUT)
+        return np.repeat(channels, made)
+    outward = flow.role(weight, 1, "out", "filters")
+    if outward is None:
+        return None
+    flow.units.tie(channels, _reading(flow, weight, 0), INPUT)
+    if groups > 1:
+        rows = channels.reshape(groups, -1)
+        flow.units.tie(rows[:1], rows, INPUT)
+    return np.tile(outward, groups)
+
+
+def _reading(flow: Propagation, weight: Weight, axis: int) -> Labels:
+    inward = flow.role(weight, axis, "in", "filters")
+    return plain(1) if inward is None else inward  # a single input channel: nothing to cut there
 
 
 def matmul(flow: Propagation, operation: Operation) -> None:
     transpose_x, transpose_y = (bool(operation.attributes.get(f"transpose_{side}")) for side in "xy")
-    x = flow.activation(operation.inputs[0], "is the first operand of a matrix product")
     y = flow.tensor(operation.inputs[1])
+    x = flow.activation(operation.inputs[0], "is the first operand of a matrix product")
     if y.weight is None:
-        for side in (x, y):
-            flow.units.block(side.labels, "meets another activation in a matrix product")
+        product(flow, operation, x, y)
         return
     weight = _weight(flow, operation, 2)
     if weight is None:
         return
     inside, outside = (1, 0) if transpose_y else (0, 1)
-    features = None if transpose_x else x.along(-1)
+    features = None if transpose_x else flow.only(x, -1)
     if features is None:
         flow.units.block(x.labels, AXES)
         features = np.full(y.shape[inside], -1, np.int64)
@@ -118,25 +146,13 @@ def matmul(flow: Propagation, operation: Operation) -> None:
     flow.put(output, plain(rank) if outward is None else spread(outward, rank - 1, rank))
 
 
-def per_channel_norm(flow: Propagation, operation: Operation) -> None:
-    """Batch and instance norm: every operand after the first has one number per channel."""
-    x = flow.activation(operation.inputs[0], f"is the input of {operation.name}")
-    axis = _channel_axis(operation, x)
-    channels = _channels(flow, operation, x, axis)
-    for value in operation.inputs[1:]:
-        if value is not None:
-            statistics = flow.tensor(value).along(0)
-            flow.units.tie(channels, plain(1) if statistics is None else statistics, INPUT)
-    flow.put(operation.outputs[0], spread(channels, axis, len(x.shape)))
-
-
 def prelu(flow: Propagation, operation: Operation) -> None:
     x = flow.activation(operation.inputs[0], "is the input of prelu")
     slopes = flow.tensor(operation.inputs[1])
     labels = x.labels
     if operation.attributes.get("mode") == "channel":
-        axis = _channel_axis(operation, x)
-        channels = _channels(flow, operation, x, axis)
+        axis = channel_axis(operation, x)
+        channels = channels_of(flow, operation, x, axis)
         found = slopes.along(0) if len(slopes.shape) == 1 else None
         flow.units.tie(channels, plain(1) if found is None else found, INPUT)
         labels = spread(channels, axis, len(x.shape))
@@ -150,25 +166,11 @@ def spatial(flow: Propagation, operation: Operation) -> None:
     x = flow.activation(operation.inputs[0], f"is the input of {operation.name}")
     for value in operation.inputs[1:]:
         flow.refuse(value, f"is an argument of {operation.name}")
-    axis = _channel_axis(operation, x)
-    labels = spread(_channels(flow, operation, x, axis), axis, len(x.shape))
+    axis = channel_axis(operation, x)
+    labels = spread(channels_of(flow, operation, x, axis), axis, len(x.shape))
     for value in operation.outputs:
         if len(flow.program.shapes.get(value, ())) == len(x.shape):
             flow.put(value, labels)
-
-
-def normalization(flow: Propagation, operation: Operation) -> None:
-    """Layer norm and softmax mix what lies along some axes; units along them can't be taken out."""
-    x = flow.activation(operation.inputs[0], f"is the input of {operation.name}")
-    rank = len(x.shape)
-    first = operation.attributes.get("begin_norm_axis")
-    axes = range(int(first), rank) if first is not None else [int(operation.attributes.get("axis", -1)) % rank]
-    for value in operation.inputs[1:]:
-        flow.refuse(value, f"belongs to a {operation.name} across units")
-    if any(x.labels.shape[axis] > 1 for axis in axes):
-        flow.units.block(x.labels, f"reaches {operation.name}, which mixes units")
-        return
-    flow.put(operation.outputs[0], x.labels)
 
 
 def reduction(flow: Propagation, operation: Operation) -> None:
@@ -179,9 +181,67 @@ def reduction(flow: Propagation, operation: Operation) -> None:
         flow.units.block(x.labels, f"reaches {operation.name} over axes that are computed")
         return
     axes = {int(axis) % rank for axis in np.atleast_1d(np.asarray(given, np.int64))} or set(range(rank))
-    if any(x.labels.shape[axis] > 1 for axis in axes):
-        flow.units.block(x.labels, f"reaches {operation.name}, which mixes units")
+    labels = flow.merged(x, sorted(axes))
+    if labels is None:
+        flow.units.block(x.labels, MIXES.format(operation.name))
         return
     keep = operation.attributes.get("keepdim") or operation.attributes.get("keep_dim")
-    left = [size for axis, size in enumerate(x.labels.shape) if keep or axis not in axes]
-    flow.put(operation.outputs[0], x.labels.reshape(left))
+    left = [size for axis, size in enumerate(labels.shape) if keep or axis not in axes]
+    flow.put(operation.outputs[0], labels.reshape(left))
+
+
+def product(flow: Propagation, operation: Operation, x: Tensor, y: Tensor) -> None:
+    """A product of two activations, as in attention: the axes before the last two are the heads'."""
+    if min(len(x.shape), len(y.shape)) < 2:
+        for side in (x, y):
+            flow.units.block(side.labels, "meets another activation in a matrix product")
+        return
+    rank = len(flow.program.shapes[operation.outputs[0]])
+    x, y = (
+        _matrices(side, rank, bool(operation.attributes.get(f"transpose_{name}")))
+        for name, side in (("x", x), ("y", y))
+    )
+    if x.axes in ([], [rank - 1]) and y.axes in ([], [rank - 2]) and (x.labelled or y.labelled):
+        # Only what is summed over has units: they go in both. A scale may be written for their number.
+        first, second = x.along(rank - 1), y.along(rank - 2)
+        assert first is not None and second is not None
+        flow.units.tie(first, second, "meets another activation in a matrix product")
+        flow.units.doubt(first)
+        flow.units.doubt(second)
+        return
+    x, y = (_summed(flow, side, summed) for side, summed in ((x, rank - 1), (y, rank - 2)))
+    flow.put(operation.outputs[0], flow.combine([x, y], rank))
+
+
+def _summed(flow: Propagation, tensor: Tensor, axis: int) -> Tensor:
+    """An operand of a matrix product once it is summed over; heads whose features are summed over go whole."""
+    labels = flow.merged(tensor, [axis])
+    if labels is None:
+        flow.units.block(tensor.labels, "meets another activation in a matrix product")
+        labels = plain(len(tensor.shape))
+    elif axis in tensor.axes:
+        flow.units.head(labels)
+    return Tensor((*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :]), labels)
+
+
+def _matrices(tensor: Tensor, rank: int, transposed: bool) -> Tensor:
+    """An operand of a matrix product with axes of size 1 before, and as if it were not transposed."""
+    missing = (1,) * (rank - len(tensor.shape))
+    shape, labels = missing + tensor.shape, tensor.labels.reshape(missing + tensor.labels.shape)
+    if transposed:
+        shape, labels = (*shape[:-2], shape[-1], shape[-2]), labels.swapaxes(-1, -2)
+    return Tensor(shape, labels)
+
+
+def embedding(flow: Propagation, operation: Operation) -> None:
+    """Rows of a table by number: its columns are units, its rows the vocabulary."""
+    flow.refuse(operation.inputs[0], "is a number that is looked up")
+    weight = _weight(flow, operation, 2)
+    if weight is None:
+        return
+    rows = weight.axes[0]
+    if rows is not None:
+        flow.units.block(flow.units.axis(weight.parameter, rows), "is looked up by its number")
+    columns = flow.role(weight, 1, "out", "neurons")
+    rank = len(flow.program.shapes[operation.outputs[0]])
+    flow.put(operation.outputs[0], plain(rank) if columns is None else spread(columns, rank - 1, rank))

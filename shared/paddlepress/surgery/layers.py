@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -40,6 +41,114 @@ class LowRankLinear(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.second(self.first(x))
+
+
+def split_padding(layer: nn.Layer) -> tuple[list[int], list[int]] | str:
+    """A 2-D convolution's padding along height and along width, each before and after; or `SAME` or `VALID`.
+
+    Raises:
+        TypeError: padding of another form than Paddle documents.
+    """
+    padding = layer._padding
+    if isinstance(padding, str):
+        return padding.upper()
+    if isinstance(padding, int):
+        return [padding] * 2, [padding] * 2
+    flat = [int(value) for value in padding] if all(isinstance(value, int) for value in padding) else []
+    if len(flat) == 2:
+        return [flat[0]] * 2, [flat[1]] * 2
+    if len(flat) == 4:
+        return flat[:2], flat[2:]
+    if len(padding) == 4 and [list(pair) for pair in padding[:2]] == [[0, 0], [0, 0]]:
+        return list(padding[2]), list(padding[3])
+    raise TypeError(f"its padding is {padding!r}")
+
+
+class LowRankConv2D(nn.Layer):
+    """A 2-D convolution as a chain of cheaper ones, with the bias in the last.
+
+    ============= ========================================================================================
+    method        chain, by ranks
+    ============= ========================================================================================
+    `channel-svd` `first` kxk to r channels, `last` 1x1
+    `spatial`     `vertical` kx1 to r channels, `horizontal` 1xk
+    `tucker2`     `first` 1x1 to r1 channels, `core` kxk to r2 channels, `last` 1x1
+    `cp`          `first` 1x1 to r channels, depthwise `vertical` kx1 and `horizontal` 1xk, `last` 1x1
+    ============= ========================================================================================
+
+    Args:
+        layer: the convolution that it stands for: its sizes are taken, not its weights.
+        method: as above.
+        ranks: (r,), or (r1, r2) for `tucker2`.
+
+    Raises:
+        TypeError: the layer is none that can be split so.
+        ValueError: ranks that do not fit it.
+    """
+
+    RANKS = {"channel-svd": 1, "spatial": 1, "tucker2": 2, "cp": 1}
+
+    def __init__(self, layer: nn.Layer, method: str, ranks: tuple[int, ...]) -> None:
+        from paddlepress.architectures.layers import Conv2D
+
+        super().__init__()
+        self.check(layer)
+        if len(ranks) != self.RANKS[method] or min(ranks) < 1:
+            raise ValueError(f"ranks {list(ranks)} do not fit method {method!r}")
+        inputs, outputs = int(layer._in_channels), int(layer._out_channels)
+        height, width = (int(size) for size in layer._kernel_size)
+        (down, right), (tall, wide) = _pair(layer._stride), _pair(layer._dilation)
+        padding = split_padding(layer)
+        above, beside = ([*padding[0], 0, 0], [0, 0, *padding[1]]) if isinstance(padding, tuple) else (padding, padding)
+        whole = [*padding[0], *padding[1]] if isinstance(padding, tuple) else padding
+
+        def conv(channels: int, filters: int, kernel: tuple[int, int] = (1, 1), **settings: Any) -> nn.Layer:
+            return Conv2D(channels, filters, kernel, **{"bias_attr": False, **settings})
+
+        last: dict[str, Any] = {} if layer.bias is None else {"bias_attr": None}
+        vertical: dict[str, Any] = {"stride": (down, 1), "padding": above, "dilation": (tall, 1)}
+        horizontal: dict[str, Any] = {"stride": (1, right), "padding": beside, "dilation": (1, wide)}
+        square: dict[str, Any] = {"stride": (down, right), "padding": whole, "dilation": (tall, wide)}
+        rank = ranks[0]
+        if method == "channel-svd":
+            self.first = conv(inputs, rank, (height, width), **square)
+        elif method == "spatial":
+            self.vertical = conv(inputs, rank, (height, 1), **vertical)
+            self.horizontal = conv(rank, outputs, (1, width), **horizontal, **last)
+        elif method == "tucker2":
+            self.first = conv(inputs, rank)
+            self.core = conv(rank, ranks[1], (height, width), **square)
+        else:
+            self.first = conv(inputs, rank)
+            self.vertical = conv(rank, rank, (height, 1), groups=rank, **vertical)
+            self.horizontal = conv(rank, rank, (1, width), groups=rank, **horizontal)
+        if method != "spatial":
+            self.last = conv(ranks[-1], outputs, **last)
+
+    @staticmethod
+    def check(layer: nn.Layer) -> None:
+        """Fail unless a layer is a convolution that can be split into a chain.
+
+        Raises:
+            TypeError: it is not, with the reason.
+        """
+        if not isinstance(layer, nn.Conv2D):
+            raise TypeError(f"it is a {type(layer).__name__}, not a Conv2D")
+        if layer._groups != 1:
+            raise TypeError(f"it has {layer._groups} groups")
+        if layer._padding_mode != "zeros" or layer._data_format != "NCHW":
+            raise TypeError(f"it pads with {layer._padding_mode} in the order {layer._data_format}")
+        split_padding(layer)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        for layer in self.children():
+            x = layer(x)
+        return x
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = (value, value) if isinstance(value, int) else value
+    return int(first), int(second)
 
 
 class _Rounding:

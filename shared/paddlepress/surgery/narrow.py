@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.surgery import edits
+from paddlepress.surgery import edits, sizes
 from paddlepress.surgery.groups import Group
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def is_stale(network: paddle.nn.Layer, group: Group) -> bool:
     return any(edits.parameter(network, part.parameter).shape[part.axis] != part.size for part in group.slices)
 
 
-def cut(model: Model, chosen: Iterable[tuple[Group, Keep]]) -> edits.Narrow | None:
+def cut(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> edits.Narrow | None:
     """Cut groups in place, all at once; None if every unit stays.
 
     Args:
@@ -58,24 +58,28 @@ def cut(model: Model, chosen: Iterable[tuple[Group, Keep]]) -> edits.Narrow | No
                 gone.setdefault(part.parameter, {}).setdefault(part.axis, []).append(part.indices[lost].reshape(-1))
     if not gone:
         return None
-    layers = {name.rpartition(".")[0]: None for name in gone}
-    depthwise = {name: _depthwise_multiplier(edits.find(model.network, name)) for name in layers}
+    layers = _holders(model.network, gone)
+    before = {name: sizes.before_cut(edits.find(model.network, name)) for name in layers}
     quantized = {name: edit for name, edit in model.quantized().items() if name in model.scales}
-    shapes = {}
-    for name, axes in gone.items():
-        stays = {axis: _remaining(model, name, axis, lost) for axis, lost in axes.items()}
-        shapes[name] = _take(model, name, stays)
+    stays = {
+        name: {axis: _remaining(model, name, axis, lost) for axis, lost in axes.items()} for name, axes in gone.items()
+    }
+    values = {name: _taken(model, name, kept) for name, kept in stays.items()}
+    shapes = {name: value.shape for name, value in values.items()}
+    for name, parameter in edits.shrink_parameters(model.network, shapes, blank=True).items():
+        parameter.set_value(values[name])
         if name in quantized:
-            _narrow_scales(model, quantized[name], stays)
-    sizes = {}
-    for name in layers:
-        layer = edits.find(model.network, name)
-        found = _sizes(layer, depthwise[name])
-        if found:
-            sizes[name] = found
-        for attribute, value in found.items():
-            setattr(layer, attribute, value)
-    return edits.Narrow(shapes=shapes, sizes=sizes)
+            _narrow_scales(model, quantized[name], stays[name])
+    edits.refresh_recurrent(model.network, layers)
+    stated = {name: sizes.after_cut(edits.find(model.network, name), before[name]) for name in layers}
+    for group, keep in chosen:
+        for name, attribute in group.counts:
+            stated.setdefault(name, {})[attribute] = len(keep)
+    stated = {name: found for name, found in stated.items() if found}
+    for name, found in stated.items():
+        for attribute, size in found.items():
+            edits.set_size(edits.find(model.network, name), name, attribute, size)
+    return edits.Narrow(shapes=shapes, sizes=stated)
 
 
 def _remaining(model: Model, name: str, axis: int, lost: list[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -83,12 +87,11 @@ def _remaining(model: Model, name: str, axis: int, lost: list[NDArray[np.int64]]
     return np.setdiff1d(np.arange(size), np.concatenate(lost))
 
 
-def _take(model: Model, name: str, stays: dict[int, NDArray[np.int64]]) -> tuple[int, ...]:
+def _taken(model: Model, name: str, stays: dict[int, NDArray[np.int64]]) -> NDArray[Any]:
     value = np.asarray(edits.parameter(model.network, name).numpy())
     for axis, kept in stays.items():
         value = value.take(kept, axis=axis)
-    edits.replace_parameter(model.network, name, value.shape).set_value(np.ascontiguousarray(value))
-    return value.shape
+    return np.ascontiguousarray(value)
 
 
 def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]]) -> None:
@@ -101,40 +104,11 @@ def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[
         model.scales[edit.parameter] = model.scales[edit.parameter][stays[edit.axis]]
 
 
-def _depthwise_multiplier(layer: Any) -> int | None:
-    """Filters per channel of a convolution that keeps its channels apart; None for any other layer."""
-    groups = getattr(layer, "_groups", 1)
-    if _is_convolution(layer) and groups > 1 and groups == layer._in_channels:
-        return int(layer._out_channels) // int(groups)
-    return None
-
-
-def _is_convolution(layer: Any) -> bool:
-    return all(hasattr(layer, name) for name in ("weight", "_groups", "_in_channels", "_out_channels", "_kernel_size"))
-
-
-def _is_transposed(layer: Any) -> bool:
-    import paddle
-
-    return isinstance(layer, paddle.nn.Conv1DTranspose | paddle.nn.Conv2DTranspose | paddle.nn.Conv3DTranspose)
-
-
-def _sizes(layer: Any, depthwise: int | None) -> dict[str, int]:
-    """What a layer says of its own sizes, from the shapes its parameters have now."""
-    if _is_convolution(layer):
-        first, second = (int(size) for size in layer.weight.shape[:2])
-        if _is_transposed(layer):
-            return {"_in_channels": first, "_out_channels": second * layer._groups}
-        groups = layer._groups if depthwise is None else first // depthwise
-        return {"_in_channels": second * groups, "_out_channels": first, "_groups": groups}
-    found = {}
-    for attribute, parameter, axis in (
-        ("in_features", "weight", 0),
-        ("out_features", "weight", 1),
-        ("_num_features", "_mean", 0),
-        ("_num_features", "scale", 0),
-    ):
-        value = layer._parameters.get(parameter)
-        if hasattr(layer, attribute) and value is not None and len(value.shape) > axis:
-            found[attribute] = int(value.shape[axis])
-    return found
+def _holders(network: paddle.nn.Layer, parameters: Iterable[str]) -> list[str]:
+    """The layers that hold any of these parameters; a recurrent layer's are its cells' too."""
+    wanted = {id(edits.parameter(network, name)) for name in parameters}
+    return [
+        name
+        for name, layer in network.named_sublayers(include_self=True)
+        if any(id(value) in wanted for value in layer._parameters.values())
+    ]

@@ -99,12 +99,19 @@ def evaluating(network: paddle.nn.Layer) -> Iterator[None]:
 
 
 def _shared(network: paddle.nn.Layer) -> frozenset[str]:
+    from paddle.nn.layer.rnn import RNNBase
+
     owners: dict[int, int] = {}
-    for layer in network.sublayers(include_self=True):
+    layers = network.sublayers(include_self=True)
+    # A recurrent layer and the cells that it is made of hold the same parameters.
+    cells = {id(cell) for layer in layers if isinstance(layer, RNNBase) for cell in layer.sublayers()}
+    for layer in layers:
+        if id(layer) in cells:
+            continue
         for parameter in layer._parameters.values():
             if parameter is not None:
                 owners[id(parameter)] = owners.get(id(parameter), 0) + 1
-    return frozenset(name for name, parameter in network.named_parameters() if owners[id(parameter)] > 1)
+    return frozenset(name for name, parameter in network.named_parameters() if owners.get(id(parameter), 0) > 1)
 
 
 class _Reader:

@@ -15,20 +15,19 @@ import numpy as np
 
 from paddlepress.surgery.program import Operation, Program, Shape
 from paddlepress.surgery.reshaping import reshape
-from paddlepress.surgery.units import SINGLE, Axis, Labels, Units, plain
+from paddlepress.surgery.units import FIXED_TENSOR, SINGLE, Axis, Labels, Units, plain
 
 OUTPUT = "feeds the network's output"
-FIXED_TENSOR = "is combined with a tensor that can't be narrowed"
 AXES = "meets units that lie along another axis"
 
 
 @dataclass(frozen=True)
 class Weight:
-    """A parameter of two or more axes, perhaps transposed or with axes of size 1 added.
+    """A parameter of two or more axes, perhaps transposed, sliced or with axes added.
 
     Attributes:
         parameter: its name.
-        axes: for each axis of the tensor the parameter's own; None for an added one.
+        axes: for each axis of the tensor the parameter's own; None for one that was added or sliced.
     """
 
     parameter: str
@@ -37,18 +36,24 @@ class Weight:
 
 @dataclass(frozen=True)
 class Tensor:
-    """What is known of a value: its shape, its units, and whether it is a parameter."""
+    """What is known of a value: its shape, its units, whether it is a parameter, or filled with one number."""
 
     shape: Shape
     labels: Labels
     weight: Weight | None = None
+    constant: bool = False
 
     def along(self, axis: int) -> Labels | None:
         """Its units along an axis, as a vector; None where they lie along another one."""
         axis %= len(self.shape)
-        if any(size > 1 for other, size in enumerate(self.labels.shape) if other != axis):
+        if any(other != axis for other in self.axes):
             return None
         return np.broadcast_to(self.labels.reshape(-1), (max(self.shape[axis], 1),))
+
+    @property
+    def axes(self) -> list[int]:
+        """The axes along which its units lie."""
+        return [axis for axis, size in enumerate(self.labels.shape) if size > 1]
 
     @property
     def labelled(self) -> bool:
@@ -145,6 +150,34 @@ class Propagation:
         self.roles.setdefault((weight.parameter, own), Role(direction, kind))
         return self.units.axis(weight.parameter, own)
 
+    def together(self, labels: Labels, axes: Sequence[int]) -> Labels:
+        """Let units along some axes stand and fall together; labels for the rest, of size 1 along those axes."""
+        first = labels[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(labels.ndim))]
+        self.units.tie(first, labels, FIXED_TENSOR)
+        return first
+
+    def only(self, tensor: Tensor, axis: int) -> Labels | None:
+        """A tensor's units along an axis, as a vector; None where they lie along others but not along this one.
+
+        Where they lie along this axis and others, a place of this one goes as a whole.
+        """
+        axis %= len(tensor.shape)
+        if tensor.labels.shape[axis] == 1 and tensor.labelled:
+            return None
+        others = [other for other in tensor.axes if other != axis]
+        labels = self.together(tensor.labels, others) if others else tensor.labels
+        return np.broadcast_to(labels.reshape(-1), (max(tensor.shape[axis], 1),))
+
+    def merged(self, tensor: Tensor, axes: Sequence[int]) -> Labels | None:
+        """Labels of a tensor that an operation mixes along some axes; None where no units are left to tell apart.
+
+        Units that lie along other axes too, such as heads, only go whole then.
+        """
+        mixed = [axis for axis in tensor.axes if axis in axes]
+        if not mixed:
+            return tensor.labels
+        return self.together(tensor.labels, mixed) if len(mixed) < len(tensor.axes) else None
+
     def combine(self, operands: Sequence[Tensor], rank: int) -> Labels:
         """The labels of tensors that are combined element by element, after broadcasting to `rank` axes.
 
@@ -157,34 +190,40 @@ class Propagation:
                 if tensor.weight is not None:
                     self.units.seal(tensor.weight.parameter, FIXED_TENSOR)
             return plain(rank)
-        reference = known[0]
-        if any(found.shape != reference.shape for found in known):
+        result = max(known, key=lambda found: sum(size > 1 for size in found.shape))
+        if any(size > 1 and result.shape[axis] == 1 for found in known for axis, size in enumerate(found.shape)):
             for found in known:
                 self.units.block(found, AXES)
             return plain(rank)
-        varying = [axis for axis, size in enumerate(reference.shape) if size > 1]
-        result = reference
         for tensor, found in zip(operands, labels, strict=True):
             if found.size == 1:
-                found = self._fit(tensor, rank, varying, reference.shape)
+                result, found = self._fit(tensor, rank, result)
             if found.size > 1:
-                self.units.tie(reference, found, FIXED_TENSOR)
-                result = np.maximum(result, found)
+                self.units.tie(result, found, FIXED_TENSOR)
+                result = np.maximum(result, found) if result.shape == found.shape else result
         return result
 
-    def _fit(self, tensor: Tensor, rank: int, varying: list[int], shape: Shape) -> Labels:
-        """Labels for an operand without any: a weight gets them along the axis where the others have theirs."""
+    def _fit(self, tensor: Tensor, rank: int, reference: Labels) -> tuple[Labels, Labels]:
+        """Labels for an operand without any: a weight gets them along the axis where the others have theirs.
+
+        Returns:
+            The others' labels, which lose the axes along which the operand does not let units go, and its own.
+        """
         offset = rank - len(tensor.shape)
+        varying = [axis for axis, size in enumerate(reference.shape) if size > 1]
         touched = [axis for axis in varying if axis >= offset and tensor.shape[axis - offset] != 1]
         if not touched:  # broadcast along the units
-            return plain(rank)
-        if tensor.weight is not None and len(varying) == 1:
-            own = tensor.weight.axes[varying[0] - offset]
-            if own is not None:
-                return self.units.axis(tensor.weight.parameter, own).reshape(shape)
+            return reference, plain(rank)
+        own = None if tensor.weight is None else tensor.weight.axes[touched[0] - offset]
+        if tensor.weight is not None and own is not None:
+            reference = self.together(reference, touched[1:]) if len(touched) > 1 else reference
+            shape = [-1 if axis == touched[0] else 1 for axis in range(rank)]
+            return reference, self.units.axis(tensor.weight.parameter, own).reshape(shape)
         if tensor.weight is not None:
             self.units.seal(tensor.weight.parameter, FIXED_TENSOR)
-        return np.full(shape, -1, np.int64)
+        if len(touched) < len(varying):
+            return self.together(reference, touched), plain(rank)
+        return reference, np.full(reference.shape, -1, np.int64)
 
     def reshape(self, source: Tensor, target: int, written: tuple[int, ...] | None = None) -> None:
         """Give `target` the units of `source` in another shape.
@@ -203,8 +242,8 @@ class Propagation:
             self.units.block(source.labels, "is reshaped in a way that surgery can't follow")
             self.put_value(target, self.plain(target))
             return
-        for first, second in found.ties:
-            self.units.tie(first, second, FIXED_TENSOR)
+        if len(found.axes) > 1:
+            self.units.grid(found.labels)
         # A size written down may be the code's own number, which would be wrong after a cut.
         literal = written is not None and any(written[axis] not in (-1, 0) for axis in found.axes)
         if found.split or literal:

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from paddlepress.surgery.units import Labels, plain
+from paddlepress.surgery.units import Labels, plain, varying
 
 Shape = tuple[int, ...]
 
@@ -17,15 +17,12 @@ class Reshaped:
     """Labels after a reshape.
 
     Attributes:
-        labels: of the result.
-        ties: rows of labels that have to stand and fall together for the reshape to stay one: channels
-            split into [groups, members] can only be removed at the same place of every group.
+        labels: of the result. Where they lie along several axes, they form a grid, see `units`.
         axes: the result's axes that hold labels.
         split: whether a labelled axis was split into several.
     """
 
     labels: Labels
-    ties: tuple[tuple[Labels, Labels], ...] = ()
     axes: tuple[int, ...] = ()
     split: bool = False
 
@@ -42,19 +39,18 @@ def reshape(labels: Labels, before: Shape, after: Shape) -> Reshaped | None:
     parts = _parts(before, after)
     if parts is None:
         return None
-    varying = [(a, b) for a, b in parts if any(labels.shape[axis] > 1 for axis in a)]
-    if len(varying) != 1:
-        return None
-    axes_before, axes_after = varying[0]
-    inner = labels.reshape([labels.shape[axis] for axis in axes_before])
-    spread = np.broadcast_to(inner, [before[axis] for axis in axes_before])
-    sizes = tuple(after[axis] for axis in axes_after)
-    found, ties = _collapse(spread.reshape(sizes))
-    shape = [1] * len(after)
-    for axis, size in zip(axes_after, found.shape, strict=True):
-        shape[axis] = size
-    held = tuple(axis for axis, size in zip(axes_after, found.shape, strict=True) if size > 1)
-    return Reshaped(found.reshape(shape), ties, held, split=sum(size > 1 for size in sizes) > 1)
+    spread, sizes = [1] * len(before), [1] * len(after)
+    split = False
+    for axes_before, axes_after in parts:
+        if any(labels.shape[axis] > 1 for axis in axes_before):
+            for axis in axes_before:
+                spread[axis] = before[axis]
+            for axis in axes_after:
+                sizes[axis] = after[axis]
+            split |= sum(after[axis] > 1 for axis in axes_after) > 1
+    found = np.broadcast_to(labels, spread).reshape(sizes)
+    held = varying(found)
+    return Reshaped(found[tuple(slice(None if axis in held else 1) for axis in range(found.ndim))], tuple(held), split)
 
 
 def _parts(before: Shape, after: Shape) -> list[tuple[tuple[int, ...], tuple[int, ...]]] | None:
@@ -74,20 +70,3 @@ def _parts(before: Shape, after: Shape) -> list[tuple[tuple[int, ...], tuple[int
                 b, j = b * after[j], j + 1
         parts.append((tuple(range(start_i, i)), tuple(range(start_j, j))))
     return parts
-
-
-def _collapse(labels: Labels) -> tuple[Labels, tuple[tuple[Labels, Labels], ...]]:
-    """Reduce labels to the one axis along which they vary, tying what varies along the others."""
-    ties: list[tuple[Labels, Labels]] = []
-    for axis in range(labels.ndim):
-        first = labels.take([0], axis=axis)
-        if np.array_equal(np.broadcast_to(first, labels.shape), labels):
-            labels = first
-    # Groups and heads are few, their members many: a network stays the same under losing members.
-    kept = max(range(labels.ndim), key=lambda axis: labels.shape[axis], default=0)
-    for axis in range(labels.ndim):
-        if axis != kept and labels.shape[axis] > 1:
-            first = labels.take([0], axis=axis)
-            ties.append((np.broadcast_to(first, labels.shape), labels))
-            labels = first
-    return labels, tuple(ties)

@@ -7,7 +7,8 @@ computes with the same units silenced; so that is compared, with random weights 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,54 +23,142 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 
 
-def sound(model: Model, groups: Sequence[Group]) -> list[Group]:
+def sound(model: Model, sure: Sequence[Group], doubtful: Sequence[Group], *, training: bool = False) -> list[Group]:
     """Those of the groups whose units can be removed; the model itself is left alone.
 
-    All are tried together and, if that fails, each half by itself, down to single groups.
+    All are tried together and, if that fails, each half by itself, down to single groups. What is left is
+    tried again in parts, so that any two groups were cut one without the other: code that divides the
+    size of one by that of the other works only as long as both shrink alike.
+
+    Args:
+        model: whose network it is.
+        sure: what the traced program shows to be right, as far as it goes.
+        doubtful: what it does not.
+        training: whether the cut network has to run in training mode too.
     """
     import paddle
 
     state = paddle.get_rng_state()
     try:
-        return _sound(model, list(groups))
+        trials = _Trials(model, training)
+        found, before = [[group] for group in trials.pass_of(list(doubtful))] + [list(sure)], -1
+        while sum(map(len, found)) != before:
+            before = sum(map(len, found))
+            found = _among(found, trials.pass_of([group for part in found for group in part]))
+            for part in _parts(found):
+                tried = [group for group in part if any(group in some for some in found)]
+                bad = set(tried) - set(trials.pass_of(tried))
+                found = _among(found, {group for some in found for group in some} - bad)
+        return [group for part in found for group in part]
     finally:
         paddle.set_rng_state(state)
 
 
-def _sound(model: Model, groups: list[Group]) -> list[Group]:
-    if not groups or _passes(model, groups):
-        return groups
-    if len(groups) == 1:
-        return []
-    middle = len(groups) // 2
-    return _sound(model, groups[:middle]) + _sound(model, groups[middle:])
+def _among(parts: Sequence[Sequence[Group]], allowed: Collection[Group]) -> list[list[Group]]:
+    return [kept for part in parts if (kept := [group for group in part if group in allowed])]
 
 
-def _passes(model: Model, groups: Sequence[Group]) -> bool:
-    from paddlepress.surgery.layers import float_inputs
+def _parts(parts: Sequence[Sequence[Group]]) -> list[list[Group]]:
+    """Unions of the parts such that of any two there is one with the first alone, and one with the second."""
+    return [
+        [group for number, part in enumerate(parts) if number >> bit & 1 == side for group in part]
+        for bit in range(max(len(parts) - 1, 0).bit_length())
+        for side in (0, 1)
+    ]
 
-    random = np.random.default_rng(0)
-    twin = model.copy()
-    _randomise(twin, random)
-    chosen = [(group, _some(group, random)) for group in groups]
-    inputs = [_input(spec.shape, spec.dtype, random) for spec in model.inputs]
-    with float_inputs(twin.network):
-        _silence(twin, chosen)
-        expected = _outputs(twin, inputs)
+
+class _Trials:
+    """A copy of a model to cut again and again."""
+
+    def __init__(self, model: Model, training: bool) -> None:
+        self.random = np.random.default_rng(0)
+        self.training = training
+        self.twin = model.copy()
+        _randomise(self.twin, self.random)
+        self.inputs = [_input(spec.shape, spec.dtype, self.random) for spec in model.inputs]
+
+    def pass_of(self, groups: list[Group]) -> list[Group]:
+        """Those of the groups that can be cut together."""
+        if not groups or self.passes(groups):
+            return groups
+        if len(groups) == 1:
+            return []
+        middle = len(groups) // 2
+        return self.pass_of(groups[:middle]) + self.pass_of(groups[middle:])
+
+    def passes(self, groups: Sequence[Group]) -> bool:
+        """Whether the network without some units of each group computes what it does with them silenced."""
+        from paddlepress.surgery.frozen import Statistics
+        from paddlepress.surgery.layers import float_inputs
+
+        chosen = [(group, self._some(group)) for group in groups]
+        statistics = Statistics()
+        with _restored(self.twin), float_inputs(self.twin.network), statistics.used(self.twin.network):
+            _silence(self.twin, chosen)
+            expected = self._outputs()
+        with _restored(self.twin), float_inputs(self.twin.network), statistics.used(self.twin.network):
+            try:
+                cut(self.twin, chosen)
+                got = self._outputs()
+                if self.training:
+                    self._train()
+            except Exception:  # a size that no longer fits fails in as many ways as there are operations
+                return False
+        return len(got) == len(expected) and all(
+            a.shape == b.shape and bool(np.all(np.abs(a - b) <= TOLERANCE * max(float(np.abs(a).max(initial=0)), 1e-6)))
+            for a, b in zip(expected, got, strict=True)
+        )
+
+    def _some(self, group: Group) -> Keep:
+        """Some of the units, scattered, a part of its own of each group: a wrong cut would not go unnoticed."""
+        size = int(self.random.integers(1, group.units)) if group.units < 6 else self._about_half(group.units)
+        return np.sort(self.random.choice(group.units, size=size, replace=False))
+
+    def _about_half(self, units: int) -> int:
+        return int(self.random.integers(units // 3, 2 * units // 3 + 1))
+
+    def _outputs(self) -> list[np.ndarray[Any, Any]]:
+        import paddle
+        from paddle.utils import flatten
+
+        with paddle.no_grad():
+            found = flatten(self.twin.network(*self.inputs))
+        return [np.asarray(value.numpy()) for value in found if hasattr(value, "numpy")]
+
+    def _train(self) -> None:
+        import paddle
+
+        self.twin.network.train()
         try:
-            cut(twin, chosen)
-            got = _outputs(twin, inputs)
-        except Exception:  # a size that no longer fits fails in as many ways as there are operations
-            return False
-    return len(got) == len(expected) and all(
-        a.shape == b.shape and bool(np.all(np.abs(a - b) <= TOLERANCE * max(float(np.abs(a).max(initial=0)), 1e-6)))
-        for a, b in zip(expected, got, strict=True)
-    )
+            with paddle.no_grad():
+                self.twin.network(*self.inputs)
+        finally:
+            self.twin.network.eval()
 
 
-def _some(group: Group, random: np.random.Generator) -> Keep:
-    """About half of the units, scattered: a cut at a wrong place would not go unnoticed."""
-    return np.sort(random.choice(group.units, size=(group.units + 1) // 2, replace=False))
+@contextmanager
+def _restored(model: Model) -> Iterator[None]:
+    """Within it the network may be cut and its weights changed; afterwards it is as it was."""
+    layers = dict(model.network.named_sublayers(include_self=True))
+    parameters = {name: dict(layer._parameters) for name, layer in layers.items()}
+    values = {name: np.array(value.numpy()) for name, value in model.network.state_dict().items()}
+    sizes = {
+        name: {attribute: vars(layer)[attribute] for attribute in edits.NARROWABLE & vars(layer).keys()}
+        for name, layer in layers.items()
+    }
+    scales = dict(model.scales)
+    try:
+        yield
+    finally:
+        for name, layer in layers.items():
+            layer._parameters.update(parameters[name])
+            for attribute, value in sizes[name].items():
+                setattr(layer, attribute, value)
+        edits.refresh_recurrent(model.network, layers)
+        for name, value in model.network.state_dict().items():
+            value.set_value(values[name])
+        model.scales.clear()
+        model.scales.update(scales)
 
 
 def _randomise(model: Model, random: np.random.Generator) -> None:
@@ -104,12 +193,3 @@ def _input(shape: tuple[int, ...], dtype: str, random: np.random.Generator) -> A
     if np.issubdtype(np.dtype(dtype), np.integer):
         return paddle.zeros(sizes, dtype)
     return paddle.to_tensor(random.normal(0, 1, sizes).astype(dtype))
-
-
-def _outputs(model: Model, inputs: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
-    import paddle
-    from paddle.utils import flatten
-
-    with paddle.no_grad():
-        found = flatten(model.network(*inputs))
-    return [np.asarray(value.numpy()) for value in found if hasattr(value, "numpy")]

@@ -195,11 +195,16 @@ class Transformer(nn.Layer):
 
 
 def test_transformer(build: Build) -> None:
-    """A perceptron's hidden units can go; what layer norm and attention mix stays, with the reason."""
+    """A perceptron's hidden units can go, and what layer norm spans; heads whose number the code states stay."""
     graph = check(build(Transformer))
-    assert [(group.name, group.units) for group in graph.groups] == [("wide", 20)]
-    assert graph.fixed["patch"] == graph.fixed["narrow"] == "reaches layer_norm, which mixes units"
-    assert "matrix product" in graph.fixed["query"]
+    assert [(group.name, group.units, group.mixed) for group in graph.groups] == [
+        ("patch", 8, True),
+        ("wide", 20, False),
+    ]
+    assert graph.groups[0].producers == ("patch", "project", "narrow")
+    cut = {(part.parameter, part.axis) for part in graph.groups[0].slices}
+    assert cut >= {("token", 2), ("position", 2), ("norm.weight", 0), ("norm.bias", 0)}
+    assert "sizes are written in the network's code" in graph.fixed["query"]
 
 
 class Stated(nn.Layer):
