@@ -1,119 +1,146 @@
-"""How much a network needs each of its filters."""
+"""How much a network needs each of its units, told from its weights alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from numpy.typing import NDArray
+from paddle import nn
+from paddle.nn.layer.norm import _BatchNormBase
+from paddle.nn.layer.rnn import RNNBase
 
+from paddlepress.errors import TechniqueRefused
 from paddlepress.surgery.edits import find, parameter
 from paddlepress.surgery.groups import Group, Slice, layer_of
-from paddlepress.surgery.layers import float_inputs
 from paddlepress.weighted import output_axis
 
-if TYPE_CHECKING:
-    from paddlepress.data import Split
-
 Scores = dict[str, NDArray[np.float64]]
+"""Importance of each unit, float64 array [units] by group name: those with the lowest go first."""
+
+_COLUMNS = 2**22  # elements of unit vectors that are looked at together
 
 
-def l1(network: paddle.nn.Layer, groups: Sequence[Group]) -> Scores:
-    """The sum of magnitudes of the weights that make each unit (Li et al., 2017).
+def l1(network: nn.Layer, groups: Sequence[Group]) -> Scores:
+    """The sum of magnitudes of the weights that make each unit (Li et al., ICLR 2017)."""
+    return _over_vectors(network, groups, lambda vectors: np.abs(vectors).sum(axis=1))
 
-    Returns:
-        float64 array [units] by group name.
+
+def l2(network: nn.Layer, groups: Sequence[Group]) -> Scores:
+    """The Euclidean length of the weights that make each unit."""
+    squares = _over_vectors(network, groups, lambda vectors: np.square(vectors).sum(axis=1))
+    return {name: np.sqrt(found) for name, found in squares.items()}
+
+
+def geometric_median(network: nn.Layer, groups: Sequence[Group]) -> Scores:
+    """How far each unit's weights are from those of all the others (He et al., "FPGM", CVPR 2019, equation 5).
+
+    A unit near the geometric median of all is the one that the others stand in for most easily, however
+    large its weights are.
     """
-    parts = {group.name: [part for part in _making(network, group) if _leaf(part) == "weight"] for group in groups}
-    values = {part.parameter: np.abs(_values(network, part.parameter)) for found in parts.values() for part in found}
-    return {group.name: _summed(group, parts[group.name], values) for group in groups}
+    squares = _over_vectors(network, groups, _squared_distances)
+    return {name: np.sqrt(found).sum(axis=1) for name, found in squares.items()}
 
 
-def taylor(
-    network: paddle.nn.Layer, groups: Sequence[Group], train: Split, *, batches: int, seed: int, batch_size: int = 64
-) -> Scores:
-    """The squared change of the loss, to first order, if a unit went: `(g * w)^2` over all its weights.
+def _squared_distances(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between any two rows: float64 array [rows, rows]."""
+    centred = vectors - vectors.mean(axis=0)  # distances stay, products are smaller and rounded less
+    lengths = np.square(centred).sum(axis=1)
+    found: NDArray[np.float64] = np.maximum(lengths[:, None] + lengths - 2 * centred @ centred.T, 0)
+    # What is left of a distance of 0 after rounding counts as 0.
+    found[found <= 1e-12 * (lengths[:, None] + lengths)] = 0
+    return found
 
-    Molchanov et al., 2019, equation 8: the squares are summed over the batches and over every parameter
-    of the unit itself (weight, bias and norm), not over those of the layers that it feeds. The network
-    is in evaluation mode and does not change.
 
-    Returns:
-        float64 array [units] by group name.
+def batch_norm(network: nn.Layer, groups: Sequence[Group]) -> Scores:
+    """The magnitude of the scale by which a batch norm multiplies each unit (Liu et al., ICCV 2017).
+
+    Where several norms scale a group's units, as on a residual path, the sum over them.
+
+    Raises:
+        TechniqueRefused: no batch norm scales the units of a group.
     """
-    trainable = {name: tensor for name, tensor in network.named_parameters() if not tensor.stop_gradient}
-    parts = {group.name: [part for part in _making(network, group) if part.parameter in trainable] for group in groups}
-    sums = {part.parameter: np.zeros(()) for found in parts.values() for part in found}
-    order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * batch_size]
-    network.eval()
-    with float_inputs(network):
-        for start in range(0, len(order), batch_size):
-            chosen = order[start : start + batch_size]
-            logits = network(paddle.to_tensor(train.inputs[chosen]))
-            F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
-            for name in sums:
-                tensor = trainable[name]
-                gradient = np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.numpy()
-                sums[name] = sums[name] + np.square(gradient.astype(np.float64) * tensor.numpy())
-            network.clear_gradients()
-    return {group.name: _summed(group, parts[group.name], sums) for group in groups}
+    scores = {}
+    for group in groups:
+        scales = [part for part in group.slices if _is_norm_scale(network, part)]
+        if not scales:
+            raise TechniqueRefused(
+                f"no batch norm scales the {group.kind} of {group.name!r}: exclude it, or choose another importance"
+            )
+        scores[group.name] = sum((np.abs(_rows(network, part)).sum(axis=1) for part in scales), np.zeros(group.units))
+    return scores
 
 
-def _making(network: paddle.nn.Layer, group: Group) -> list[Slice]:
+def _is_norm_scale(network: nn.Layer, part: Slice) -> bool:
+    owner, _, leaf = part.parameter.rpartition(".")
+    return leaf == "weight" and isinstance(find(network, owner), (_BatchNormBase, nn.BatchNorm))
+
+
+def making(network: nn.Layer, group: Group) -> list[Slice]:
     """The slices that make a group's units, not those that read them.
 
-    On a residual path a layer may do both: then its weight belongs to the group along either axis.
+    They are the weights and biases of its producers, and the scales and shifts of norms after those. On a
+    residual path a layer may make and read the units: then its weight belongs to the group along either axis.
     """
     parts = []
     for part in group.slices:
         owner = layer_of(part.parameter)
         if owner in group.producers:
-            if _leaf(part) != "weight" or part.axis == output_axis(find(network, owner)):
+            if _along_outputs(find(network, owner), part):
                 parts.append(part)
         elif owner not in group.consumers:
             parts.append(part)
     return parts
 
 
+def _along_outputs(layer: nn.Layer, part: Slice) -> bool:
+    if isinstance(layer, RNNBase):
+        return part.axis == 0  # [gates * hidden, in] and [gates * hidden, hidden]
+    return _leaf(part) != "weight" or part.axis == output_axis(layer)
+
+
+def weights(network: nn.Layer, group: Group) -> list[Slice]:
+    """The slices of the weights, without biases and norms, that make a group's units."""
+    made = [part for part in making(network, group) if layer_of(part.parameter) in group.producers]
+    return [part for part in made if _leaf(part).startswith("weight")]
+
+
 def _leaf(part: Slice) -> str:
     return part.parameter.rpartition(".")[2]
 
 
-def _values(network: paddle.nn.Layer, name: str) -> NDArray[Any]:
-    return np.asarray(parameter(network, name).numpy())
-
-
-def _summed(group: Group, parts: Sequence[Slice], values: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    scores = np.zeros(group.units, np.float64)
-    for part in parts:
-        array = values[part.parameter]
-        others = tuple(axis for axis in range(array.ndim) if axis != part.axis)
-        scores += array.sum(axis=others, dtype=np.float64)[part.indices].sum(axis=1)
+def _over_vectors(
+    network: nn.Layer, groups: Sequence[Group], measure: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> Scores:
+    """The sum of a measure, which is additive over the elements of units' weights."""
+    scores = {}
+    for group in groups:
+        total: Any = np.zeros(())
+        for part in weights(network, group):
+            for vectors in _chunks(_rows(network, part)):
+                total = total + measure(vectors)
+        scores[group.name] = np.asarray(total, np.float64)
     return scores
 
 
-def choose(
-    scores: Mapping[str, NDArray[np.float64]], ratio: float, scope: Literal["layer", "global"], round_to: int = 1
-) -> dict[str, NDArray[np.int64]]:
-    """Which units each group keeps, in their order; at least `round_to` of each, or all it has.
+def _rows(network: nn.Layer, part: Slice) -> NDArray[Any]:
+    """A parameter's values by unit: array [units, elements of each]."""
+    return by_unit(np.asarray(parameter(network, part.parameter).numpy()), part)
 
-    Args:
-        scores: importance of each unit, by group.
-        ratio: share to remove, of each group or, where `scope` is global, of all together. Global scores
-            are divided by their group's mean: layers' magnitudes differ more than their filters' do.
-        round_to: the number kept is rounded to the next multiple of this above.
-    """
-    counts = {name: round(len(group) * (1 - ratio)) for name, group in scores.items()}
-    if scope == "global":
-        relative = {name: group / max(float(group.mean()), 1e-30) for name, group in scores.items()}
-        together = np.sort(np.concatenate(list(relative.values())))
-        removed = min(round(ratio * together.size), together.size - 1)
-        counts = {name: int(np.count_nonzero(group >= together[removed])) for name, group in relative.items()}
-    chosen = {}
-    for name, group in scores.items():
-        count = min(len(group), max(1, -(-counts[name] // round_to)) * round_to)
-        chosen[name] = np.sort(np.argsort(-group, kind="stable")[:count])
-    return chosen
+
+def by_unit(values: NDArray[Any], part: Slice) -> NDArray[Any]:
+    """An array of a parameter's shape as [units, elements of each]."""
+    return np.moveaxis(values, part.axis, 0)[part.indices].reshape(len(part.indices), -1)
+
+
+def _chunks(rows: NDArray[Any]) -> Iterator[NDArray[np.float64]]:
+    step = max(1, _COLUMNS // len(rows))
+    for start in range(0, rows.shape[1], step):
+        yield rows[:, start : start + step].astype(np.float64)
+
+
+def trainable(network: nn.Layer) -> dict[str, paddle.Tensor]:
+    """The parameters that learn, by name; a batch norm's statistics don't."""
+    return {name: tensor for name, tensor in network.named_parameters() if not tensor.stop_gradient}

@@ -1,0 +1,88 @@
+"""Which units stay, told from their importance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scope = Literal["layer", "global"]
+Keep = dict[str, NDArray[np.int64]]
+
+
+def choose(
+    scores: Mapping[str, NDArray[np.float64]],
+    ratio: float,
+    scope: Scope,
+    round_to: int = 1,
+    *,
+    units: Mapping[str, int] | None = None,
+    least: int = 1,
+) -> Keep:
+    """Which units each group keeps, in their order.
+
+    Args:
+        scores: importance of each unit, by group.
+        ratio: share to remove, of each group or, where `scope` is global, of all together. Global scores
+            are divided by their group's mean: layers' magnitudes differ more than their units' do.
+        scope: how `ratio` is meant.
+        round_to: the number kept is rounded to the next multiple of this above.
+        units: how many units each group had before any were removed; `ratio` is a share of those, so that
+            several steps end where one would. By default those that have a score.
+        least: units that every group keeps, rounded as `round_to` says, or all that it has.
+    """
+    units = units or {name: len(group) for name, group in scores.items()}
+    if scope == "layer":
+        counts = {name: round(units[name] * (1 - ratio)) for name in scores}
+    else:
+        counts = _together(scores, sum(units[name] for name in scores), ratio, least)
+    chosen = {}
+    for name, group in scores.items():
+        count = min(len(group), _rounded_up(max(least, counts[name]), round_to))
+        chosen[name] = np.sort(np.argsort(-group, kind="stable")[:count])
+    return chosen
+
+
+def _together(scores: Mapping[str, NDArray[np.float64]], units: int, ratio: float, least: int) -> dict[str, int]:
+    """How many units each group keeps if the least important of all groups together go."""
+    names = list(scores)
+    sizes = [len(scores[name]) for name in names]
+    relative = [np.sort(scores[name] / max(float(scores[name].mean()), 1e-30)) for name in names]
+    # The best of each group are no candidates: they stay, whatever the others are worth.
+    candidates = [group[: max(0, len(group) - least)] for group in relative]
+    owners = np.repeat(np.arange(len(names)), [len(group) for group in candidates])
+    gone = max(0, round(ratio * units) - (units - sum(sizes)))
+    lost = np.bincount(owners[np.argsort(np.concatenate(candidates), kind="stable")[:gone]], minlength=len(names))
+    return {name: size - int(count) for name, size, count in zip(names, sizes, lost, strict=True)}
+
+
+def _rounded_up(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
+
+
+def kept_after(step: int, steps: int, kept: float) -> float:
+    """The share that is kept after one of several steps, each of which removes the same share of what is left.
+
+    Args:
+        step: from 1 to `steps`; after the last one it is exactly `kept`.
+        steps: how many there are.
+        kept: the share that is kept in the end, above 0 and at most 1.
+    """
+    return kept if step == steps else kept ** (step / steps)
+
+
+def lengths(epochs: int, steps: int) -> list[Fraction]:
+    """How many epochs of training follow each of several cuts: half of all after the last one.
+
+    Early cuts only need scores that make sense for the next one; the last one has to be recovered from.
+
+    Args:
+        epochs: of training in all.
+        steps: cuts, at least one.
+    """
+    if steps == 1:
+        return [Fraction(epochs)]
+    return [Fraction(epochs, 2 * (steps - 1))] * (steps - 1) + [Fraction(epochs, 2)]
