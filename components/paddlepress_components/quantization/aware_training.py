@@ -65,6 +65,11 @@ class QuantizeAwareTraining(Technique, Recovery):
         description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
         "the processor",
     )
+    residual_adds: bool = Field(
+        default=True,
+        description="with int8 activations: round what residual additions add too, so that they and the convolutions "
+        "before them run on integers",
+    )
     ends_bits: Literal[8] | None = Field(
         default=None,
         description="bits of the first and the last layer, which lose most, if not the same as the others'",
@@ -85,31 +90,34 @@ class QuantizeAwareTraining(Technique, Recovery):
 
         from paddlepress.surgery.folding import fold_norms
         from paddlepress_components.quantization import trained_grids
+        from paddlepress_components.quantization.activation_grids import ActivationGrids, Ranges
         from paddlepress_components.quantization.fields import free_layers
         from paddlepress_components.quantization.following_scales import FollowingScales
-        from paddlepress_components.quantization.input_grids import InputGrids
         from paddlepress_components.quantization.learned_steps import LearnedSteps
 
         layers = free_layers(model, self.exclude)
         if self.fold_batch_norm:
             model = fold_norms(model, layers)
-        ends = trained_grids.ends(model.network, context.train.inputs[:1]) if self.ends_bits else ()
+        example = context.train.inputs[:1]
+        ends = trained_grids.ends(model.network, example) if self.ends_bits else ()
         edits = [self._grid(name, layer, 8 if name in ends else self.bits) for name, layer in layers.items()]
         weights = LearnedSteps(model, edits) if self.method == "lsq" else FollowingScales(model, edits)
         companions = [weights.companion]
         constraints: list[Constraint] = [weights]
-        inputs = None
+        activations = None
         if self.activations == "int8":
-            inputs = InputGrids(model, layers, context.calibration.inputs, self.calibrator, self.percentile, weights)
-            companions.append(inputs.companion)
-            constraints.append(inputs)
+            ranges = Ranges(context.calibration.inputs, self.calibrator, self.percentile)
+            operands = trained_grids.added(model, layers, example, context.progress) if self.residual_adds else {}
+            activations = ActivationGrids(model, layers, ranges, weights, operands)
+            companions.append(activations.companion)
+            constraints.append(activations)
 
         def constrain(step: int, total: int) -> None:
             for constraint in constraints:
                 constraint(step, total)
 
         model = self.recover(model, context, constrain, weights, nn.LayerList(companions))
-        return trained_grids.settle(model, edits, weights.scales(), inputs.grids() if inputs is not None else {})
+        return trained_grids.settle(model, edits, weights.scales(), activations)
 
     def _grid(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
         from paddlepress.surgery.edits import Quantize

@@ -1,23 +1,26 @@
-"""What comes before and after training on grids: which layers are the ends, and the network on its final grids."""
+"""What comes before and after training on grids: which layers are special, and the network on its final grids."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from paddlepress.artifact.codec import Array
+from paddlepress.errors import TechniqueRefused
 from paddlepress.grid import put_on_grid
-from paddlepress.surgery.edits import Quantize, find
-from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress.progress import Progress
+from paddlepress.surgery.edits import Quantize
 from paddlepress.weighted import weighted_layers
 from paddlepress_components.quantization.observed import course
+from paddlepress_components.quantization.residual_adds import operands_to_round
 
 if TYPE_CHECKING:
     from paddle import nn
 
     from paddlepress.model import Model
+    from paddlepress_components.quantization.activation_grids import ActivationGrids
 
 
 def ends(network: nn.Layer, example: NDArray[Any]) -> tuple[str, ...]:
@@ -31,8 +34,17 @@ def ends(network: nn.Layer, example: NDArray[Any]) -> tuple[str, ...]:
     return (calls[0], calls[-1]) if calls else ()
 
 
+def added(model: Model, layers: Collection[str], example: NDArray[Any], progress: Progress) -> dict[str, str]:
+    """What residual additions add, see `residual_adds.operands_to_round`; nothing where that can't be told."""
+    try:
+        return operands_to_round(model, layers, example)
+    except TechniqueRefused as refusal:
+        progress.note(f"residual additions stay on floats: {refusal}")
+        return {}
+
+
 def settle(
-    model: Model, edits: Iterable[Quantize], scales: Mapping[str, Array], inputs: Mapping[str, tuple[float, int]]
+    model: Model, edits: Iterable[Quantize], scales: Mapping[str, Array], activations: ActivationGrids | None
 ) -> Model:
     """Put weights on the grids that training ended with, for good.
 
@@ -40,17 +52,17 @@ def settle(
         model: has the float weights that learned; changed in place.
         edits: the weights' grids.
         scales: of each weight, by its name.
-        inputs: scale and zero point of layers' inputs, by the layer's name; others stay float.
+        activations: has rounded activations, and goes on to; None: they are floats.
 
     Returns:
         The model with the edits recorded.
     """
+    inputs = activations.inputs() if activations is not None else {}
     settled = []
     for edit in edits:
         if edit.layer in inputs:
             scale, zero_point = inputs[edit.layer]
             edit = edit.model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
-            simulate_quantized_input(find(model.network, edit.layer), scale, zero_point)
         put_on_grid(model, edit, scales[edit.parameter])
         settled.append(edit)
-    return model.with_edits(*settled)
+    return model.with_edits(*settled, *(activations.outputs() if activations is not None else ()))

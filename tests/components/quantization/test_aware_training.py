@@ -188,3 +188,63 @@ def test_batch_norms_are_folded_or_learn_on(fold: bool, build: Build) -> None:
     assert found.copy().digest() == found.digest()
     scores = [accuracy(each.network, digits().split("test")) for each in (model, found)]
     assert scores[1] > max(scores[0] - 2, 80)
+
+
+class Block(nn.Layer):
+    """A residual block without a norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(16, 16, 3, padding=1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return nn.functional.relu(x + self.conv(x))
+
+
+def residual_network() -> nn.Layer:
+    stem = nn.Sequential(nn.Conv2D(1, 16, 3, padding=1), nn.ReLU())
+    return nn.Sequential(stem, Block(), Block(), nn.MaxPool2D(2), nn.Flatten(), nn.Linear(256, 10))
+
+
+def test_what_residual_additions_add_is_rounded(build: Build, tmp_path: Path) -> None:
+    """Operands are rounded in training and after it, to what a resumed training resumes; shortcuts as their readers."""
+    model = Recovery(**SHORT, recovery_learning_rate=3e-3).recover(
+        build(residual_network, (1, 8, 8)), digits_context(trained())
+    )
+    technique = QuantizeAwareTraining(recovery_epochs=2, recovery_batch_size=64)
+    with pytest.raises(_Killed):
+        run(technique, model, digits_context(model, checkpoint=tmp_path, progress=KilledInSecondEpoch()))
+    found, straight = (run(technique, model, digits_context(model, checkpoint=at)) for at in (tmp_path, None))
+    assert found.digest() == straight.digest()
+    outputs = found.quantized_outputs()
+    assert {layer: edit.reader for layer, edit in outputs.items()} == {
+        "0.1": "1.conv", "1.conv": "", "1": "2.conv", "2.conv": "",
+    }  # fmt: skip
+    for edit in outputs.values():
+        if edit.reader:
+            of_reader = found.quantized()[f"{edit.reader}.weight"]
+            assert (edit.scale, edit.zero_point) == (of_reader.input_scale, of_reader.input_zero_point)
+    seen: list[np.ndarray] = []
+    hook = found.network[1].conv.register_forward_post_hook(lambda layer, x, y: seen.append(y.numpy()))
+    scores = [accuracy(each.network, digits().split("test")) for each in (model, found)]
+    hook.remove()
+    assert np.unique(np.concatenate(seen)).size <= 256
+    assert scores[1] > scores[0] - 2
+    without = run(technique.model_copy(update={"residual_adds": False}), model, digits_context(model))
+    assert not without.quantized_outputs()
+
+
+def test_a_network_that_cannot_be_traced_is_quantized_without_its_additions(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Paddle can't tell what is added, that is noted, and the rest is done."""
+    from paddlepress.surgery import program
+
+    def refuse(model: Model) -> None:
+        raise TechniqueRefused("it branches on its data")
+
+    monkeypatch.setattr(program, "read", refuse)
+    notes = Notes()
+    found = run(QuantizeAwareTraining(**SHORT), trained(), digits_context(trained(), progress=notes))
+    assert "residual additions stay on floats: it branches on its data" in notes.said
+    assert len(found.quantized()) == 4
