@@ -9,13 +9,11 @@ import numpy as np
 
 from paddlepress import plugins
 from paddlepress.artifact.store import load
-from paddlepress.surgery.edits import parameter
 from paddlepress.techniques import name_of
 from paddlepress.testing import TechniqueContract, size_of
 from paddlepress_components.distillation.offline import DistillOffline
 from paddlepress_components.factorization.dense import FactorizeDense
 from paddlepress_components.pruning.prune_filters import PruneFilters
-from paddlepress_components.pruning.prune_weights import PruneWeights
 from paddlepress_components.quantization.post_training import QuantizePostTraining
 
 SHORT = {"recovery_epochs": 2, "recovery_batch_size": 32}
@@ -23,31 +21,6 @@ SHORT = {"recovery_epochs": 2, "recovery_batch_size": 32}
 
 def parameters(directory: Path) -> int:
     return sum(array.size for array in load(directory).state().values())
-
-
-class TestPruneWeights(TechniqueContract):
-    technique: ClassVar = PruneWeights(sparsity=0.8, **SHORT)
-    bad_fields: ClassVar = {"sparsity": 1.5, "scope": "planet", "recovery_epochs": -1}
-
-    def assert_effect(self, before: Path, after: Path) -> None:
-        """Exactly four fifths of the weights are zeros, and the file is much smaller."""
-        model = load(after)
-        weights = [parameter(model.network, name).numpy() for name in model.masked()]
-        total = sum(weight.size for weight in weights)
-        assert sum(np.count_nonzero(weight == 0) for weight in weights) == round(0.8 * total)
-        assert size_of(after) < 0.35 * size_of(before)
-
-
-class TestPruneWeightsGradually(TechniqueContract):
-    technique: ClassVar = PruneWeights(sparsity=0.8, schedule="gradual", scope="layer", **SHORT)
-    bad_fields: ClassVar = {"threshold": 0, "schedule": "soon"}
-
-    def assert_effect(self, before: Path, after: Path) -> None:
-        """Four fifths of each layer's weights are zeros."""
-        model = load(after)
-        for name in model.masked():
-            weight = parameter(model.network, name).numpy()
-            assert np.count_nonzero(weight == 0) == round(0.8 * weight.size)
 
 
 class TestPruneFilters(TechniqueContract):

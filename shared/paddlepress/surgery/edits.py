@@ -233,8 +233,24 @@ class FoldNorm(_Edit):
         replace(network, self.norm, nn.Identity())
 
 
+class Remove(_Edit):
+    """A layer taken out of the network: what it is given is what it gives.
+
+    Attributes:
+        layer: the layer's name, where a `Bypass` stands afterwards.
+    """
+
+    kind: Literal["remove"] = "remove"
+    layer: str = Field(min_length=1)
+
+    def replay(self, network: paddle.nn.Layer) -> None:
+        from paddlepress.surgery.layers import Bypass
+
+        replace_everywhere(network, find(network, self.layer), Bypass())
+
+
 Edit = Annotated[
-    Narrow | Factorize | FactorizeConv | Mask | Quantize | QuantizeOutput | Share | FoldNorm,
+    Narrow | Factorize | FactorizeConv | Mask | Quantize | QuantizeOutput | Share | FoldNorm | Remove,
     Field(discriminator="kind"),
 ]
 
@@ -263,6 +279,14 @@ def replace(network: paddle.nn.Layer, name: str, layer: paddle.nn.Layer) -> None
     """Put another layer in the place of the one with a dotted name."""
     owner, _, leaf = name.rpartition(".")
     find(network, owner)._sub_layers[leaf] = layer
+
+
+def replace_everywhere(network: paddle.nn.Layer, layer: paddle.nn.Layer, instead: paddle.nn.Layer) -> None:
+    """Put another layer in every place where a network holds a layer."""
+    for holder in network.sublayers(include_self=True):
+        for leaf, held in holder._sub_layers.items():
+            if held is layer:
+                holder._sub_layers[leaf] = instead
 
 
 def shrink_parameters(

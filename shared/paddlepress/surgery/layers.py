@@ -151,6 +151,13 @@ def _pair(value: Any) -> tuple[int, int]:
     return int(first), int(second)
 
 
+class Bypass(nn.Layer):
+    """What stands where a layer was removed: it gives the first thing that it is given, such as `x` of `(x, mask)`."""
+
+    def forward(self, x: paddle.Tensor, *others: object, **named: object) -> paddle.Tensor:
+        return x
+
+
 class _Rounding:
     """Rounds activations to the unsigned 8-bit grid that they will be on when deployed."""
 

@@ -14,6 +14,7 @@ runtime.prepare()
 import paddle  # noqa: E402
 
 MNIST = (InputSpec(name="image", shape=(1, 28, 28)),)
+COLOUR = (InputSpec(name="image", shape=(3, 32, 32)),)
 TEN = Task(classes=tuple("0123456789"))
 
 
@@ -30,6 +31,19 @@ def test_the_networks_have_the_papers_sizes(name: str, parameters: int) -> None:
     model = build(name)
     assert sum(parameter.size for parameter in model.network.parameters()) == parameters
     assert model.predict(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 10)
+
+
+def test_the_residual_network_is_the_papers() -> None:
+    """He et al. count 0.27M parameters at depth 20 and 0.85M at 56, on colour images; width scales them all."""
+    counts = {depth: _parameters(build("resnet-cifar", COLOUR, depth=depth)) for depth in (20, 56)}
+    assert {depth: round(count / 1e6, 2) for depth, count in counts.items()} == {20: 0.27, 56: 0.86}
+    narrow = build("resnet-cifar", depth=14, width=8)
+    assert narrow.predict(np.zeros((2, 1, 28, 28), np.float32)).shape == (2, 10)
+    assert narrow.network.stage3[1].conv2.weight.shape == [32, 32, 3, 3]
+
+
+def _parameters(model: Model) -> int:
+    return sum(parameter.size for parameter in model.network.parameters() if not parameter.stop_gradient)
 
 
 def test_the_fast_convolution_computes_what_paddles_does() -> None:
@@ -58,6 +72,7 @@ def test_paddles_vision_models_have_names() -> None:
     [
         ("lenet", (1, 3, 3), "3x3.*at least 4x4"),
         ("lenet5-caffe", (1, 8, 8), "8x8.*at least 16x16"),
+        ("resnet-cifar", (1, 3, 8), "3x8.*at least 4x4"),
         ("lenet", (784,), r"\(784,\)"),
         ("vision/resnet18", (1, 28, 28), r"\(1, 28, 28\).*\[3, height, width\]"),
     ],
@@ -74,5 +89,7 @@ def test_bad_arguments_are_told() -> None:
         build("lenet", wide=2)
     with pytest.raises(UsageError, match="width is -1"):
         build("lenet", width=-1)
+    with pytest.raises(UsageError, match=r"depth is 18; it must be 6n \+ 2"):
+        build("resnet-cifar", depth=18)
     with pytest.raises(UsageError, match="pretrained"):
         build("vision/resnet18", (InputSpec(name="image", shape=(3, 32, 32)),), pretrained=True)

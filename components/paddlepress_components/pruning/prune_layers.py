@@ -1,0 +1,91 @@
+"""The technique `prune-layers`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from paddlepress.errors import TechniqueRefused
+from paddlepress.techniques import Context, Family, Technique
+from paddlepress.training.recovery import Recovery
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+
+
+class PruneLayers(Technique, Recovery):
+    """Take whole residual blocks, or layers as wide as their input, out of the network.
+
+    What can go is seen from a forward pass: layers with weights that are called once and give a tensor of the
+    shape that they are given. Each is bypassed in turn, and the one without which the loss on a sample rises
+    least is removed; then the others are measured again, until as many are gone as asked. The network has
+    fewer layers one after another, so it is faster at any batch size, more than after removing as many
+    multiply-accumulates from the width.
+
+    Measured importance of layers after Elkerdawy et al., "To Filter Prune, or to Layer Prune, That Is the
+    Question", ACCV 2020; greedy removal of blocks by the loss without them after Kim et al., "Shortened LLaMA:
+    Depth Pruning for Large Language Models", 2024; that residual networks can do without a block after Veit et
+    al., "Residual Networks Behave Like Ensembles of Relatively Shallow Networks", NeurIPS 2016.
+    """
+
+    family: ClassVar[Family] = "pruning"
+    paper: ClassVar[str] = "Elkerdawy et al., ACCV 2020, arXiv:2007.05667; Kim et al., 2024, arXiv:2402.02834"
+
+    count: int = Field(default=1, ge=1, le=10_000, description="how many blocks or layers to remove")
+    ratio: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="takes the place of count: share of those that can be removed, at least one",
+    )
+    candidates: Literal["blocks", "all"] = Field(
+        default="blocks",
+        description="blocks: those that hold several layers with weights, if there are any; all: single layers too",
+    )
+    measured_on: Literal["train", "validation"] = Field(
+        default="train", description="which data the loss without a layer is measured on"
+    )
+    sample: int = Field(default=1024, ge=1, le=10_000_000, description="how many examples of it, chosen at random")
+    exclude: list[str] = Field(
+        default=[], description="layers to keep, and what holds them: names or patterns such as stage1.*"
+    )
+    recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
+    recovery_learning_rate: float = Field(default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
+
+    def apply(self, model: Model, context: Context) -> Model:
+        from paddlepress.surgery.removal import remove
+        from paddlepress_components.pruning import layer_importance as importance
+
+        names = self._names(model, context)
+        count = self.count if self.ratio is None else max(1, round(self.ratio * len(names)))
+        data = context.train if self.measured_on == "train" else context.validation
+        data = data.take(self.sample, context.seed)
+        loss = importance.mean_loss(model.network, data)
+        for number in range(count):
+            name, without = importance.least_needed(model.network, names, data)
+            context.progress.note(f"{name} goes: loss {without:.4g} without it, {loss:.4g} with it")
+            context.log("loss_without_layer", without, number + 1)
+            model, loss = remove(model, name), without
+            names.remove(name)
+        return self.recover(model, context)
+
+    def _names(self, model: Model, context: Context) -> list[str]:
+        """The layers to choose from, at least as many as are to go."""
+        from paddlepress.surgery.removal import holding, removable
+
+        kept = holding(model.network, self.exclude)
+        found, looked = removable(model, context.train.inputs[:2])
+        blocks = [one.name for one in found if one.layers > 1]
+        names = blocks if blocks and self.candidates == "blocks" else [one.name for one in found]
+        looked += [f"{name} (no block)" for name in (one.name for one in found) if name not in names]
+        looked += [f"{name} (excluded)" for name in names if name in kept]
+        names = [name for name in names if name not in kept]
+        wanted = self.count if self.ratio is None else 1
+        if len(names) < wanted:
+            raise TechniqueRefused(
+                f"{wanted} to remove, but {len(names)} can be: {', '.join(names) or 'none'}. A layer can go that is "
+                "called once and gives a tensor of the shape that it is given. "
+                f"Looked at besides: {', '.join(looked) or 'no other layer with weights'}"
+            )
+        return names
