@@ -11,16 +11,11 @@ from paddlepress import plugins
 from paddlepress.artifact.store import load
 from paddlepress.techniques import name_of
 from paddlepress.testing import TechniqueContract, size_of
-from paddlepress_components.distillation.offline import DistillOffline
 from paddlepress_components.factorization.dense import FactorizeDense
 from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.quantization.post_training import QuantizePostTraining
 
 SHORT = {"recovery_epochs": 2, "recovery_batch_size": 32}
-
-
-def parameters(directory: Path) -> int:
-    return sum(array.size for array in load(directory).state().values())
 
 
 class TestPruneFilters(TechniqueContract):
@@ -68,27 +63,6 @@ class TestQuantize16(TechniqueContract):
     def assert_effect(self, before: Path, after: Path) -> None:
         """The file is half the size."""
         assert size_of(after) < 0.55 * size_of(before)
-
-
-class TestDistillStudent(TechniqueContract):
-    technique: ClassVar = DistillOffline(student="lenet-half", epochs=5, batch_size=32)
-    bad_fields: ClassVar = {"student": "lenet-of-nowhere", "alpha": 2, "temperature": 0}
-
-    def assert_effect(self, before: Path, after: Path) -> None:
-        """The student is another, smaller network, with the teacher's history."""
-        assert load(after).architecture.name == "lenet-half"
-        assert [entry.technique for entry in load(after).lineage] == ["train", "distill-offline"]
-        assert parameters(after) <= 0.5 * parameters(before)
-
-
-class TestDistillIncoming(TechniqueContract):
-    technique: ClassVar = DistillOffline(epochs=2, batch_size=32, learning_rate=1e-3, shift=1)
-    bad_fields: ClassVar = {"epochs": 0}
-
-    def assert_effect(self, before: Path, after: Path) -> None:
-        """The incoming model learned: same structure, other weights."""
-        assert load(after).architecture == load(before).architecture
-        assert load(after).digest() != load(before).digest()
 
 
 class TestFactorizeDense(TechniqueContract):

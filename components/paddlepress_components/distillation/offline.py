@@ -2,86 +2,160 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from paddlepress.architectures import ArchitectureName
-from paddlepress.errors import TrainingFailed, UnknownName
-from paddlepress.plugins import ARCHITECTURES, listed
 from paddlepress.techniques import Context, Family, Technique
-from paddlepress.training.settings import TrainingSettings
+from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
+    from paddlepress_components.distillation.guides import Guide
+    from paddlepress_components.distillation.lesson import SoftPart, Taught
 
 
-class DistillOffline(Technique):
-    """Train a student on the softened outputs of the base model, which does not learn itself.
+class DistillOffline(StudentTraining, Technique):
+    """Train a student on what trained teachers, which do not learn themselves, make of the training data.
 
     The student is a fresh network of another architecture, or, with `student` left empty, the incoming
     compressed model, which then learns from the model it was compressed from; what was pruned stays zero
     and what was quantized is put back on its grid.
 
-    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015: KL divergence on
-    log-probabilities at a temperature, times the temperature squared, plus cross entropy with the labels.
+    Every loss has `alpha` of a soft part, which compares the student's outputs with the teacher's at a
+    temperature, and the rest of cross entropy with the labels:
+
+    - `kd`: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015.
+    - `decoupled`: the label's class and the others are compared apart, each with a weight of its own. Zhao et
+      al., "Decoupled Knowledge Distillation", CVPR 2022.
+    - `logit-standardized`: logits are brought to mean 0 and deviation 1 before they are compared. Sun et al.,
+      "Logit Standardization in Knowledge Distillation", CVPR 2024.
+
+    The others add to that of `kd` a comparison of what layers inside give, chosen by name or by themselves:
+
+    - `hints`: of a feature, through a regressor that learns along. Romero et al., "FitNets", ICLR 2015; here in
+      one stage with the rest, as Tian, Krishnan and Isola, "Contrastive Representation Distillation", ICLR
+      2020, compare it, whose weight is the default.
+    - `attention`: of where in the picture activations are large, at every size of feature map that both
+      networks have. Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017.
+    - `relational`: of the distances and angles between the examples of a batch. Park et al., "Relational
+      Knowledge Distillation", CVPR 2019.
+
+    Several teachers answer together: their probabilities are averaged (You et al., "Learning from Multiple
+    Teacher Networks", KDD 2017), and so are the comparisons of features. A teacher's location is read where
+    the technique runs: in a container or a cluster an `s3://` prefix, or a folder that is mounted there.
     """
 
     family: ClassVar[Family] = "distillation"
-    paper: ClassVar[str] = "Hinton, Vinyals and Dean, 2015, arXiv:1503.02531"
-
-    student: Annotated[str, ArchitectureName(arguments="student_arguments")] = Field(
-        default="", description="architecture of the student; empty: the incoming model learns"
+    paper: ClassVar[str] = (
+        "Hinton, Vinyals and Dean, 2015, arXiv:1503.02531; FitNets, ICLR 2015; attention transfer, ICLR 2017; "
+        "multiple teachers, KDD 2017; relational, CVPR 2019; decoupled, CVPR 2022; logit standardization, CVPR 2024"
     )
-    student_arguments: dict[str, Any] = Field(default={}, description="arguments of the student's architecture")
+
+    loss: Literal["kd", "decoupled", "logit-standardized", "hints", "attention", "relational"] = Field(
+        default="kd", description="what of the teacher is learned"
+    )
     temperature: float = Field(default=4.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
-    epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the training data")
-    batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")
-    learning_rate: float = Field(default=4e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")
-    weight_decay: float = Field(default=0.0, ge=0, lt=1, description="weights shrink by this times the learning rate")
+    target_weight: float = Field(default=1.0, ge=0, le=1000, description="decoupled: of the label's class (alpha)")
+    others_weight: float = Field(default=8.0, ge=0, le=1000, description="decoupled: of the other classes (beta)")
+    hint_weight: float = Field(default=100.0, ge=0, le=1e6, description="hints: of the regressed feature's error")
+    attention_weight: float = Field(default=1000.0, ge=0, le=1e6, description="attention: of the maps' error (beta)")
+    distance_weight: float = Field(default=25.0, ge=0, le=1e6, description="relational: of the distances' error")
+    angle_weight: float = Field(default=50.0, ge=0, le=1e6, description="relational: of the angles' error")
+    student_layer: str = Field(
+        default="",
+        description="hints, attention, relational: the student's layer to compare; empty: the last feature map (for "
+        "attention: of each size), or for relational the last feature before the outputs",
+    )
+    teacher_layer: str = Field(
+        default="", description="hints, attention, relational: the teacher's layer; empty: the last that fits"
+    )
+    teachers: list[str] = Field(
+        default=[],
+        description="model artifacts to learn from: folders or s3:// prefixes that can be read where this runs, and "
+        "`base`, the base model; empty: the base model alone",
+    )
+    teacher_weights: list[float] = Field(default=[], description="of each teacher in the average; empty: equal ones")
     patience: int = Field(
         default=0, ge=0, description="epochs without a better validation accuracy before stopping; 0: never"
     )
-    shift: int = Field(
-        default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
-    )
 
-    @field_validator("student")
+    @field_validator("teachers")
     @classmethod
-    def _known(cls, student: str) -> str:
-        # Paddle's own models are looked up when the student is built: listing them imports Paddle.
-        known = listed(ARCHITECTURES)
-        if student and student not in known and not student.startswith("vision/"):
-            raise ValueError(str(UnknownName("architecture", student, [*known, "vision/NAME"])))
-        return student
+    def _locations(cls, teachers: list[str]) -> list[str]:
+        if "" in teachers:
+            raise ValueError("a location is empty. Valid: base, a folder, or s3://bucket/prefix/")
+        return teachers
+
+    @model_validator(mode="after")
+    def _one_weight_each(self) -> Self:
+        count = max(1, len(self.teachers))
+        if self.teacher_weights and len(self.teacher_weights) != count:
+            raise ValueError(f"teacher_weights has {len(self.teacher_weights)} weights for {count} teachers")
+        if self.teacher_weights and not (min(self.teacher_weights) >= 0 < sum(self.teacher_weights)):
+            raise ValueError("teacher_weights must be 0 or more, and not all of them 0")
+        return self
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.training.losses import taught_by
+        from paddle.nn import LayerList
+
+        from paddlepress.training.features import Capture
         from paddlepress.training.recovery import retrain
+        from paddlepress_components.distillation.lesson import Lesson
+        from paddlepress_components.distillation.teachers import BASE, check_teacher, load_teachers
 
-        student = self._student(model)
-        if len(student.task.classes) != len(context.base.task.classes):
-            raise TrainingFailed(
-                f"the teacher tells {len(context.base.task.classes)} classes apart, "
-                f"the student {len(student.task.classes)}"
+        student = self.named_student(model) or model
+        locations = self.teachers or [BASE]
+        teachers = load_teachers(locations, context.base)
+        for teacher, location in zip(teachers, locations, strict=True):
+            check_teacher(teacher, student, location)
+        taught = self._taught(student, teachers, context)
+        guides = [one.guide for one in taught if one.guide is not None]
+        companions = [guide.companion for guide in guides if guide.companion is not None]
+        compared = sorted({layer for guide in guides for layer in guide.student_layers})
+        with Capture(student.network, compared, training=True) as captured:
+            return retrain(
+                student,
+                context,
+                self.settings(self.patience),
+                Lesson(taught, self._soft_part(), self.alpha, captured),
+                companion=LayerList(companions) if companions else None,
+                identity=" ".join([self.model_dump_json(), *(teacher.digest() for teacher in teachers)]),
             )
-        settings = TrainingSettings(
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            shift=self.shift,
-        )
-        teacher = context.base.network
-        loss = taught_by(teacher, context.train, self.temperature, self.alpha, augmented=self.shift > 0)
-        return retrain(student, context, settings, loss, identity=self.model_dump_json())
 
-    def _student(self, model: Model) -> Model:
-        from paddlepress.model import ArchitectureRef, Model
+    def _taught(self, student: Model, teachers: list[Model], context: Context) -> list[Taught]:
+        from paddlepress.training.teachers import Teacher
+        from paddlepress_components.distillation.lesson import Taught
 
-        if not self.student:
-            return model
-        reference = ArchitectureRef(name=self.student, arguments=self.student_arguments)
-        return Model.build(reference, model.inputs, model.task, lineage=model.lineage)
+        taught = []
+        weights = self.teacher_weights or [1.0] * len(teachers)
+        for model, weight in zip(teachers, weights, strict=True):
+            guide = self._guide(student, model, context)
+            layers, summary = (guide.teacher_layers, guide.summary) if guide is not None else ((), list)
+            asked = Teacher(model.network, context.train, self.shift > 0, layers, summary)
+            taught.append(Taught(asked, weight / sum(weights), guide))
+        return taught
+
+    def _soft_part(self) -> SoftPart:
+        from paddlepress_components.distillation.lesson import SoftPart
+
+        if self.loss == "decoupled":
+            return SoftPart("decoupled", self.temperature, self.target_weight, self.others_weight)
+        return SoftPart("logit-standardized" if self.loss == "logit-standardized" else "kd", self.temperature)
+
+    def _guide(self, student: Model, teacher: Model, context: Context) -> Guide | None:
+        from paddlepress.training.features import features
+        from paddlepress_components.distillation import guides
+
+        if self.loss not in ("hints", "attention", "relational"):
+            return None
+        examples = context.train.inputs[:2]
+        weights = {
+            "hint": self.hint_weight,
+            "attention": self.attention_weight,
+            "distance": self.distance_weight,
+            "angle": self.angle_weight,
+        }
+        own, told = features(student.network, examples), features(teacher.network, examples)
+        return guides.guide(self.loss, own, told, weights, self.student_layer, self.teacher_layer)

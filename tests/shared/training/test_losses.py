@@ -4,15 +4,38 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paddlepress.testing import digits, trained
-from paddlepress.training.losses import Batch, soft_target_loss, taught_by
+from paddlepress.training.losses import (
+    Batch,
+    decoupled_loss,
+    divergence,
+    mutual_loss,
+    soft_loss,
+    soft_target_loss,
+    standardized,
+    taught_by,
+)
+
+seeds = st.integers(0, 10_000)
+temperatures = st.floats(0.5, 10)
 
 
-def tensors(seed: int) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
+def tensors(seed: int, count: int = 8) -> tuple[paddle.Tensor, paddle.Tensor, paddle.Tensor]:
     generator = np.random.default_rng(seed)
-    student, teacher = (paddle.to_tensor(generator.normal(size=(8, 5)).astype(np.float32)) for _ in range(2))
-    return student, teacher, paddle.to_tensor(generator.integers(0, 5, 8))
+    student, teacher = (paddle.to_tensor(generator.normal(size=(count, 5)).astype(np.float32)) for _ in range(2))
+    return student, teacher, paddle.to_tensor(generator.integers(0, 5, count))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return exponents / exponents.sum(axis=-1, keepdims=True)
+
+
+def kl(first: np.ndarray, second: np.ndarray) -> float:
+    return float((first * np.log(first / second)).sum(axis=-1).mean())
 
 
 def test_soft_loss_is_zero_where_the_student_equals_the_teacher() -> None:
@@ -48,3 +71,102 @@ def test_cached_and_live_teachers_agree() -> None:
     cached = taught_by(teacher, train, 4.0, 0.7)(student, labels, batch)
     live = taught_by(teacher, train, 4.0, 0.7, augmented=True)(student, labels, batch)
     assert float(cached) == pytest.approx(float(live), rel=1e-5)
+
+
+@given(seeds, temperatures)
+@settings(max_examples=25, deadline=None)
+def test_soft_loss_is_the_papers(seed: int, temperature: float) -> None:
+    """T^2 times the KL divergence, as NumPy computes it."""
+    student, teacher, _ = tensors(seed)
+    said, target = (softmax(logits.numpy().astype(np.float64) / temperature) for logits in (student, teacher))
+    loss = soft_loss(student, F.softmax(teacher / temperature, axis=-1), temperature)
+    assert float(loss) == pytest.approx(temperature**2 * kl(target, said), rel=1e-3, abs=1e-5)
+
+
+def test_a_teacher_that_is_sure_gives_a_finite_loss_and_gradient() -> None:
+    """A probability that underflows to zero counts for nothing, in every loss."""
+    student = paddle.to_tensor([[0.5, -1.0, 2.0]], stop_gradient=False)
+    sure, label = paddle.to_tensor([[1.0, 0.0, 0.0]]), paddle.to_tensor([0])
+    for loss in (soft_loss(student, sure, 2.0), decoupled_loss(student, sure, label, 2.0, 1.0, 8.0)):
+        student.clear_grad()
+        loss.backward()
+        assert np.isfinite(float(loss))
+        assert np.isfinite(student.grad.numpy()).all()
+
+
+@given(seeds, temperatures)
+@settings(max_examples=25, deadline=None)
+def test_decoupled_is_distillation_with_the_weights_of_the_decomposition(seed: int, temperature: float) -> None:
+    """Of one example, KD = TCKD + (1 - p) NCKD, where p is the label's probability (Zhao et al., equation 7)."""
+    student, teacher, labels = tensors(seed, count=1)
+    target = F.softmax(teacher / temperature, axis=-1)
+    sure = float(target[0, int(labels[0])])
+    parts = decoupled_loss(student, target, labels, temperature, 1.0, 1 - sure)
+    assert float(parts) == pytest.approx(float(soft_loss(student, target, temperature)), rel=1e-3, abs=1e-5)
+
+
+@given(seeds, st.floats(0, 3), st.floats(0, 10))
+@settings(max_examples=25, deadline=None)
+def test_decoupled_parts_are_the_papers(seed: int, alpha: float, beta: float) -> None:
+    """Each part is the one that NumPy computes from its definition, times its weight."""
+    student, teacher, labels = tensors(seed)
+    said, target = (softmax(logits.numpy().astype(np.float64) / 2) for logits in (student, teacher))
+    rows, label = np.arange(8), labels.numpy()
+    both = [np.stack([p[rows, label], 1 - p[rows, label]], axis=1) for p in (target, said)]
+    others = np.ones((8, 5), bool)
+    others[rows, label] = False
+    rest = [softmax(logits.numpy().astype(np.float64)[others].reshape(8, 4) / 2) for logits in (teacher, student)]
+    expected = 4 * (alpha * kl(*both) + beta * kl(*rest))
+    loss = decoupled_loss(student, F.softmax(teacher / 2, axis=-1), labels, 2.0, alpha, beta)
+    assert float(loss) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+@given(seeds, st.floats(0.1, 50), st.floats(-50, 50))
+@settings(max_examples=25, deadline=None)
+def test_standardized_logits_forget_size_and_offset(seed: int, scale: float, offset: float) -> None:
+    """Logits times a number plus a number are the same once standardized: of mean 0 and deviation 1."""
+    logits, _, _ = tensors(seed)
+    found = standardized(logits).numpy()
+    np.testing.assert_allclose(standardized(logits * scale + offset).numpy(), found, atol=5e-3)
+    np.testing.assert_allclose(found.mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(axis=1), 1, atol=1e-4)
+
+
+@given(seeds, st.integers(2, 4), temperatures, st.floats(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_mutual_loss_is_the_papers(seed: int, peers: int, temperature: float, weight: float) -> None:
+    """Cross entropy plus the mean divergence from the others, summed over peers, as NumPy computes it."""
+    generator = np.random.default_rng(seed)
+    logits, labels = generator.normal(size=(peers, 6, 5)), generator.integers(0, 5, 6)
+    said, soft = softmax(logits), softmax(logits / temperature)
+    expected = 0.0
+    for peer in range(peers):
+        expected -= np.log(said[peer, np.arange(6), labels]).mean()
+        others = [kl(soft[other], soft[peer]) for other in range(peers) if other != peer]
+        expected += weight * temperature**2 * float(np.mean(others))
+    loss = mutual_loss(paddle.to_tensor(logits.astype(np.float32)), paddle.to_tensor(labels), temperature, weight)
+    assert float(loss) == pytest.approx(expected, rel=1e-3, abs=1e-4)
+
+
+def test_a_peer_learns_only_from_its_own_part_of_the_mutual_loss() -> None:
+    """A peer's gradient is that of its own loss with the others held fixed: none flows into those who teach it."""
+    generator = np.random.default_rng(3)
+    value, labels = generator.normal(size=(3, 6, 5)).astype(np.float32), paddle.to_tensor(generator.integers(0, 5, 6))
+    whole = paddle.to_tensor(value, stop_gradient=False)
+    mutual_loss(whole, labels, 2.0, 1.5).backward()
+    for peer in range(3):
+        own = paddle.to_tensor(value[peer], stop_gradient=False)
+        others = [F.softmax(paddle.to_tensor(value[other]) / 2, axis=-1) for other in range(3) if other != peer]
+        told = paddle.add_n([soft_loss(own, other, 2.0) for other in others]) / 2
+        (F.cross_entropy(own, labels) + 1.5 * told).backward()
+        np.testing.assert_allclose(whole.grad[peer].numpy(), own.grad.numpy(), atol=1e-6)
+
+
+@given(seeds)
+@settings(max_examples=25, deadline=None)
+def test_divergence_is_least_where_both_agree(seed: int) -> None:
+    """KL is never negative, and zero between equals."""
+    student, teacher, _ = tensors(seed)
+    target = F.softmax(teacher, axis=-1)
+    assert float(divergence(target, F.log_softmax(student, axis=-1))) >= 0
+    assert float(divergence(target, F.log_softmax(teacher, axis=-1))) == pytest.approx(0, abs=1e-6)

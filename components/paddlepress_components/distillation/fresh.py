@@ -1,0 +1,113 @@
+"""Models of the structure of another, with weights to start from that are not its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import paddle
+
+from paddlepress.architectures import build
+from paddlepress.artifact.codec import Array
+from paddlepress.errors import TechniqueRefused
+from paddlepress.grid import put_on_grid
+from paddlepress.model import Model
+from paddlepress.surgery.edits import Narrow, parameter
+
+NUDGE = 0.1
+"""How far weights are moved to make a model another, as a share of their own standard deviation."""
+
+
+def seeds(seed: int, count: int) -> list[int]:
+    """Seeds for several models, all from one and each its own, below 2^32."""
+    return [int(state) for state in np.random.SeedSequence(seed).generate_state(count)]
+
+
+def fresh(model: Model, seed: int) -> Model:
+    """A model of the same structure with weights that were never trained.
+
+    Each layer initializes its weights as its class does. Where units were cut, it keeps the initial values of
+    as many units as are left, enlarged for the inputs that are missing; masked weights keep the pattern of
+    zeros and are enlarged likewise, so that signals are as large as in a whole network (Evci et al., "Gradient
+    Flow in Sparse Neural Networks and How Lottery Tickets Win", AAAI 2022). Gives no model whose weights are
+    on a grid or share values: grids, codebooks and the scales of inputs were fitted to the weights it had.
+
+    Args:
+        model: gives structure, masks and history; it does not change.
+        seed: of the weights.
+
+    Raises:
+        TechniqueRefused: weights are quantized or shared.
+    """
+    for name, what in model.on_a_grid().items():
+        raise TechniqueRefused(
+            f"{name} is {what}, and fresh weights would have no grid or codebook: they are fitted to weights that "
+            "were trained. Distill before this, or start from the incoming weights"
+        )
+    paddle.seed(seed)
+    network = build(model.architecture, model.inputs, model.task)
+    for edit in model.edits:
+        before = {name: parameter(network, name).numpy() for name in edit.shapes} if isinstance(edit, Narrow) else {}
+        edit.replay(network)
+        for name, value in before.items():
+            target = parameter(network, name)
+            target.set_value(narrowed(value, tuple(target.shape)))
+    for name in model.masked():
+        pattern = parameter(model.network, name).numpy() != 0
+        target = parameter(network, name)
+        target.set_value(sparse(target.numpy(), pattern))
+    network.eval()
+    return replace(model, network=network, scales={})
+
+
+def narrowed(value: Array, shape: tuple[int, ...]) -> Array:
+    """The leading part of an initial weight, enlarged by the root of how many inputs a unit has fewer.
+
+    Args:
+        value: [out, in, ...] of a convolution, [in, out] of a dense layer, or a vector, which is not enlarged.
+        shape: at most that of `value`, of as many dimensions.
+    """
+    left = value[tuple(slice(size) for size in shape)]
+    if value.ndim < 2:
+        return np.ascontiguousarray(left)
+    inputs = slice(1) if value.ndim == 2 else slice(1, None)
+    share = math.prod(shape[inputs]) / math.prod(value.shape[inputs])
+    return np.ascontiguousarray(left / np.sqrt(share), value.dtype)
+
+
+def sparse(value: Array, pattern: Array) -> Array:
+    """An initial weight with zeros where the pattern is false, enlarged by the root of the share that is left."""
+    density = max(float(pattern.mean()), 1 / max(1, pattern.size))
+    scale = 1 / np.sqrt(density) if value.ndim > 1 else 1.0
+    return np.asarray(np.where(pattern, value * scale, 0), value.dtype)
+
+
+def nudged(model: Model, seed: int) -> Model:
+    """A copy whose weights are a little off, so that it learns another way: zeros, grids and sharing are kept.
+
+    Normal noise of `NUDGE` standard deviations of each weight of two or more dimensions; the same for weights
+    that share a value.
+
+    Args:
+        model: it does not change.
+        seed: of the noise.
+    """
+    random = np.random.default_rng(seed)
+    twin = model.copy()
+    masked, shared, quantized = set(twin.masked()), twin.shared(), twin.quantized()
+    for name, target in twin.network.named_parameters():
+        value = np.asarray(target.numpy())
+        if value.ndim < 2 or target.stop_gradient:
+            continue
+        noise = random.standard_normal(value.shape)
+        if name in shared:
+            _, first, places = np.unique(value, return_index=True, return_inverse=True)
+            noise = noise.reshape(-1)[first][places].reshape(value.shape)
+        moved = value + NUDGE * value.std() * noise
+        if name in masked:
+            moved[value == 0] = 0
+        target.set_value(np.asarray(moved, value.dtype))
+        if name in quantized:
+            put_on_grid(twin, quantized[name], twin.scales.get(name))
+    return twin

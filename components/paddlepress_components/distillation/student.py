@@ -1,0 +1,69 @@
+"""What the distillation techniques have in common: who learns, and how long."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from paddlepress.architectures import ArchitectureName
+from paddlepress.errors import UnknownName
+from paddlepress.plugins import ARCHITECTURES, listed
+from paddlepress.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+
+
+class StudentTraining(BaseModel):
+    """Fields of the techniques that train a student."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    student: Annotated[str, ArchitectureName(arguments="student_arguments")] = Field(
+        default="", description="architecture of the student; empty: that of the incoming model"
+    )
+    student_arguments: dict[str, Any] = Field(default={}, description="arguments of the student's architecture")
+    epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the training data")
+    batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")
+    learning_rate: float = Field(default=4e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")
+    weight_decay: float = Field(default=0.0, ge=0, lt=1, description="weights shrink by this times the learning rate")
+    shift: int = Field(
+        default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
+    )
+
+    @field_validator("student")
+    @classmethod
+    def _known(cls, student: str) -> str:
+        # Paddle's own models are looked up when the student is built: listing them imports Paddle.
+        known = listed(ARCHITECTURES)
+        if student and student not in known and not student.startswith("vision/"):
+            raise ValueError(str(UnknownName("architecture", student, [*known, "vision/NAME"])))
+        return student
+
+    def settings(self, patience: int = 0) -> TrainingSettings:
+        """How the fields say to train."""
+        return TrainingSettings(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=patience,
+            shift=self.shift,
+        )
+
+    def named_student(self, model: Model) -> Model | None:
+        """A student of the architecture that `student` names, with fresh weights; None where it names none.
+
+        Args:
+            model: the incoming model, whose task and history the student takes over.
+
+        Raises:
+            UsageError: arguments that the architecture does not take.
+        """
+        from paddlepress.model import ArchitectureRef, Model
+
+        if not self.student:
+            return None
+        reference = ArchitectureRef(name=self.student, arguments=self.student_arguments)
+        return Model.build(reference, model.inputs, model.task, lineage=model.lineage)
