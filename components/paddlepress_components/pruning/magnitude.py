@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress_components.pruning.patterns import GONE, free
+
 Weights = Mapping[str, NDArray[Any]]
 Masks = dict[str, NDArray[np.bool_]]
 
@@ -25,21 +27,9 @@ def keep(weights: Weights, sparsity: float, scope: Literal["global", "layer"]) -
     Returns:
         Boolean arrays of the weights' shapes.
     """
-    if scope == "layer":
-        return {
-            name: _keep(np.abs(weight).reshape(-1), sparsity).reshape(weight.shape) for name, weight in weights.items()
-        }
-    together = np.concatenate([np.abs(weight).reshape(-1) for weight in weights.values()])
-    kept = np.split(_keep(together, sparsity), np.cumsum([weight.size for weight in weights.values()])[:-1])
-    return {name: mask.reshape(weight.shape) for (name, weight), mask in zip(weights.items(), kept, strict=True)}
-
-
-def _keep(magnitudes: NDArray[Any], sparsity: float) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = magnitudes != 0
-    count = round(sparsity * magnitudes.size)
-    if count > magnitudes.size - int(mask.sum()):
-        mask[np.argpartition(magnitudes, count - 1)[:count]] = False
-    return mask
+    return free(
+        {name: np.where(weight != 0, np.abs(weight), GONE) for name, weight in weights.items()}, sparsity, scope
+    )
 
 
 def sparsity(weights: Weights) -> float:

@@ -1,15 +1,59 @@
+"""How units are judged, from weights, gradients and activations."""
+
 from __future__ import annotations
 
-import numpy as np
-import pytest
+from collections.abc import Iterator
 
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from paddle import nn
+from surgical import Build, builder
+
+from paddlepress.data import Split
 from paddlepress.errors import TechniqueRefused
+from paddlepress.model import Model
 from paddlepress.surgery.edits import parameter
 from paddlepress.surgery.graph import trace
-from paddlepress.techniques import run
-from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.pruning import importance
-from paddlepress_components.pruning.prune_filters import PruneFilters
+from paddlepress.surgery.groups import Group, Slice
+from paddlepress.testing import digits, trained
+from paddlepress_components.pruning import activations, gradients, importance
+
+
+@pytest.fixture(scope="module")
+def build() -> Iterator[Build]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield builder(patch)
+
+
+class Normed(nn.Layer):
+    """Convolutions with batch norms, a depthwise and a grouped one, and a recurrent layer with a dense one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2D(1, 6, 3, padding=1), nn.BatchNorm2D(6)
+        self.depthwise, self.norm2 = nn.Conv2D(6, 6, 3, padding=1, groups=6), nn.BatchNorm2D(6)
+        self.conv2 = nn.Conv2D(6, 8, 3, padding=1)
+        self.lstm = nn.LSTM(8, 5, num_layers=2, direction="bidirect")
+        self.fc = nn.Linear(10, 10)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = F.relu(self.norm1(self.conv1(x)))
+        x = F.relu(self.norm2(self.depthwise(x)))
+        x = F.relu(self.conv2(x)).mean(3).transpose([0, 2, 1])
+        return self.fc(self.lstm(x)[0].mean(1))
+
+
+def dense(weight: np.ndarray) -> tuple[nn.Layer, Group]:
+    """A dense layer with a given weight [units, features], and its outputs as a group."""
+    network = nn.Sequential(("fc", nn.Linear(weight.shape[1], weight.shape[0])))
+    parameter(network, "fc.weight").set_value(weight.T.astype(np.float32))
+    units = np.arange(len(weight))[:, None]
+    return network, Group("fc", len(weight), ("fc",), (), (Slice("fc.weight", 1, units, len(weight)),), "neurons")
 
 
 def test_l1_is_the_sum_of_each_filters_magnitudes() -> None:
@@ -29,53 +73,127 @@ def test_taylor_gives_a_dead_filter_no_importance() -> None:
     weight[:, 7] = 0
     reader.set_value(weight)
     before = model.digest()
-    scores = importance.taylor(model.network, trace(model).groups, digits().split("train"), batches=4, seed=0)
+    scores = gradients.taylor(model.network, trace(model).groups, digits().split("train"), batches=4, seed=0)
     assert scores["conv1"][7] == 0
     assert np.count_nonzero(scores["conv1"]) > 25
     assert model.digest() == before
 
 
-def test_a_share_of_each_group_goes_least_important_first() -> None:
-    """Per layer, the least important units go, and those that stay keep their order."""
-    keep = importance.choose({"a": np.array([3.0, 1, 2, 4]), "b": np.array([1.0, 2])}, 0.5, "layer")
-    assert {name: kept.tolist() for name, kept in keep.items()} == {"a": [0, 3], "b": [1]}
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.floats(-2, 2, width=16)),
+    st.integers(0, 5),
+)
+def test_what_most_filters_say_is_least_important(others: np.ndarray, seed: int) -> None:
+    """Where more than half of the filters are the same, one of those is closest to all: the geometric median."""
+    repeated = np.random.default_rng(seed).normal(0, 1, (1, others.shape[1])).astype(np.float32)
+    weight = np.concatenate([others, np.repeat(repeated, len(others) + 1, axis=0)])
+    network, group = dense(weight)
+    scores = importance.geometric_median(network, [group])["fc"]
+    same = scores[len(others) :]
+    np.testing.assert_array_equal(same, same[0])
+    assert same[0] <= scores.min() + 1e-5
 
 
-def test_globally_an_unimportant_layer_loses_more_but_never_all() -> None:
-    """Global choice takes from where importance is unequal, and leaves each group a unit."""
-    scores = {"flat": np.ones(8), "steep": np.array([8.0] + [0.0] * 7)}
-    keep = importance.choose(scores, 7 / 16, "global")
-    assert len(keep["flat"]) == 8
-    assert keep["steep"].tolist() == [0]
+@given(arrays(np.float32, (5, 3), elements=st.floats(-2, 2, width=16)))
+def test_geometric_median_is_the_sum_of_distances(weight: np.ndarray) -> None:
+    """The distances are those between the filters' weights, whatever they are centred on."""
+    network, group = dense(weight)
+    expected = np.linalg.norm(weight[:, None].astype(np.float64) - weight, axis=2).sum(axis=1)
+    np.testing.assert_allclose(importance.geometric_median(network, [group])["fc"], expected, atol=1e-4)
 
 
-def test_kept_units_are_a_multiple() -> None:
-    """With round_to, each group keeps the next multiple above, or everything it has."""
-    scores = {"a": np.arange(10.0), "b": np.arange(3.0)}
-    assert [len(kept) for kept in importance.choose(scores, 0.5, "layer", 4).values()] == [8, 3]
+@given(arrays(np.float32, (4, 3), elements=st.floats(-2, 2, width=16)))
+def test_l2_is_the_length(weight: np.ndarray) -> None:
+    """A unit's L2 importance is the length of the vector of its weights."""
+    network, group = dense(weight)
+    np.testing.assert_allclose(
+        importance.l2(network, [group])["fc"], np.linalg.norm(weight.astype(np.float64), axis=1), atol=1e-6
+    )
 
 
-def test_removing_filters_that_do_nothing_changes_nothing() -> None:
-    """Where the pruned filters were silent, the smaller network computes the same."""
+def test_batch_norm_scale_is_the_importance(build: Build) -> None:
+    """Of tied filters the scales of all their norms count; what no norm scales is refused."""
+    model = build(Normed, (1, 8, 8))
+    graph = trace(model)
+    scores = importance.batch_norm(model.network, [graph.group("conv1")])
+    scales = [np.abs(parameter(model.network, f"norm{number}.weight").numpy()) for number in (1, 2)]
+    np.testing.assert_allclose(scores["conv1"], scales[0] + scales[1], rtol=1e-6)
+    with pytest.raises(TechniqueRefused, match="no batch norm scales the filters of 'conv2'"):
+        importance.batch_norm(model.network, graph.groups)
+
+
+def test_recurrent_units_are_all_their_gates(build: Build) -> None:
+    """A recurrent unit's weights are those of its gates, in every layer and direction."""
+    model = build(Normed, (1, 8, 8))
+    group = trace(model).group("lstm")
+    expected = sum(
+        np.abs(tensor.numpy()).sum(axis=1).reshape(4, 5).sum(axis=0)
+        for name, tensor in model.network.lstm.named_parameters()
+        if name.startswith("weight")
+    )
+    np.testing.assert_allclose(importance.l1(model.network, [group])["lstm"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("measure", [gradients.taylor, gradients.output_gradient])
+def test_gradients_go_through_norms_and_recurrent_layers(measure: object, build: Build) -> None:
+    """Every group of such a network gets scores, always the same, and the network stays as it was."""
+    model = build(Normed, (1, 8, 8))
+    groups = trace(model).groups
+    model.network.train()
+    before = model.digest()
+    data = digits().split("train")
+    scores = [measure(model.network, groups, data, batches=2, seed=0) for _ in range(2)]  # type: ignore[operator]
+    assert model.digest() == before
+    assert model.network.training
+    for group in groups:
+        np.testing.assert_array_equal(scores[0][group.name], scores[1][group.name])
+        assert scores[0][group.name].shape == (group.units,)
+        assert np.count_nonzero(scores[0][group.name]) >= group.units // 2
+
+
+def loss_without(model: Model, group: Group, unit: int, data: Split) -> float:
+    """The loss of the network without one unit."""
+    from paddlepress.surgery.graph import narrow
+
+    twin = narrow(model.copy(), group, np.delete(np.arange(group.units), unit))
+    logits = twin.network(paddle.to_tensor(data.inputs))
+    return float(F.cross_entropy(logits, paddle.to_tensor(data.labels)))
+
+
+def test_output_gradient_is_what_removal_does() -> None:
+    """A unit's score is how far its removal moves an example's loss, to first order."""
     model = trained().copy()
-    for name in ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"):
-        tensor = parameter(model.network, name)
-        value = tensor.numpy()
-        value[::2] = 0
-        tensor.set_value(value)
-    smaller = run(PruneFilters(recovery_epochs=0), model, digits_context(trained()))
-    inputs = digits().split("test").inputs
-    np.testing.assert_allclose(smaller.predict(inputs), model.predict(inputs), atol=1e-4)
-    assert smaller.network.conv2.weight.shape == [32, 16, 3, 3]
+    # What each unit adds is made small, so that the first order is all there is to its removal.
+    reader = parameter(model.network, "fc2.weight")
+    reader.set_value(reader.numpy() * 1e-2)
+    group = trace(model).group("fc1")
+    one = digits().split("train").take(1)
+    logits = model.network(paddle.to_tensor(one.inputs))
+    loss = float(F.cross_entropy(logits, paddle.to_tensor(one.labels)))
+    scores = gradients.output_gradient(model.network, [group], one, batches=1, seed=0)["fc1"]
+    changes = np.array([abs(loss_without(model, group, unit, one) - loss) for unit in range(group.units)])
+    assert np.count_nonzero(scores) > 10
+    np.testing.assert_allclose(scores, changes, rtol=0.05, atol=1e-5)
 
 
-def test_a_network_without_filters_is_refused() -> None:
-    """On dense layers alone the technique says what could shrink instead."""
-    with pytest.raises(TechniqueRefused, match=r"no filters can be removed.*fc1 \(neurons\)"):
-        run(PruneFilters(), trained("lenet-300-100"), digits_context(trained("lenet-300-100")))
+def test_apoz_counts_zeros_after_the_rectifier() -> None:
+    """A unit's activity is how often the next layer reads something else than zero of it."""
+    model = trained().copy()
+    bias = parameter(model.network, "fc1.bias")
+    value = bias.numpy()
+    value[5], value[6] = -1e4, 1e4
+    bias.set_value(value)
+    data = digits().split("calibration")
+    scores = activations.activity(model.network, trace(model).groups, data, batch_size=100)
+    assert scores["fc1"][5] == 0
+    assert scores["fc1"][6] == 1
+    network = model.network
+    x = F.relu(F.max_pool2d(network.conv1(paddle.to_tensor(data.inputs)), 2))
+    np.testing.assert_allclose(scores["conv1"], (x.numpy() != 0).mean(axis=(0, 2, 3)), rtol=1e-6)
 
 
-def test_rounding_that_keeps_everything_is_refused() -> None:
-    """A round_to that leaves every filter in place is a refusal, not a variant that is no smaller."""
-    with pytest.raises(TechniqueRefused, match="removes no filter"):
-        run(PruneFilters(ratio=0.1, round_to=64), trained(), digits_context(trained()))
+def test_apoz_is_refused_where_nothing_rectifies(build: Build) -> None:
+    """Units whose outputs are never zero all look alike: that is said, not ranked."""
+    model = build(Normed, (1, 8, 8))
+    with pytest.raises(TechniqueRefused, match="no output of the neurons of 'lstm' is ever zero"):
+        activations.activity(model.network, trace(model).groups, digits().split("calibration"))

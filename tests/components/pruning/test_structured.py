@@ -1,0 +1,262 @@
+"""What removing filters, neurons and heads does to a network, in each mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+from paddle import nn
+from surgical import Build, builder
+
+from paddlepress.errors import TechniqueRefused, UsageError
+from paddlepress.model import Model
+from paddlepress.progress import Silent
+from paddlepress.surgery.edits import parameter
+from paddlepress.surgery.macs import macs
+from paddlepress.techniques import run, technique
+from paddlepress.testing import digits, digits_context, trained
+from paddlepress.training.accuracy import accuracy
+from paddlepress_components.pruning.prune_filters import PruneFilters
+from paddlepress_components.pruning.prune_neurons import PruneNeurons
+from paddlepress_components.pruning.silencing import still_kept
+from paddlepress_components.pruning.structured import PruneUnits
+
+
+@pytest.fixture(scope="module")
+def build() -> Iterator[Build]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield builder(patch)
+
+
+class Recurrent(nn.Layer):
+    """Rows of an image one after another through a recurrent stack."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inward = nn.Linear(8, 12)
+        self.lstm = nn.LSTM(12, 16, num_layers=2)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.fc(self.lstm(self.inward(x.squeeze(1)))[0].mean(1))
+
+
+class Attentive(nn.Layer):
+    """Rows of an image as the tokens of a Transformer's encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(8, 16)
+        self.encoder = nn.TransformerEncoderLayer(16, 4, 24, dropout=0.0)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.fc(self.encoder(self.embed(x.squeeze(1))).mean(1))
+
+
+class Notes(Silent):
+    """Remembers what was said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def pruned(chosen: PruneUnits, model: Model | None = None, **changes: Any) -> Model:
+    model = model or trained()
+    return run(chosen, model, digits_context(model, **changes))
+
+
+def units(model: Model) -> dict[str, int]:
+    """How many units each hidden layer of LeNet has."""
+    network = model.network
+    return {
+        "conv1": network.conv1.weight.shape[0],
+        "conv2": network.conv2.weight.shape[0],
+        "fc1": network.fc1.weight.shape[1],
+    }
+
+
+def left(model: Model, base: Model) -> float:
+    """Share of the base's multiply-accumulates."""
+    return sum(macs(model).values()) / sum(macs(base).values())
+
+
+def test_removing_filters_that_do_nothing_changes_nothing() -> None:
+    """Where the pruned filters were silent, the smaller network computes the same."""
+    model = trained().copy()
+    for name in ("conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"):
+        tensor = parameter(model.network, name)
+        value = tensor.numpy()
+        value[::2] = 0
+        tensor.set_value(value)
+    smaller = pruned(PruneFilters(recovery_epochs=0), model)
+    inputs = digits().split("test").inputs
+    np.testing.assert_allclose(smaller.predict(inputs), model.predict(inputs), atol=1e-4)
+    assert smaller.network.conv2.weight.shape == [32, 16, 3, 3]
+
+
+@pytest.mark.parametrize("importance", ["l1", "l2", "taylor", "output-gradient", "apoz"])
+def test_every_importance_tells_dead_units(importance: Any) -> None:
+    """Where a quarter of the units is dead, those go, and the network computes the same without them."""
+    model = trained().copy()
+    for name in ("fc1.weight", "fc1.bias"):
+        tensor = parameter(model.network, name)
+        value = tensor.numpy()
+        value[..., 96:] = 0
+        tensor.set_value(value)
+    smaller = pruned(PruneNeurons(importance=importance, ratio=0.25, recovery_epochs=0), model)
+    assert smaller.network.fc1.weight.shape == [256, 96]
+    inputs = digits().split("test").inputs
+    np.testing.assert_allclose(smaller.predict(inputs), model.predict(inputs), atol=1e-4)
+
+
+def test_globally_the_ratio_is_of_all_together() -> None:
+    """Filters and hidden units together are fewer by the ratio."""
+    chosen = PruneFilters(ratio=0.4, importance="taylor", scope="global", neurons=True, recovery_epochs=0)
+    assert sum(units(pruned(chosen)).values()) == round(0.6 * (32 + 64 + 128))
+
+
+@pytest.mark.parametrize(("scope", "steps"), [("layer", None), ("global", 3)])
+def test_a_macs_target_is_reached(scope: Any, steps: int | None) -> None:
+    """The network has the asked share of the multiply-accumulates within 5 percent, in one step or several."""
+    chosen = PruneFilters(macs=0.2, scope=scope, steps=steps, recovery_epochs=0)
+    assert left(pruned(chosen), trained()) == pytest.approx(0.2, rel=0.05)
+
+
+def test_a_macs_target_out_of_reach_is_refused() -> None:
+    """What the units that may go can't save is refused with what they can."""
+    with pytest.raises(TechniqueRefused, match=r"30\.0% .* can't be reached .* the closest is 90"):
+        pruned(PruneNeurons(macs=0.3))
+
+
+def test_steps_reach_the_same_size_and_go_on_from_a_kill(tmp_path: Path) -> None:
+    """Cut and trained in turn the network ends as small as cut once; a second run goes on where the first stopped."""
+    chosen = PruneFilters(ratio=0.75, steps=3, neurons=True, recovery_epochs=3, recovery_batch_size=32)
+    logged: list[tuple[str, float, int]] = []
+    model = pruned(chosen, checkpoint=tmp_path, log=lambda *entry: logged.append(entry))
+    assert units(model) == {"conv1": 8, "conv2": 16, "fc1": 32}
+    assert accuracy(model.network, digits().split("test")) > 80
+    shares = [value for name, value, _ in logged if name == "macs_share"]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[-1] == pytest.approx(left(model, trained()))
+    epochs = [step for name, _, step in logged if name == "validation_accuracy"]
+    assert epochs == [1, 2, 3, 4]  # 3/4 of the data twice, then all of it and half of it
+    notes = Notes()
+    again = pruned(chosen, checkpoint=tmp_path, progress=notes)
+    assert again.digest() == model.digest()
+    assert sum(note.startswith("resuming after") for note in notes.said) == 3
+
+
+@pytest.mark.parametrize("importance", ["l1", "taylor"])
+def test_units_fall_silent_during_training(importance: Any) -> None:
+    """The network has reached its target by the end of training, and is as good as it was then."""
+    chosen = PruneFilters(
+        ratio=0.6,
+        importance=importance,
+        schedule="during-training",
+        neurons=True,
+        steps=5,
+        taylor_batches=2,
+        recovery_epochs=4,
+        recovery_batch_size=32,
+    )
+    logged: list[tuple[str, float, int]] = []
+    model = pruned(chosen, log=lambda *entry: logged.append(entry))
+    assert units(model) == {"conv1": 13, "conv2": 26, "fc1": 51}
+    measured = [value for name, value, _ in logged if name == "validation_accuracy"][-1]
+    assert accuracy(model.network, digits().split("validation")) == measured
+    assert measured > 85
+
+
+def test_training_that_silences_goes_on_from_a_kill(tmp_path: Path) -> None:
+    """Which units are silent is in the weights: killed in the middle, the training ends with the same bits."""
+    chosen = PruneNeurons(ratio=0.6, schedule="during-training", recovery_epochs=3, recovery_batch_size=32)
+    expected = pruned(chosen)
+
+    def killed(name: str, value: float, step: int) -> None:
+        if (name, step) == ("train_loss", 2):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pruned(chosen, checkpoint=tmp_path, log=killed)
+    notes = Notes()
+    assert pruned(chosen, checkpoint=tmp_path, progress=notes).digest() == expected.digest()
+    assert "resuming after epoch 1 of 3" in notes.said
+
+
+def test_more_units_fall_silent_early() -> None:
+    """On the way from 64 to 16 units most are gone at half of it."""
+    assert [still_kept(64, 16, done) for done in (0, 0.5, 1)] == [64, 22, 16]
+
+
+def test_during_training_needs_training() -> None:
+    """To prune during training without any is refused."""
+    with pytest.raises(UsageError, match="recovery_epochs must be at least 1"):
+        technique("prune-filters", {"schedule": "during-training", "recovery_epochs": 0})
+
+
+@pytest.mark.parametrize("importance", ["l1", "output-gradient"])
+def test_recurrent_units_go_in_every_layer(importance: Any, build: Build) -> None:
+    """A recurrent stack loses half of its hidden size, a dense layer before it half of its units."""
+    model = build(Recurrent, (1, 8, 8))
+    smaller = pruned(PruneNeurons(importance=importance, recovery_epochs=1), model)
+    assert smaller.network.lstm.weight_hh_l1.shape == [32, 8]
+    assert smaller.network.lstm.weight_ih_l0.shape == [32, 6]
+    assert np.isfinite(smaller.predict(digits().split("test").inputs)).all()
+    twin = smaller.copy()
+    np.testing.assert_array_equal(
+        twin.predict(digits().split("test").inputs), smaller.predict(digits().split("test").inputs)
+    )
+
+
+@pytest.mark.parametrize("importance", ["l1", "output-gradient"])
+def test_whole_heads_go_if_asked(importance: Any, build: Build) -> None:
+    """Attention keeps its heads unless they are asked for; then half of them go, each as a whole."""
+    model = build(Attentive, (1, 8, 8))
+    attention = pruned(PruneNeurons(recovery_epochs=0), model).network.encoder.self_attn
+    assert attention.num_heads == 4
+    smaller = pruned(PruneNeurons(heads=True, importance=importance, recovery_epochs=0), model)
+    attention = smaller.network.encoder.self_attn
+    assert attention.num_heads == 2
+    assert attention.q_proj.weight.shape[1] == 2 * 4
+    assert smaller.network.encoder.linear1.weight.shape[1] == 12
+    assert np.isfinite(smaller.predict(digits().split("test").inputs)).all()
+
+
+def test_excluded_layers_stay() -> None:
+    """A layer that is excluded keeps all its units; a pattern that matches nothing is refused."""
+    model = pruned(PruneFilters(exclude=["conv1"], neurons=True, recovery_epochs=0))
+    assert units(model) == {"conv1": 32, "conv2": 32, "fc1": 64}
+    with pytest.raises(UsageError, match=r"'konv' matches no layer. Layers: conv1, conv2, fc1, fc2"):
+        pruned(PruneFilters(exclude=["konv"]))
+
+
+def test_what_stays_whole_is_said() -> None:
+    """The log tells which layers are smaller by how much, and which can't be and why."""
+    notes = Notes()
+    pruned(PruneFilters(recovery_epochs=0), progress=notes)
+    assert notes.said[:3] == [
+        "fc2 stays whole: it feeds the network's output",
+        "conv1: 16 of 32 kept",
+        "conv2: 32 of 64 kept",
+    ]
+    assert notes.said[3].startswith("left: 22,602 parameters, 29.0% of")
+
+
+def test_a_network_without_filters_is_refused() -> None:
+    """On dense layers alone the technique says what could shrink instead."""
+    with pytest.raises(TechniqueRefused, match=r"no filters can be removed.*fc1 \(neurons\)"):
+        pruned(PruneFilters(), trained("lenet-300-100"))
+
+
+def test_rounding_that_keeps_everything_is_refused() -> None:
+    """A round_to that leaves every filter in place is a refusal, not a variant that is no smaller."""
+    with pytest.raises(TechniqueRefused, match="removes no filter"):
+        pruned(PruneFilters(ratio=0.1, round_to=64))
