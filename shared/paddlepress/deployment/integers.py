@@ -184,7 +184,8 @@ def _make_integer(graph: Graph, node: Any, edit: Quantize) -> None:
     if bias:
         floor = graph.node("Div", graph.node("Abs", bias), graph.constant(_LARGEST_BIAS))
         step = graph.node("Max", step, floor, graph.constant(_TINY))
-        scale = graph.node("Div", step, grid)
+        scale = graph.node("Div", step, grid)  # one for each output, even where the weight had a single one
+        axis = {"axis": 0 if node.op_type == "Conv" else 1}
     # The zero point says nothing new, but without one a Gemm stays in floats.
     zero = graph.node("Cast", graph.node("Sub", scale, scale), to=TensorProto.INT8)
     inputs = [node.input[0], graph.node("DequantizeLinear", codes, scale, zero, **axis)]

@@ -109,8 +109,8 @@ def start_session(graph: bytes, weights: Mapping[str, Array], path: Path, thread
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    held = {
-        name: onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value)) for name, value in weights.items()
+    held = {  # ascontiguousarray would make a single number an array of one
+        name: onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(value, order="C")) for name, value in weights.items()
     }
     options.add_external_initializers(list(held), list(held.values()))
     try:

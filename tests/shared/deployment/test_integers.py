@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import digits_models
@@ -17,6 +18,7 @@ from paddlepress.data import Split
 from paddlepress.deployment import integers
 from paddlepress.deployment.graph import Graph
 from paddlepress.deployment.predictor import Predictor
+from paddlepress.grid import quantize_weight
 from paddlepress.model import Model
 from paddlepress.surgery.edits import Quantize
 
@@ -47,6 +49,25 @@ def test_predictions_are_those_of_the_simulation(
 ) -> None:
     """At least 99% of test images are classified as Paddle's simulation of the integers does."""
     assert _agreement(lenet_int8, deploy(lenet_int8), digits[1].inputs) >= 0.99
+
+
+def test_a_single_scale_is_that_of_every_output(
+    lenet: Model, digits: tuple[Split, Split], deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers of one scale have integer kernels too, and large biases, which need a step of their own, are kept."""
+    model = digits_models.quantized(lenet, digits[0].inputs)
+    edits = []
+    for edit in (edit for edit in model.edits if isinstance(edit, Quantize)):
+        found = quantize_weight(lenet.state()[edit.parameter], 8, None, reduce_range=True)
+        dict(model.network.named_parameters())[edit.parameter].set_value(found.values())
+        model.scales[edit.parameter] = found.scale
+        edits.append(edit.model_copy(update={"axis": None}))
+    dict(model.network.named_parameters())["conv1.bias"].set_value(np.linspace(-1, 3, 32).astype(np.float32))
+    model = replace(model, edits=tuple(edits))
+    deployable = deploy(model)
+    kernels = _kernels(deployable, tmp_path, monkeypatch)
+    assert kernels["QLinearConv"] == kernels["QGemm"] == 2
+    assert _agreement(model, deployable, digits[1].inputs) >= 0.98
 
 
 def test_every_layer_of_lenet_runs_on_integers(
