@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,9 +10,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from paddlepress.errors import DataError
-
-BINS = 4096
+from paddlepress.errors import DataError, TechniqueRefused
+from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 
 def input_ranges(
@@ -20,11 +20,12 @@ def input_ranges(
     inputs: NDArray[Any],
     percentile: float = 100.0,
     batch_size: int = 256,
+    calibrator: Calibrator = "percentile",
 ) -> dict[str, tuple[float, float]]:
     """Between which values each layer's input lies.
 
-    Two passes, in memory that does not grow with the data: one for the extremes, and, where the
-    percentile is below 100, one for a histogram between them.
+    Two passes, in memory that does not grow with the data: one for the extremes, and, unless these are what is
+    asked for, one for a histogram between them.
 
     Args:
         network: run in evaluation mode.
@@ -32,46 +33,32 @@ def input_ranges(
         inputs: float32 array [n, *shape].
         percentile: share of the values to cover, in percent; as many are cut off at either end.
         batch_size: how many go through the network at once.
+        calibrator: how the range is chosen, see `histograms`; `percentile` matters to that one only.
 
     Returns:
         `(low, high)` by layer name; layers that never ran are left out.
 
     Raises:
         DataError: there are no calibration data.
+        TechniqueRefused: a layer receives values that are not finite.
     """
     if len(inputs) == 0:
         raise DataError("the calibration split is empty: quantizing inputs needs examples")
     extremes: dict[str, tuple[float, float]] = {}
 
     def widen(name: str, values: NDArray[Any]) -> None:
+        least, largest = float(values.min()), float(values.max())
+        if not (math.isfinite(least) and math.isfinite(largest)):
+            raise TechniqueRefused(f"{name} receives values that are not finite on calibration data")
         low, high = extremes.get(name, (np.inf, -np.inf))
-        extremes[name] = (min(low, float(values.min())), max(high, float(values.max())))
+        extremes[name] = (min(low, least), max(high, largest))
 
     _observe(network, layers, inputs, batch_size, widen)
-    if percentile >= 100:
+    if calibrator == "min-max" or (calibrator == "percentile" and percentile >= 100):
         return extremes
-    counts = {name: np.zeros(BINS, np.int64) for name in extremes}
-
-    def count(name: str, values: NDArray[Any]) -> None:
-        counts[name] += np.histogram(values, bins=BINS, range=extremes[name])[0]
-
-    _observe(network, layers, inputs, batch_size, count)
-    return {name: percentile_range(counts[name], *extremes[name], percentile) for name in extremes}
-
-
-def percentile_range(counts: NDArray[np.int64], low: float, high: float, percentile: float) -> tuple[float, float]:
-    """The part of a histogram that is left when `100 - percentile` percent are cut off at either end.
-
-    Args:
-        counts: of equal bins from `low` to `high`.
-        percentile: above 50, at most 100.
-    """
-    edges = np.linspace(low, high, len(counts) + 1)
-    below = np.cumsum(counts)
-    cut = (1 - percentile / 100) * below[-1]
-    first = int(np.searchsorted(below, cut, side="right"))
-    last = int(np.searchsorted(below, below[-1] - cut, side="left"))
-    return float(edges[min(first, last)]), float(edges[last + 1])
+    histograms = {name: Histogram.empty(*ends) for name, ends in extremes.items()}
+    _observe(network, layers, inputs, batch_size, lambda name, values: histograms[name].add(values))
+    return {name: find_range(found, calibrator, percentile) for name, found in histograms.items()}
 
 
 def _observe(

@@ -1,0 +1,122 @@
+"""The fields that techniques share which quantize a trained model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paddlepress.errors import TechniqueRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from paddle import nn
+
+    from paddlepress.grid import Cover
+    from paddlepress.model import Model
+    from paddlepress.surgery.edits import Quantize
+
+
+class IntegerFields(BaseModel):
+    """How weights and inputs are put on grids of integers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    granularity: Literal["per-channel", "per-tensor", "per-group"] = Field(
+        default="per-channel",
+        description="one scale for each output of a layer, for the layer, or for each run of an output's weights "
+        "(not for 16 bits)",
+    )
+    group_size: int = Field(
+        default=64,
+        ge=2,
+        le=65_536,
+        description="per-group: weights in a run; in deployment such layers compute with decoded floats",
+    )
+    weight_range: Literal["auto", "max", "mse"] = Field(
+        default="auto",
+        description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
+        "auto: max for 8 bits, mse for 4 and 2",
+    )
+    activations: Literal["int8", "none"] = Field(
+        default="int8", description="whether layers' inputs are rounded to 8 bits too (not for 16-bit weights)"
+    )
+    calibrator: Literal["min-max", "percentile", "entropy", "mse"] = Field(
+        default="percentile",
+        description="how an input's range is read from the calibration data: all of it, a share of the values, "
+        "where least information is lost, or where the squared error is least",
+    )
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="share of an input's values that its range covers, in percent"
+    )
+    reduce_range: bool = Field(
+        default=True,
+        description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
+        "the processor",
+    )
+    rounding: Literal["nearest", "adaround", "gptq"] = Field(
+        default="nearest",
+        description="nearest: each weight by itself; adaround: up or down as is learned layer by layer; gptq: one "
+        "input after the other, the later ones making up for the error",
+    )
+    adaround_steps: int = Field(default=1000, ge=1, le=1_000_000, description="adaround: steps of Adam for a layer")
+    adaround_batch_size: int = Field(default=32, ge=1, le=65_536, description="adaround: examples in a step")
+    adaround_learning_rate: float = Field(default=0.01, gt=0, le=10, description="adaround: of Adam")
+    gptq_damping: float = Field(
+        default=0.01, gt=0, le=10, description="gptq: added to the Hessian's diagonal, as a share of its mean"
+    )
+    gptq_order: Literal["given", "activity"] = Field(
+        default="given", description="gptq: activity rounds the inputs first that carry most"
+    )
+    bias_correction: bool = Field(
+        default=False,
+        description="take back the mean shift of each layer's output, in its bias or the batch normalization after it",
+    )
+    exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
+
+    @property
+    def cover(self) -> Cover | None:
+        """What a weight's grid is fitted to, see `grid.fit_scale`."""
+        return None if self.weight_range == "auto" else self.weight_range
+
+    def grid_of(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
+        """The edit that puts a layer's weight on a grid, its input being left float.
+
+        Args:
+            name: the layer's.
+            layer: a convolution or dense layer.
+            bits: of its weight.
+        """
+        from paddlepress.surgery.edits import Quantize
+        from paddlepress.weighted import output_axis
+
+        axis = output_axis(layer)
+        run = int(layer.weight.size) // int(layer.weight.shape[axis])
+        grouped = self.granularity == "per-group" and self.group_size < run
+        return Quantize(
+            layer=name,
+            bits=bits,
+            axis=None if self.granularity == "per-tensor" else axis,
+            group=self.group_size if grouped else None,
+            reduce_range=self.reduce_range and bits == 8 and self.activations == "int8" and not grouped,
+        )
+
+
+def free_layers(model: Model, exclude: Iterable[str]) -> dict[str, nn.Layer]:
+    """The layers that can be quantized, by name: convolutions and dense layers but the excluded ones.
+
+    Raises:
+        UsageError: a pattern that matches no layer.
+        TechniqueRefused: there is none, or the weight of one is quantized or shared already.
+    """
+    from paddlepress.weighted import weighted_layers
+
+    layers = weighted_layers(model.network, exclude)
+    if not layers:
+        raise TechniqueRefused("there is no convolution or dense layer to quantize")
+    taken = model.on_a_grid()
+    again = [f"{name} is {taken[f'{name}.weight']}" for name in layers if f"{name}.weight" in taken]
+    if again:
+        raise TechniqueRefused(f"{', '.join(again)}; quantize a layer once, or exclude it")
+    return layers

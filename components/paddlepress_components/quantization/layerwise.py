@@ -1,0 +1,143 @@
+"""Quantizing the layers of a model, each with the inputs that the layers quantized before it leave it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from paddlepress.artifact.codec import Quantized
+from paddlepress.errors import DataError
+from paddlepress.grid import input_grid, put_on_grid
+from paddlepress.surgery.edits import Quantize, find
+from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress_components.quantization import adaround
+from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
+from paddlepress_components.quantization.calibration import input_ranges
+from paddlepress_components.quantization.observed import Course, course, received
+from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq
+
+if TYPE_CHECKING:
+    from paddlepress.model import Model
+    from paddlepress.techniques import Context
+    from paddlepress_components.quantization.fields import IntegerFields
+
+Bits = Literal[8, 4, 2, 1]
+
+
+def quantize_layers(
+    model: Model,
+    context: Context,
+    layers: Mapping[str, nn.Layer],
+    bits: Mapping[str, Bits],
+    fields: IntegerFields,
+) -> Model:
+    """Put the weights of layers, and their inputs where that is asked for, on grids of integers.
+
+    Args:
+        model: changed in place.
+        context: calibration data, seed, and who is told.
+        layers: its layers to quantize, by name.
+        bits: of each layer's weight.
+        fields: how.
+
+    Returns:
+        The model with the edits recorded, in the order of `layers`.
+
+    Raises:
+        DataError: calibration data are needed, and there are none.
+    """
+    inputs = context.calibration.inputs
+    edits = {name: fields.grid_of(name, layer, bits[name]) for name, layer in layers.items()}
+    if fields.activations == "int8":
+        ranges = input_ranges(model.network, layers, inputs, percentile=fields.percentile, calibrator=fields.calibrator)
+        edits |= {name: _with_input(edits[name], *span) for name, span in ranges.items()}
+    if fields.rounding == "nearest" and not fields.bias_correction:
+        for name, layer in layers.items():
+            put_on_grid(model, edits[name], cover=fields.cover)
+            _round_input(layer, edits[name])
+        return model.with_edits(*edits.values())
+    if len(inputs) == 0:
+        raise DataError("the calibration split is empty: rounding by data and correcting biases need examples")
+    work = _Layerwise(model, context, layers, edits, fields)
+    for name in context.progress.track(work.order, len(work.order), "quantizing layer by layer"):
+        work.quantize(name)
+    return model.with_edits(*edits.values())
+
+
+def _with_input(edit: Quantize, low: float, high: float) -> Quantize:
+    scale, zero_point = input_grid(low, high)
+    return edit.model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
+
+
+def _round_input(layer: nn.Layer, edit: Quantize) -> None:
+    if edit.input_scale is not None:
+        simulate_quantized_input(layer, edit.input_scale, edit.input_zero_point)
+
+
+@dataclass
+class _Layerwise:
+    """A model of which more and more is quantized, beside its float self."""
+
+    model: Model
+    context: Context
+    layers: Mapping[str, nn.Layer]
+    edits: Mapping[str, Quantize]
+    fields: IntegerFields
+
+    def __post_init__(self) -> None:
+        self._inputs = self.context.calibration.inputs
+        self._course: Course = course(self.model.network, self.layers, self._inputs[:1])
+        self._float = self.model.copy().network
+        self._masked = set(self.model.masked())
+
+    @property
+    def order(self) -> list[str]:
+        """The layers as they run; those that never do come last."""
+        return [*self._course.calls, *(name for name in self.layers if name not in self._course.calls)]
+
+    def quantize(self, name: str) -> None:
+        """Quantize one layer, when all that run before it are."""
+        layer, edit = self.layers[name], self.edits[name]
+        _round_input(layer, edit)
+        found = self._rounded(name) if name in self._course.calls else None
+        if found is not None:
+            layer.weight.set_value(found.values())
+        put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.cover)
+        if self.fields.bias_correction and name in self._course.calls:
+            shift = mean_shift(layer, self._pairs(name))
+            if not correct_bias(layer, shift, self._course.norms.get(name)):
+                self.context.progress.note(f"{name} has no bias to correct, and no batch normalization after it")
+
+    def _rounded(self, name: str) -> Quantized | None:
+        layer, edit, fields = self.layers[name], self.edits[name], self.fields
+        masked = edit.parameter in self._masked
+        if fields.rounding == "adaround":
+            number = list(self._course.calls).index(name)
+            seed = int(np.random.SeedSequence((self.context.seed, number)).generate_state(1)[0])
+            settings = adaround.Settings(
+                fields.adaround_steps, fields.adaround_batch_size, fields.adaround_learning_rate, seed
+            )
+            return round_by_adaround(layer, edit, self._pairs(name), masked, fields.cover, settings)
+        if fields.rounding == "gptq":
+            by_activity = fields.gptq_order == "activity"
+            return round_by_gptq(
+                layer, edit, self._received(name), masked, fields.cover, fields.gptq_damping, by_activity
+            )
+        return None
+
+    def _received(self, name: str) -> Iterator[paddle.Tensor]:
+        return received(self.model.network, self.layers[name], self._course.calls[name], self._inputs)
+
+    def _pairs(self, name: str) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
+        """What a layer receives in the quantized network, and what it gives in the float one."""
+        original = find(self._float, name)
+        exact = received(self._float, original, self._course.calls[name], self._inputs)
+        for x, y in zip(self._received(name), exact, strict=True):
+            with paddle.no_grad():
+                target = original.forward(y)
+            yield x, target
