@@ -49,10 +49,13 @@ class Reader:
 
 
 class Reads:
-    """The layers that read the units of some groups."""
+    """The layers that read the units of some groups.
+
+    Raises:
+        TechniqueRefused: no layer reads the units of a group.
+    """
 
     def __init__(self, network: nn.Layer, groups: Sequence[Group]) -> None:
-        """Raises: TechniqueRefused: no layer reads the units of a group."""
         self.network = network
         self.readers: list[Reader] = []
         for group in groups:

@@ -85,6 +85,12 @@ def candidates(network: nn.Layer, graph: Graph, kinds: Collection[str], exclude:
 class Target:
     """What is to be left of a network in the end.
 
+    Args:
+        model, graph, groups: before the first cut.
+        ratio: share of the units to remove.
+        macs: share of the multiply-accumulates to keep, in place of `ratio`.
+        scope, round_to: see `choose`.
+
     Attributes:
         units: group name -> how many it had before.
         macs: multiply-accumulates before; 0 where they can't be counted.
@@ -101,13 +107,6 @@ class Target:
         scope: Scope,
         round_to: int,
     ) -> None:
-        """Args.
-
-        model, graph, groups: before the first cut.
-        ratio: share of the units to remove.
-        macs: share of the multiply-accumulates to keep, in place of `ratio`.
-        scope, round_to: see `choose`.
-        """
         self.units = {group.name: group.units for group in groups}
         self.macs = _total(model, graph)
         self._ratio, self._share, self._scope, self._round_to = ratio, macs, scope, round_to

@@ -34,6 +34,13 @@ class Silencing:
     Zero are a unit's weights and bias and its norms' scale and shift, so nothing reads anything of it. Which
     units are silent is told from the weights, so training can go on from a checkpoint.
 
+    Args:
+        network: what is trained.
+        groups: whose units fall silent.
+        final: how many of each group's speak in the end.
+        score: says how important the units are now.
+        updates: how many times some are chosen.
+
     Attributes:
         kept: group name -> the units that still speak.
     """
@@ -46,14 +53,6 @@ class Silencing:
         score: Callable[[], Scores],
         updates: int,
     ) -> None:
-        """Args.
-
-        network: what is trained.
-        groups: whose units fall silent.
-        final: how many of each group's speak in the end.
-        score: says how important the units are now.
-        updates: how many times some are chosen.
-        """
         learn = trainable(network)
         self._network = network
         self._groups = groups
