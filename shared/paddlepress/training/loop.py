@@ -196,7 +196,10 @@ class _Run:
         with simulated(self.simulation):
             loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
             loss.backward()
-        self.optimizer.step()
+        # Paddle numbers the accumulators of a parameter by the optimizers that it had in this process, and a training
+        # that resumes may have had fewer.
+        with paddle.utils.unique_name.guard():
+            self.optimizer.step()
         self.optimizer.clear_grad(set_to_zero=False)
         if self.constrain is not None:
             self.constrain(step + 1, self.total)

@@ -114,6 +114,21 @@ def test_a_stale_checkpoint_is_ignored(tmp_path: Path, change: dict[str, Any]) -
     assert not any("resuming" in text for text in notes.said)
 
 
+def test_a_second_training_of_a_network_resumes(tmp_path: Path) -> None:
+    """A training that follows another one resumes in a process where the first is only read back."""
+
+    def twice(checkpoint: Path | None, progress: Any = None) -> Model:
+        model = build()
+        for seed in (0, 1):
+            at = checkpoint and checkpoint / str(seed)
+            train(model, seed=seed, checkpoint=at, progress=progress if seed else None, batch_size=128)
+        return model
+
+    with pytest.raises(_Stop):
+        twice(tmp_path, StopInSecondEpoch())
+    assert twice(tmp_path).digest() == twice(None).digest()
+
+
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
     """A checkpoint that can't be read means starting over, not failing."""
     with pytest.raises(_Stop):
