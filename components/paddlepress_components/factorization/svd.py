@@ -1,54 +1,60 @@
-"""Truncated singular value decomposition of dense layers."""
+"""Truncated singular value decomposition of matrices, plain or of what they do to their inputs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import paddle
 from numpy.typing import NDArray
 
-from paddlepress.surgery.edits import find, replace
-from paddlepress.surgery.layers import LowRankLinear
+Factors = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+_DAMPING = 1e-6  # added to the moments' diagonal, as a share of its mean: unused inputs have none
 
 
-def rank_of(weight: NDArray[Any], *, ratio: float | None = None, energy: float | None = None) -> int:
-    """The rank that makes a weight `ratio` times smaller, or keeps `energy` of it.
+def singular_values(weight: NDArray[Any], moments: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """The singular values whose squares, from a rank on, are the error of `truncate` at that rank."""
+    return np.asarray(np.linalg.svd(_weighed(weight, moments)[0], compute_uv=False), np.float64)
+
+
+def truncate(weight: NDArray[Any], rank: int, moments: NDArray[Any] | None = None) -> Factors:
+    """The two factors of a rank whose product is the closest to a weight.
+
+    Without moments closest in the squared error of the weight (Eckart and Young, 1936). With the inputs'
+    second moments, closest in the squared error of the outputs: with `moments = S S^T` the error is that of
+    `S^T weight`, whose factors are truncated instead (Chen et al., "DRONE: Data-aware Low-rank Compression for
+    Large NLP Models", NeurIPS 2021; Wang et al., "SVD-LLM", ICLR 2025).
+
+    Each factor takes the square root of the singular values, so that both train alike.
 
     Args:
-        weight: [rows, columns].
-        ratio: parameters before / parameters after; the largest rank that reaches it, 0 if none does.
-        energy: share of the sum of squared singular values; the smallest rank that reaches it.
-    """
-    rows, columns = weight.shape
-    if ratio is not None:
-        return int(rows * columns / (ratio * (rows + columns)))
-    assert energy is not None
-    squared = np.linalg.svd(weight.astype(np.float64), compute_uv=False) ** 2
-    return int(np.searchsorted(np.cumsum(squared), energy * squared.sum()) + 1)
-
-
-def truncate(weight: NDArray[Any], rank: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The two factors whose product is the closest to a weight (Eckart and Young, 1936).
-
-    Each takes the square root of the singular values, so that both have the same norm and train alike.
+        weight: [inputs, outputs].
+        rank: at least 1.
+        moments: [inputs, inputs], the sum of `x x^T` over inputs x.
 
     Returns:
-        float32 arrays [rows, rank] and [rank, columns].
+        float64 arrays [inputs, rank] and [rank, outputs].
     """
-    left, singular, right = np.linalg.svd(weight.astype(np.float64), full_matrices=False)
-    root = np.sqrt(singular[:rank])
-    return (left[:, :rank] * root).astype(np.float32), (root[:, None] * right[:rank]).astype(np.float32)
+    weighed, root = _weighed(weight, moments)
+    left, singular, right = np.linalg.svd(weighed, full_matrices=False)
+    scale = np.sqrt(singular[:rank])
+    first = left[:, :rank] * scale
+    if root is not None:
+        first = np.linalg.solve(root.T, first)
+        # Undoing the inputs' scale leaves the factors of different size.
+        balance = np.linalg.norm(scale[:, None] * right[:rank]) / max(float(np.linalg.norm(first)), 1e-30)
+        return first * np.sqrt(balance), scale[:, None] * right[:rank] / np.sqrt(balance)
+    return first, scale[:, None] * right[:rank]
 
 
-def factorize(network: paddle.nn.Layer, name: str, rank: int) -> None:
-    """Put a `LowRankLinear` with the truncated weight in the place of a dense layer."""
-    layer = find(network, name)
-    first, second = truncate(layer.weight.numpy(), rank)
-    factors = LowRankLinear.in_place_of(layer, rank)
-    factors.first.weight.set_value(first)
-    factors.second.weight.set_value(second)
-    if layer.bias is not None:
-        factors.second.bias.set_value(layer.bias)
-    factors.train() if network.training else factors.eval()
-    replace(network, name, factors)
+def _weighed(
+    weight: NDArray[Any], moments: NDArray[Any] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    matrix = np.asarray(weight, np.float64)
+    if moments is None:
+        return matrix, None
+    damped = np.asarray(moments, np.float64) + np.eye(len(moments)) * max(
+        _DAMPING * float(np.trace(moments)) / len(moments), 1e-12
+    )
+    root = np.linalg.cholesky(damped)
+    return root.T @ matrix, np.asarray(root, np.float64)

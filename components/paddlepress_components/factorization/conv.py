@@ -1,0 +1,130 @@
+"""The technique `factorize-conv`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from paddlepress.errors import TechniqueRefused
+from paddlepress.techniques import Context, Family, Technique
+from paddlepress.training.recovery import Recovery
+from paddlepress_components.factorization.fields import RankFields
+
+if TYPE_CHECKING:
+    import paddle
+
+    from paddlepress.model import Model
+    from paddlepress.surgery.edits import FactorizeConv as FactorizeConvEdit
+    from paddlepress_components.factorization.ranks import Ranks
+
+
+class FactorizeConv(Technique, RankFields, Recovery):
+    """Split convolutions into chains of cheaper ones, by a low rank of their kernels.
+
+    `tucker2` makes 1x1, kxk between fewer channels, 1x1; `cp` 1x1, depthwise kx1 and 1xk, 1x1; `spatial`
+    kx1, 1xk; `channel-svd` kxk with fewer filters, 1x1. The factors are ordinary convolutions, smaller and
+    faster on any runtime, and are pruned and quantized like any other.
+
+    A convolution is left as it is where factors would not be fewer numbers or would be more work, where it has
+    groups, a 1x1 kernel or fewer channels than `min_channels`, and where it is pruned or quantized already: its
+    factors would be neither.
+
+    Tucker-2 with variational Bayes after Kim et al., "Compression of Deep Convolutional Neural Networks for Fast
+    and Low Power Mobile Applications", ICLR 2016, and Nakajima et al., JMLR 14, 2013; CP after Lebedev et al.,
+    "Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition", ICLR 2015; spatial after
+    Jaderberg, Vedaldi and Zisserman, "Speeding up Convolutional Neural Networks with Low Rank Expansions", BMVC
+    2014; channel SVD after Zhang, Zou, He and Sun, "Accelerating Very Deep Convolutional Networks", TPAMI 2016.
+    """
+
+    family: ClassVar[Family] = "factorization"
+    paper: ClassVar[str] = (
+        "Kim et al., ICLR 2016, arXiv:1511.06530; Lebedev et al., ICLR 2015, arXiv:1412.6553; "
+        "Jaderberg et al., BMVC 2014, arXiv:1405.3866; Zhang et al., TPAMI 2016, arXiv:1505.06798"
+    )
+
+    method: Literal["tucker2", "cp", "spatial", "channel-svd"] = Field(
+        default="tucker2", description="into which chain a convolution is split"
+    )
+    ratio: float = Field(default=2.0, gt=1, description="how many times smaller each layer's weight gets")
+    min_channels: int = Field(default=8, ge=1, description="leave convolutions of fewer input or output channels alone")
+    exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
+    recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
+    recovery_loss: Literal["plain", "distilled"] = Field(
+        default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_matrix(self) -> FactorizeConv:
+        if self.evbmf and self.method == "cp":
+            raise ValueError("evbmf finds the rank of a matrix, and method 'cp' has none: use ratio, energy or macs")
+        return self
+
+    def apply(self, model: Model, context: Context) -> Model:
+        from paddle import nn
+
+        from paddlepress.surgery import edits
+        from paddlepress.surgery.macs import macs
+        from paddlepress.weighted import weighted_layers
+        from paddlepress_components.factorization import kernels, observed, ranks
+
+        every = {n: layer for n, layer in weighted_layers(model.network).items() if isinstance(layer, nn.Conv2D)}
+        allowed = weighted_layers(model.network, self.exclude)
+        fixed = model.on_a_grid() | dict.fromkeys(model.masked(), "pruned already")
+        reasons = {n: fixed.get(f"{n}.weight", "") or self._reason(every[n]) for n in every if n in allowed}
+        open_to = {name: every[name] for name, reason in reasons.items() if not reason}
+        found = observed.places(model, open_to)
+        plans = {
+            name: kernels.plan(layer.weight.numpy(), self.method, found[name])
+            for name, layer in open_to.items()
+            if name in found
+        }
+        left = sum(count for name, count in macs(model).items() if name in every and name not in plans)
+        if self.method == "cp" and self.energy is not None:
+            searched = {n: (kernels.cp_rank(open_to[n].weight.numpy(), self.energy, context.seed),) for n in plans}
+            chosen: dict[str, Ranks] = {name: rank for name, rank in searched.items() if plans[name].saves(rank)}
+        else:
+            chosen = ranks.choose(self, plans, left)
+        made = []
+        for name, rank in context.progress.track(chosen.items(), len(chosen), f"factorizing by {self.method}"):
+            edit = edits.FactorizeConv(layer=name, method=self.method, ranks=rank)
+            split(model.network, edit, context.seed)
+            made.append(edit)
+        said = {name: reason or "factors would save nothing" for name, reason in reasons.items() if name not in chosen}
+        if not made:
+            text = "; ".join(f"{name}: {reason}" for name, reason in said.items())
+            raise TechniqueRefused(f"no convolution can be factorized ({text or 'there is none'})")
+        for name in reasons:
+            outcome = f"left as it is: {said[name]}" if name in said else f"rank {'x'.join(map(str, chosen[name]))}"
+            context.progress.note(f"{name}: {outcome}")
+        return self.recover(model.with_edits(*made), context)
+
+    def _reason(self, layer: paddle.nn.Layer) -> str:
+        """Why a convolution can't be factorized; empty if it can."""
+        from paddlepress.surgery.layers import LowRankConv2D
+
+        try:
+            LowRankConv2D.check(layer)
+        except TypeError as error:
+            return str(error)
+        if tuple(layer._kernel_size) == (1, 1):
+            return "its kernel is 1x1"
+        least = min(layer._in_channels, layer._out_channels)
+        return f"{least} channels are fewer than min_channels {self.min_channels}" if least < self.min_channels else ""
+
+
+def split(network: paddle.nn.Layer, edit: FactorizeConvEdit, seed: int = 0) -> None:
+    """Put the chain of an edit, with the factors of its weight, in the place of a convolution."""
+    from paddlepress.surgery.edits import find
+    from paddlepress_components.factorization.kernels import factors
+
+    layer = find(network, edit.layer)
+    weights = factors(layer.weight.numpy(), edit.method, edit.ranks, seed)
+    bias = None if layer.bias is None else layer.bias.numpy()
+    edit.replay(network)
+    chain = find(network, edit.layer)
+    for name, weight in weights.items():
+        getattr(chain, name).weight.set_value(weight)
+    if bias is not None:
+        list(chain.children())[-1].bias.set_value(bias)
+    chain.train() if network.training else chain.eval()

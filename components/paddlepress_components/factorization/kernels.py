@@ -1,0 +1,130 @@
+"""Convolution kernels as factors: what each method makes of a kernel, and what its ranks cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlepress_components.factorization import cp, svd, tucker
+from paddlepress_components.factorization.evbmf import evbmf_rank
+from paddlepress_components.factorization.ranks import Plan, Ranks, even, squared
+
+Weights = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Over how many pixels a convolution runs.
+
+    Attributes:
+        inputs, between, outputs: pixels of its input, of what lies between a vertical and a horizontal
+            convolution of its stride, and of its output.
+    """
+
+    inputs: int
+    between: int
+    outputs: int
+
+
+def factors(kernel: NDArray[Any], method: str, ranks: Ranks, seed: int = 0) -> Weights:
+    """The weights of the chain that stands for a kernel, by the names of its layers in `LowRankConv2D`.
+
+    Channel SVD: Zhang, Zou, He and Sun, TPAMI 2016, without its data term. Spatial: Jaderberg, Vedaldi and
+    Zisserman, BMVC 2014, scheme 2, whose optimum is a truncated SVD (Tai et al., "Convolutional Neural Networks
+    with Low-rank Regularization", ICLR 2016, theorem 1). `tucker2` and `cp`: see there.
+
+    Args:
+        kernel: [out, in, height, width].
+        method: `channel-svd`, `spatial`, `tucker2` or `cp`.
+        ranks: as `LowRankConv2D` takes them.
+        seed: of what `cp` starts from.
+    """
+    out, inner, height, width = kernel.shape
+    if method == "channel-svd":
+        first, last = svd.truncate(_by_output(kernel), ranks[0])
+        found = {"first": first.T.reshape(-1, inner, height, width), "last": last.T.reshape(out, -1, 1, 1)}
+    elif method == "spatial":
+        first, last = svd.truncate(_by_rows(kernel), ranks[0])
+        across = last.reshape(-1, out, 1, width).transpose(1, 0, 2, 3)
+        found = {"vertical": first.T.reshape(-1, inner, height, 1), "horizontal": across}
+    elif method == "tucker2":
+        left, right, core = tucker.tucker2(kernel, ranks[1], ranks[0])
+        found = {"first": right.T[:, :, None, None], "core": core, "last": left[:, :, None, None]}
+    else:
+        a, b, c, d = cp.cp(kernel, ranks[0], seed)
+        found = {
+            "first": b.T[:, :, None, None],
+            "vertical": c.T[:, None, :, None],
+            "horizontal": d.T[:, None, None, :],
+            "last": a[:, :, None, None],
+        }
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in found.items()}
+
+
+def plan(kernel: NDArray[Any], method: str, places: Places) -> Plan:
+    """The ranks that a method may give a kernel, and what they cost."""
+    out, inner, height, width = kernel.shape
+    full = kernel.size
+
+    def sizes(ranks: Ranks) -> list[tuple[int, int]]:
+        """Weights of each layer of the chain, and over how many pixels it runs."""
+        r = ranks[0]
+        if method == "channel-svd":
+            return [(r * inner * height * width, places.outputs), (r * out, places.outputs)]
+        if method == "spatial":
+            return [(r * inner * height, places.between), (r * out * width, places.outputs)]
+        if method == "tucker2":
+            core = r * ranks[1] * height * width
+            return [(r * inner, places.inputs), (core, places.outputs), (ranks[1] * out, places.outputs)]
+        depthwise = [(r * height, places.between), (r * width, places.outputs)]
+        return [(r * inner, places.inputs), *depthwise, (r * out, places.outputs)]
+
+    def parameters(ranks: Ranks) -> int:
+        return sum(weights for weights, _ in sizes(ranks))
+
+    def macs(ranks: Ranks) -> int:
+        return sum(weights * pixels for weights, pixels in sizes(ranks))
+
+    matrices = _matrices(kernel, method)
+    if matrices:
+        spectra = tuple(squared(svd.singular_values(matrix)) for matrix in matrices)
+    else:
+        most = max(1, (full - 1) // parameters((1,)))
+        spectra = (even(most),)
+    return Plan(spectra, parameters, macs, full, full * places.outputs, lambda: tuple(evbmf_rank(m) for m in matrices))
+
+
+def cp_rank(kernel: NDArray[Any], energy: float, seed: int = 0) -> int:
+    """The smallest rank found by halving whose CP decomposition keeps a share of a kernel's energy.
+
+    A rank at which factors would be more numbers than the kernel is the most that is tried.
+    """
+    low, high = 0, max(1, kernel.size // sum(kernel.shape))
+    total = float(np.square(kernel, dtype=np.float64).sum())
+    while high - low > 1:
+        middle = (low + high) // 2
+        rest = np.square(kernel - cp.compose(cp.cp(kernel, middle, seed))).sum()
+        low, high = (low, middle) if rest <= (1 - energy) * total else (middle, high)
+    return high
+
+
+def _matrices(kernel: NDArray[Any], method: str) -> list[NDArray[Any]]:
+    """For each rank of a method the matrix that it is the rank of; none for `cp`."""
+    if method == "channel-svd":
+        return [_by_output(kernel)]
+    if method == "spatial":
+        return [_by_rows(kernel)]
+    return [tucker.unfold(kernel, 1), tucker.unfold(kernel, 0)] if method == "tucker2" else []
+
+
+def _by_output(kernel: NDArray[Any]) -> NDArray[Any]:
+    return kernel.reshape(kernel.shape[0], -1).T
+
+
+def _by_rows(kernel: NDArray[Any]) -> NDArray[Any]:
+    """[in * height, out * width]"""
+    out, inner, height, width = kernel.shape
+    return kernel.transpose(1, 2, 0, 3).reshape(inner * height, out * width)

@@ -1,0 +1,136 @@
+"""Convolutions in factors, as a technique."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddlepress.artifact import store
+from paddlepress.errors import TechniqueRefused, UsageError
+from paddlepress.model import Model
+from paddlepress.surgery.edits import FactorizeConv as Edit
+from paddlepress.surgery.macs import macs
+from paddlepress.techniques import Technique, run, technique
+from paddlepress.testing import digits, digits_context, trained
+from paddlepress_components.factorization.conv import FactorizeConv
+from paddlepress_components.factorization.dense import FactorizeDense
+from paddlepress_components.pruning.prune_filters import PruneFilters
+from paddlepress_components.pruning.prune_weights import PruneWeights
+from paddlepress_components.quantization.post_training import QuantizePostTraining
+
+METHODS = ["tucker2", "cp", "spatial", "channel-svd"]
+
+
+def applied(*chain: Technique, base: str = "lenet") -> Model:
+    model = trained(base)
+    for one in chain:
+        model = run(one, model, digits_context(trained(base)))
+    return model
+
+
+def work(model: Model) -> int:
+    return sum(count for name, count in macs(model).items() if name.startswith("conv"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_work_asked_for_is_left(method: Any, tmp_path: Path) -> None:
+    """All convolutions together keep at most the share asked for, and nearly that; the stored model does too."""
+    model = applied(FactorizeConv(method=method, macs=0.5, recovery_epochs=0))
+    store.save(model, tmp_path / "model")
+    loaded = store.load(tmp_path / "model")
+    assert 0.4 < work(loaded) / work(trained()) <= 0.5
+    inputs = digits().split("test").inputs
+    assert np.array_equal(loaded.predict(inputs), model.predict(inputs))
+    (edit,) = (edit for edit in loaded.edits if isinstance(edit, Edit))
+    assert (edit.layer, edit.method) == ("conv2", method)
+
+
+@pytest.mark.parametrize(("method", "energy"), [("tucker2", 0.9), ("cp", 0.9), ("spatial", 0.75), ("channel-svd", 0.9)])
+def test_most_of_the_energy_gives_most_of_the_answers(method: Any, energy: float) -> None:
+    """With nine tenths of the energy, or what still saves something, most answers stay, without any training."""
+    model = applied(FactorizeConv(method=method, energy=energy, recovery_epochs=0))
+    inputs = digits().split("test").inputs
+    agree = model.predict(inputs).argmax(1) == trained().predict(inputs).argmax(1)
+    assert agree.mean() > 0.8
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("ratio", [2.0, 4.0])
+def test_a_ratio_is_reached(method: Any, ratio: float) -> None:
+    """The factors have at most the weight's numbers divided by the ratio, and one more of each rank has more."""
+    model = applied(FactorizeConv(method=method, ratio=ratio, recovery_epochs=0))
+    count = sum(p.size for n, p in model.network.conv2.named_parameters() if n.endswith("weight"))
+    full = trained().network.conv2.weight.size
+    assert 0.7 * full / ratio < count <= full / ratio
+
+
+def test_ranks_by_variational_bayes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The ranks chosen are between one and the kernel's own, or the refusal says that nothing is saved."""
+    try:
+        model = applied(FactorizeConv(evbmf=True, recovery_epochs=0))
+    except TechniqueRefused as refusal:
+        assert "conv2: factors would save nothing" in str(refusal)
+    else:
+        (edit,) = (edit for edit in model.edits if isinstance(edit, Edit))
+        assert 1 <= edit.ranks[0] <= 32
+        assert 1 <= edit.ranks[1] <= 64
+
+
+def test_factors_are_pruned_like_any_layer() -> None:
+    """Filters go before and after: the channels between factors are filters too."""
+    halve = PruneFilters(ratio=0.5, recovery_epochs=0)
+    after = applied(FactorizeConv(ratio=2, recovery_epochs=0), halve)
+    assert (
+        after.network.conv2.core.weight.shape[0]
+        == (applied(FactorizeConv(ratio=2, recovery_epochs=0)).network.conv2.core.weight.shape[0] + 1) // 2
+    )
+    before = applied(halve, FactorizeConv(ratio=2, recovery_epochs=0))
+    assert before.network.conv2.first.weight.shape[1] == 16
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [(PruneWeights(recovery_epochs=0), "pruned already"), (QuantizePostTraining(), "quantized already")],
+)
+def test_refused_where_factors_would_undo_it(first: Technique, reason: str) -> None:
+    """A pruned or quantized kernel has no sparse or quantized factors."""
+    with pytest.raises(TechniqueRefused, match=f"conv2: {reason}"):
+        applied(first, FactorizeConv())
+
+
+def test_reasons_name_every_layer() -> None:
+    """Where nothing can be split the refusal says why of each convolution; work that can't go is told."""
+    with pytest.raises(TechniqueRefused, match="conv1: 1 channels are fewer than min_channels 8"):
+        applied(FactorizeConv(exclude=["conv2"]))
+    with pytest.raises(TechniqueRefused, match=r"macs 0\.01 can't be reached: at rank 1"):
+        applied(FactorizeConv(macs=0.01))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"method": "cp", "evbmf": True}, "evbmf"),
+        ({"energy": 0.5, "macs": 0.5}, "energy and macs are set"),
+        ({"macs": 1.0}, "macs"),
+        ({"method": "fourier"}, "method"),
+    ],
+)
+def test_bad_fields(fields: dict[str, Any], message: str) -> None:
+    """Fields that contradict each other are refused."""
+    with pytest.raises(UsageError, match=message):
+        technique("factorize-conv", fields)
+
+
+def test_data_aware_factors_are_nearer_in_what_they_compute() -> None:
+    """At one rank the outputs on calibration data err less than those of the nearest weight."""
+    inputs = digits().split("calibration").inputs
+    errors = []
+    for method in ("data-aware", "svd"):
+        model = applied(
+            FactorizeDense(method=method, ratio=8, exclude=["fc2", "fc3"], recovery_epochs=0), base="lenet-300-100"
+        )
+        errors.append(np.square(model.predict(inputs) - trained("lenet-300-100").predict(inputs)).sum())
+    assert errors[0] < 0.5 * errors[1]
