@@ -7,7 +7,7 @@ HOME_DIR ?= .paddlepress
 RECIPE ?= pipelines/recipes/mnist.yaml
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install run test lint format benchmark golden clean help
+.PHONY: install run test test-zoo lint format benchmark benchmark-techniques golden docs clean help
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ run: $(VENV)/.installed  ## Run the MNIST recipe from data to a promoted champio
 test: $(VENV)/.developed  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
+test-zoo: $(VENV)/.developed  ## Run the tests of surgery and compression on all of Paddle's vision models
+	$(BIN)/python -m pytest tests/zoo -n 2 --dist worksteal --override-ini norecursedirs=
+
 lint: $(VENV)/.developed  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -46,6 +49,13 @@ format: $(VENV)/.developed  ## Format the code
 
 benchmark: $(VENV)/.developed  ## Measure start-up, training speed and codecs
 	$(BIN)/python -m pytest tests/benchmarks -s --override-ini norecursedirs=
+
+benchmark-techniques: $(VENV)/.developed  ## Measure every technique on MNIST beside the figures to beat
+	$(BIN)/python tests/benchmarks/techniques.py --home $(HOME_DIR)
+	$(BIN)/python tests/benchmarks/distillation.py
+
+docs: $(VENV)/.installed  ## Write the techniques' pages and the README's catalogue anew
+	$(BIN)/python -m paddlepress_components.documentation
 
 golden: $(VENV)/.developed  ## Write the golden files of components and pipelines anew
 	PADDLEPRESS_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/components/test_golden.py tests/pipelines/test_build.py

@@ -1,0 +1,202 @@
+"""The pages of the techniques, made from the techniques themselves: `python -m paddlepress_components.documentation`.
+
+Each technique gets a page `components/docs/NAME.md` with its fields, source, an example and what it gained and
+cost where it was measured; the project's README gets the catalogue of all. Examples are the variants of the
+recipe that runs every technique, figures are those that `make benchmark-techniques` left in `measured.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from paddlepress import plugins
+from paddlepress.errors import UsageError
+from paddlepress.evaluation.metrics import METRICS
+from paddlepress.files import write_text
+from paddlepress.techniques import Technique, describe_fields, technique_class
+
+RECIPE = Path("pipelines/recipes/mnist-all.yaml")
+PAGES = Path("components/docs")
+MEASURED = PAGES / "measured.json"
+README = Path("README.md")
+BEGIN = "<!-- The catalogue of techniques is generated: make docs -->"
+END = "<!-- End of the catalogue -->"
+
+# What a page shows of a variant, with the heading of each column.
+FIGURES = {
+    "accuracy": "accuracy %",
+    "drop": "drop, points",
+    "bytes": "bytes",
+    "ratio": "times smaller",
+    "macs_ratio": "times fewer MACs",
+    "speedup_b1": "faster, batch 1",
+    "speedup_b32": "faster, batch 32",
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What pages are made from besides the techniques.
+
+    Attributes:
+        variants: variant name -> its chain, each step a dict of one technique name and its fields.
+        measured: `{"about": text, "base": figures, "variants": {name: figures}}`; empty before any measurement.
+    """
+
+    variants: Mapping[str, list[dict[str, dict[str, Any]]]]
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_sources(root: Path) -> Sources:
+    """The recipe that runs every technique, and what was measured of it.
+
+    Args:
+        root: of the repository.
+
+    Raises:
+        UsageError: it is not a checkout of the repository.
+    """
+    try:
+        recipe = yaml.safe_load((root / RECIPE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{root} is no checkout of paddlepress: it has no {RECIPE}") from None
+    variants = {
+        name: [{step: {}} if isinstance(step, str) else step for step in chain]
+        for name, chain in recipe["variants"].items()
+    }
+    path = root / MEASURED
+    return Sources(variants, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
+
+
+def page(name: str, sources: Sources) -> str:
+    """The page of a technique, as Markdown."""
+    chosen = technique_class(name)
+    uses = {variant: chain for variant, chain in sources.variants.items() if chain and next(iter(chain[-1])) == name}
+    parts = [
+        f"# {name}\n",
+        inspect.cleandoc(chosen.__doc__ or "") + "\n",
+        f"Family: {chosen.family}. Source: {chosen.paper}.\n",
+        "## Fields\n",
+        _fields(chosen),
+        "## Example\n",
+        _example(name, uses),
+        *_measured(uses, sources.measured),
+        "## As a component\n",
+        f"`{name.replace('-', '_')}` takes the artifacts `model`, `base` and `data`, the fields above, `seed` and "
+        "`device`, and gives `compressed_model` and `metrics`:\n",
+        f'```python\nfrom paddlepress_components.catalogue import component\n\ncompress = component("{name}")\n```',
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _fields(chosen: type[Technique]) -> str:
+    rows = ["| field | default | valid | what it is |", "|---|---|---|---|"]
+    for row in describe_fields(chosen):
+        valid = ", ".join(filter(None, (row["type"], row["range"])))
+        cells = (f"`{row['field']}`", f"`{row['default']}`", valid, row["description"])
+        rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _example(name: str, uses: Mapping[str, list[dict[str, dict[str, Any]]]]) -> str:
+    variant, chain = min(uses.items(), key=lambda use: len(use[1]), default=(name, [{name: {}}]))
+    text = yaml.safe_dump({"variants": {variant: chain}}, sort_keys=False, default_flow_style=None, width=100)
+    return f"```yaml\n{text}```\n"
+
+
+def _measured(uses: Mapping[str, list[dict[str, dict[str, Any]]]], measured: Mapping[str, Any]) -> list[str]:
+    found = {variant: measured["variants"][variant] for variant in uses if variant in measured.get("variants", {})}
+    if not found:
+        return []
+    rows = [f"| variant | {' | '.join(FIGURES.values())} |", "|---" * (len(FIGURES) + 1) + "|"]
+    for variant, figures in {"base": measured["base"], **found}.items():
+        cells = [METRICS[name].text(figures[name]) if name in figures else "" for name in FIGURES]
+        rows.append(f"| {variant} | {' | '.join(cells)} |")
+    settings = [f"- `{variant}`: {', then '.join(_step(step) for step in uses[variant])}" for variant in found]
+    return ["## What it gains and costs\n", f"{measured['about']}\n", *rows, "", *settings, ""]
+
+
+def _step(step: Mapping[str, Mapping[str, Any]]) -> str:
+    ((name, fields),) = step.items()
+    values = ", ".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
+    return f"{name} {{{values}}}" if values else name
+
+
+def catalogue() -> str:
+    """A table of all techniques that ship, as Markdown."""
+    rows = ["| name | what it does | source |", "|---|---|---|"]
+    for name in shipped():
+        chosen = technique_class(name)
+        summary = inspect.cleandoc(chosen.__doc__ or "").split("\n\n")[0]
+        what = " ".join(summary.split())
+        rows.append(f"| [`{name}`]({PAGES / f'{name}.md'}) | {what} | {chosen.paper} |")
+    return "\n".join(rows)
+
+
+def shipped() -> list[str]:
+    """The techniques of this distribution, family by family."""
+    found = [
+        name
+        for name, entry in plugins.listed(plugins.TECHNIQUES).items()
+        if entry.value.startswith("paddlepress_components.")
+    ]
+    families = ["pruning", "quantization", "distillation", "factorization", "other"]
+    return sorted(found, key=lambda name: (families.index(technique_class(name).family), name))
+
+
+def documents(root: Path) -> dict[Path, str]:
+    """Every generated file with its text: the pages, and the README with the catalogue in its place.
+
+    Raises:
+        UsageError: the README has lost the marks between which the catalogue stands.
+    """
+    sources = read_sources(root)
+    found = {root / PAGES / f"{name}.md": page(name, sources) for name in shipped()}
+    readme = (root / README).read_text(encoding="utf-8")
+    if BEGIN not in readme or END not in readme:
+        raise UsageError(f"{root / README} must hold the lines {BEGIN!r} and {END!r}")
+    before, rest = readme.split(BEGIN, 1)
+    found[root / README] = f"{before}{BEGIN}\n{catalogue()}\n{END}{rest.split(END, 1)[1]}"
+    return found
+
+
+def stale(root: Path) -> list[Path]:
+    """The generated files that are not what they would be if they were made now, pages left over included."""
+    wanted = documents(root)
+    old = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    return old + [path for path in sorted((root / PAGES).glob("*.md")) if path not in wanted]
+
+
+def main() -> None:
+    """Write the pages and the catalogue, or check them with `--check`."""
+    parser = argparse.ArgumentParser(description="Write the techniques' pages and the README's catalogue.")
+    parser.add_argument("--root", type=Path, default=Path(), help="the repository; default: here")
+    parser.add_argument("--check", action="store_true", help="write nothing, fail if something is out of date")
+    given = parser.parse_args()
+    try:
+        found = stale(given.root)
+        if given.check:
+            sys.exit(f"out of date, run `make docs`: {', '.join(map(str, found))}" if found else 0)
+        wanted = documents(given.root)
+    except UsageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    for path in found:
+        if path in wanted:
+            write_text(path, wanted[path])
+        else:
+            path.unlink()
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

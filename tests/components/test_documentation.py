@@ -1,0 +1,62 @@
+"""The techniques' pages and the README's catalogue say what the techniques say."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from paddlepress.errors import UsageError
+from paddlepress.techniques import technique_class
+from paddlepress_components import documentation
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_nothing_is_out_of_date() -> None:
+    """What is in the repository is what `make docs` would write."""
+    assert documentation.stale(ROOT) == []
+
+
+def test_the_recipe_of_all_techniques_has_them_all() -> None:
+    """Each technique that ships ends a variant of `mnist-all.yaml`, from which its page takes the example."""
+    chains = documentation.read_sources(ROOT).variants.values()
+    assert {next(iter(chain[-1])) for chain in chains} == set(documentation.shipped())
+
+
+@pytest.mark.parametrize("name", documentation.shipped())
+def test_a_page_tells_every_field_and_the_paper(name: str) -> None:
+    """Fields with their descriptions, the source, an example that names the technique."""
+    text = documentation.page(name, documentation.read_sources(ROOT))
+    chosen = technique_class(name)
+    assert chosen.paper
+    assert chosen.paper in text
+    assert f"{name}:" in text or f"- {name}" in text
+    for field, info in chosen.model_fields.items():
+        assert f"`{field}`" in text
+        assert (info.description or "").split("|")[0] in text
+
+
+def test_what_was_measured_is_shown(tmp_path: Path) -> None:
+    """A variant's figures stand on the page of its last technique, with its settings."""
+    sources = documentation.Sources(
+        {"sparse": [{"prune-weights": {"sparsity": 0.5}}]},
+        {"about": "Somewhere.", "base": {"accuracy": 99.0}, "variants": {"sparse": {"accuracy": 98.765}}},
+    )
+    text = documentation.page("prune-weights", sources)
+    assert "98.77%" in text
+    assert "prune-weights {sparsity: 0.5}" in text
+
+
+def test_a_change_and_a_leftover_are_noticed(tmp_path: Path) -> None:
+    """A page that was edited and one of a technique that is gone are out of date; elsewhere is an error."""
+    for part in (documentation.RECIPE, documentation.README, documentation.PAGES):
+        (tmp_path / part).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copyfile)(ROOT / part, tmp_path / part)
+    page, leftover = (tmp_path / documentation.PAGES / f"{name}.md" for name in ("prune-weights", "prune-nothing"))
+    page.write_text(page.read_text().replace("sparsity", "density"))
+    leftover.write_text("# prune-nothing\n")
+    assert documentation.stale(tmp_path) == [page, leftover]
+    with pytest.raises(UsageError, match="no checkout"):
+        documentation.read_sources(tmp_path / "elsewhere")
