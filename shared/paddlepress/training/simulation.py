@@ -160,6 +160,7 @@ class Tied:
             for target, (first, places) in zip(self._targets, self._places, strict=True):
                 if target.grad is None:
                     continue
-                sums = paddle.zeros(first.shape, target.dtype)
-                sums = paddle.scatter_nd_add(sums, places.reshape([-1, 1]), target.grad.flatten())
+                zeros, gradients = paddle.zeros(first.shape, target.dtype), target.grad.flatten()
+                # On a CPU several times faster than scatter_nd_add or index_add.
+                sums = paddle.put_along_axis(zeros, places, gradients, 0, reduce="add")
                 paddle.assign(paddle.gather(sums, places).reshape(target.shape), target.grad)
