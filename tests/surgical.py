@@ -11,6 +11,7 @@ import pytest
 from paddlepress import architectures, runtime
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery import edits
+from paddlepress.surgery.graph import Graph, narrow_all, trace
 from paddlepress.surgery.groups import Group, Slice
 
 runtime.prepare()
@@ -99,14 +100,23 @@ def assert_same_as_silenced(
     for name, kept in keep.items():
         silence(before, groups[name], kept)
     x = images(before)
-    if any(groups[name].mixed for name in keep):
-        statistics = Statistics()
-        with statistics.used(before.network):
-            expected = before.predict(x)
-        with statistics.used(after.network):
-            got = after.predict(x)
-    else:
-        expected, got = before.predict(x), after.predict(x)
+    statistics = Statistics()
+    cut = [groups[name] for name in keep]
+    with statistics.used(before.network, cut):
+        expected = before.predict(x)
+    with statistics.used(after.network, cut):
+        got = after.predict(x)
     assert np.isfinite(expected).all()
     assert expected.std() > 0
     np.testing.assert_allclose(got, expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+def check(model: Model) -> Graph:
+    """Narrow every group of a model, and see that it computes what it should, a copy of it too."""
+    graph = trace(model)
+    groups = {group.name: group for group in graph.groups}
+    keep = {name: choose(group) for name, group in groups.items()}
+    after = narrow_all(model.copy(), keep)
+    assert_same_as_silenced(model, groups, keep, after)
+    assert np.array_equal(after.copy().predict(images(model)), after.predict(images(model)))
+    return graph

@@ -114,9 +114,16 @@ class Model:
         network.eval()
         return cls(network, architecture, inputs, task, edits, tuple(lineage))
 
+    def tensors(self) -> dict[str, paddle.Tensor]:
+        """Every parameter and buffer by name; one that several layers hold has the first of its names only."""
+        found: dict[int, tuple[str, paddle.Tensor]] = {}
+        for name, tensor in self.network.state_dict().items():
+            found.setdefault(id(tensor), (name, tensor))
+        return dict(found.values())
+
     def state(self) -> dict[str, Array]:
-        """Every parameter and buffer by name, as NumPy arrays."""
-        return {name: np.asarray(tensor.numpy()) for name, tensor in self.network.state_dict().items()}
+        """`tensors` as NumPy arrays."""
+        return {name: np.asarray(tensor.numpy()) for name, tensor in self.tensors().items()}
 
     def load_state(self, state: dict[str, Array]) -> None:
         """Set every parameter and buffer.
@@ -124,7 +131,7 @@ class Model:
         Raises:
             ArtifactError: a tensor is missing, unknown, or of another shape or dtype.
         """
-        target = self.network.state_dict()
+        target = self.tensors()
         missing, unknown = target.keys() - state.keys(), state.keys() - target.keys()
         if missing:
             raise ArtifactError(f"no weights for {', '.join(sorted(missing))}")
@@ -172,7 +179,7 @@ class Model:
 
     def drop_negative_zeros(self) -> None:
         """Turn -0.0 into 0.0, which computes the same: sparse and quantized storage have one zero only."""
-        for tensor in self.network.state_dict().values():
+        for tensor in self.tensors().values():
             value = np.asarray(tensor.numpy())
             if np.issubdtype(value.dtype, np.floating) and np.any((value == 0) & np.signbit(value)):
                 tensor.set_value(value + np.zeros((), value.dtype))

@@ -55,3 +55,14 @@ def feature_size(height: int, width: int, reduction: int) -> int:
             f"images of {height}x{width} are too small; this architecture needs at least {reduction}x{reduction}"
         )
     return size
+
+
+def whole(name: str, value: float, low: int, high: int) -> int:
+    """An argument that has to be a whole number; JSON may have made a float of it.
+
+    Raises:
+        ValueError: it is not, or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number from {low} to {high}")
+    return int(value)

@@ -36,4 +36,8 @@ def _build(name: str, inputs: tuple[InputSpec, ...], task: Task, **arguments: An
         raise DataError(f"the data have inputs of shape {shapes}; vision/{name} takes one image [3, height, width]")
     if arguments.pop("pretrained", False):
         raise ValueError("pretrained weights would be downloaded; import a local file with import-model instead")
+    if name == "googlenet":
+        from paddlepress.architectures.googlenet import MainGoogLeNet
+
+        return MainGoogLeNet(num_classes=len(task.classes), **arguments)
     return getattr(models, name)(pretrained=False, num_classes=len(task.classes), **arguments)

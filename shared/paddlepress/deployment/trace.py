@@ -50,12 +50,13 @@ def save_program(model: Model, prefix: Path) -> dict[str, str]:
     """
     import paddle
 
+    from paddlepress.deployment.pooling import exact_adaptive_pooling
     from paddlepress.surgery.layers import float_inputs
 
     # A network that was traced before would be saved as that trace; a copy has not been.
     network = model.copy().network
     try:
-        with float_inputs(network), quiet():
+        with float_inputs(network), exact_adaptive_pooling(), quiet():
             paddle.jit.save(network, str(prefix), input_spec=input_specs(model))
     except (ValueError, TypeError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()

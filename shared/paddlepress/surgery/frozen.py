@@ -7,44 +7,48 @@ through a normalization is tried out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import paddle
 from paddle import nn
 
+from paddlepress.surgery.groups import Group, layer_of
+
 
 class Statistics:
     """The mean and the deviation of each call of each norm, in the order of the calls."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[paddle.Tensor, paddle.Tensor]] = {}
+        self._known: dict[tuple[str, int], tuple[paddle.Tensor, paddle.Tensor]] = {}
 
     @contextmanager
-    def used(self, network: nn.Layer) -> Iterator[None]:
-        """Within it the network's norms take the statistics of the first run under this object.
+    def used(self, network: nn.Layer, groups: Iterable[Group]) -> Iterator[None]:
+        """Within it the norms that span units of some groups take the statistics of the first run under this object.
 
         In the first run they are those of the input: over the normalized axes of a layer norm, over
         everything but the batch of a group norm.
         """
-        norms = [layer for layer in network.sublayers() if isinstance(layer, nn.LayerNorm | nn.GroupNorm)]
-        for number, layer in enumerate(norms):
-            layer.forward = self._instead(number, layer)
+        names = dict.fromkeys(layer_of(part.parameter) for group in groups if group.mixed for part in group.slices)
+        layers = {name: layer for name, layer in network.named_sublayers() if name in names}
+        norms = {name: layer for name, layer in layers.items() if isinstance(layer, nn.LayerNorm | nn.GroupNorm)}
+        for name, layer in norms.items():
+            layer.forward = self._instead(name, layer)
         try:
             yield
         finally:
-            for layer in norms:
+            for layer in norms.values():
                 del layer.forward  # the class's own is found again
 
-    def _instead(self, number: int, layer: nn.Layer) -> Callable[[paddle.Tensor], paddle.Tensor]:
+    def _instead(self, name: str, layer: nn.Layer) -> Callable[[paddle.Tensor], paddle.Tensor]:
         usual: Any = layer.forward
         calls = iter(range(10**9))
 
         def forward(x: paddle.Tensor) -> paddle.Tensor:
             usual(x)  # fails where the layer's own sizes don't fit
             axes = list(range(x.ndim))[-len(layer._normalized_shape) :] if isinstance(layer, nn.LayerNorm) else None
-            key = (number, next(calls))
+            key = (name, next(calls))
             if key not in self._known:
                 over = axes or list(range(1, x.ndim))
                 self._known[key] = (x.mean(over, keepdim=True), x.std(over, keepdim=True) + 1e-3)

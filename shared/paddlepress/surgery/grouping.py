@@ -51,7 +51,9 @@ def candidates(network: paddle.nn.Layer, flow: Propagation, resolved: Resolved) 
             name, along = axes[number]
             indices = np.stack([members[root][at][1] for root in units])
             slices.append(Slice(name, along, indices, flow.units.axes[name, along].size))
-        heads = resolved.heads.issuperset(units)
+        # One feature each would be channels that are multiplied with each other.
+        several = any(number in outputs and each > 1 for number, each in signature)
+        heads = several and resolved.heads.issuperset(units)
         mixed = not resolved.mixed.isdisjoint(units)
         group = _group(network, flow.roles, slices, heads=heads, mixed=mixed, taken=taken)
         doubtful = mixed or not resolved.doubtful.isdisjoint(units) or _unusual(network, group)

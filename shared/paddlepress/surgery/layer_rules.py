@@ -210,17 +210,18 @@ def product(flow: Propagation, operation: Operation, x: Tensor, y: Tensor) -> No
         flow.units.doubt(second)
         return
     x, y = (_summed(flow, side, summed) for side, summed in ((x, rank - 1), (y, rank - 2)))
+    for side in (x, y):
+        if any(axis < rank - 2 for axis in side.axes):
+            flow.units.head(side.labels)
     flow.put(operation.outputs[0], flow.combine([x, y], rank))
 
 
 def _summed(flow: Propagation, tensor: Tensor, axis: int) -> Tensor:
-    """An operand of a matrix product once it is summed over; heads whose features are summed over go whole."""
+    """An operand of a matrix product once it is summed over: heads whose features are summed over go whole."""
     labels = flow.merged(tensor, [axis])
     if labels is None:
         flow.units.block(tensor.labels, "meets another activation in a matrix product")
         labels = plain(len(tensor.shape))
-    elif axis in tensor.axes:
-        flow.units.head(labels)
     return Tensor((*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :]), labels)
 
 

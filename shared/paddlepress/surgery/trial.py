@@ -92,11 +92,11 @@ class _Trials:
         from paddlepress.surgery.layers import float_inputs
 
         chosen = [(group, self._some(group)) for group in groups]
-        statistics = Statistics()
-        with _restored(self.twin), float_inputs(self.twin.network), statistics.used(self.twin.network):
+        network, statistics = self.twin.network, Statistics()
+        with _restored(self.twin), float_inputs(network), statistics.used(network, groups):
             _silence(self.twin, chosen)
             expected = self._outputs()
-        with _restored(self.twin), float_inputs(self.twin.network), statistics.used(self.twin.network):
+        with _restored(self.twin), float_inputs(network), statistics.used(network, groups):
             try:
                 cut(self.twin, chosen)
                 got = self._outputs()

@@ -38,7 +38,7 @@ class Resolved:
         reasons: root -> why its unit can't be removed.
         doubtful: roots whose removal has to be tried out first.
         mixed: roots whose removal changes the statistics that a normalization takes over several units.
-        heads: roots that are whole attention heads.
+        heads: roots that matrix products of activations keep apart, as attention does its heads.
     """
 
     roots: Labels
@@ -114,7 +114,7 @@ class Units:
         self._mixed.append(_known(labels))
 
     def head(self, labels: Labels) -> None:
-        """Units that are whole attention heads."""
+        """Units that a matrix product of activations keeps apart, as attention does its heads."""
         self._heads.append(_known(labels))
 
     def resolve(self) -> Resolved:

@@ -6,28 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from surgical import Build, assert_same_as_silenced, choose, images
+from surgical import Build, check, images
 
 from paddlepress import runtime
 from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
 from paddlepress.surgery import edits
-from paddlepress.surgery.graph import Graph, describe, narrow_all, trace
+from paddlepress.surgery.graph import describe, trace
 
 runtime.prepare()
 import paddle  # noqa: E402
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402
-
-
-def check(model: Model) -> Graph:
-    """Narrow every group of a model, and see that it computes what it should."""
-    graph = trace(model)
-    groups = {group.name: group for group in graph.groups}
-    keep = {name: choose(group) for name, group in groups.items()}
-    after = narrow_all(model.copy(), keep)
-    assert_same_as_silenced(model, groups, keep, after)
-    return graph
 
 
 def test_lenet(build: Build) -> None:
