@@ -66,8 +66,8 @@ class PruneWeights(Technique, Recovery):
     )
     criterion: Literal["magnitude", "gradient", "movement"] = Field(
         default="magnitude",
-        description="magnitude: the smallest go; gradient: those with the smallest |weight * gradient|; movement: those that "
-        "training moves towards zero (with schedule gradual)",
+        description="magnitude: the smallest go; gradient: those with the smallest |weight * gradient|; "
+        "movement: those that training moves towards zero (with schedule gradual)",
     )
     pattern: Literal["unstructured", "2:4", "block"] = Field(
         default="unstructured",
@@ -221,7 +221,8 @@ class PruneWeights(Technique, Recovery):
         for name, what in model.on_a_grid().items():
             if self.schedule == "rewinding":
                 raise TechniqueRefused(
-                    f"{name} is {what}, which training from fresh weights would lose: prune before, or with another schedule"
+                    f"{name} is {what}, which training from fresh weights would lose: prune before, "
+                    "or with another schedule"
                 )
             if name in names and name in shared:
                 raise TechniqueRefused(

@@ -1,0 +1,63 @@
+"""How much a network needs each of its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from numpy.typing import NDArray
+
+from paddlepress.surgery.edits import parameter
+from paddlepress.surgery.layers import float_inputs
+from paddlepress.surgery.program import evaluating
+from paddlepress.training.masks import values
+from paddlepress_components.pruning.patterns import GONE
+
+if TYPE_CHECKING:
+    from paddlepress.data import Split
+
+Scores = dict[str, NDArray[np.float64]]
+
+BATCH_SIZE = 64
+
+
+def by_magnitude(network: paddle.nn.Layer, names: Iterable[str]) -> Scores:
+    """The magnitude of each weight (Han et al., 2015)."""
+    return {name: scored(weight, np.abs(weight)) for name in names for weight in [values(network, name)]}
+
+
+def by_gradient(network: paddle.nn.Layer, names: Iterable[str], train: Split, *, batches: int, seed: int) -> Scores:
+    """The change of the loss, to first order, if a weight were zero: `|w * g|`, summed over batches.
+
+    The connection sensitivity of Lee et al., "SNIP: Single-Shot Network Pruning Based on Connection
+    Sensitivity", ICLR 2019, equation 4, without its common divisor, taken of a trained network; summed over
+    batches as in Molchanov et al., CVPR 2019. The network is in evaluation mode and does not change.
+
+    Args:
+        network: the whole of it.
+        names: of the weights.
+        train: where the batches of 64 come from.
+        batches: how many at most.
+        seed: of which examples they hold.
+    """
+    targets = {name: parameter(network, name) for name in names}
+    sums: dict[str, Any] = {name: np.zeros(target.shape) for name, target in targets.items()}
+    order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * BATCH_SIZE]
+    with float_inputs(network), evaluating(network):
+        for start in range(0, len(order), BATCH_SIZE):
+            chosen = order[start : start + BATCH_SIZE]
+            logits = network(paddle.to_tensor(train.inputs[chosen]))
+            F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
+            for name, target in targets.items():
+                if target.grad is not None:
+                    sums[name] += np.abs(target.grad.numpy().astype(np.float64) * target.numpy())
+            network.clear_gradients(set_to_zero=False)
+    return {name: scored(values(network, name), total) for name, total in sums.items()}
+
+
+def scored(weight: NDArray[Any], scores: NDArray[Any]) -> NDArray[np.float64]:
+    """Scores of weights, in which those that are zero already are gone."""
+    return np.where(weight != 0, scores, GONE).astype(np.float64)
