@@ -55,6 +55,11 @@ class IntegerFields(BaseModel):
         description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
         "the processor",
     )
+    residual_adds: bool = Field(
+        default=True,
+        description="with int8 activations: round what residual additions add too, so that they and the convolutions "
+        "before them run on integers",
+    )
     rounding: Literal["nearest", "adaround", "gptq"] = Field(
         default="nearest",
         description="nearest: each weight by itself; adaround: up or down as is learned layer by layer; gptq: one "

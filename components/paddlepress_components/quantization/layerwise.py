@@ -11,14 +11,16 @@ import paddle
 from paddle import nn
 
 from paddlepress.artifact.codec import Quantized
-from paddlepress.errors import DataError
+from paddlepress.errors import DataError, TechniqueRefused
 from paddlepress.grid import input_grid, put_on_grid
 from paddlepress.surgery.edits import Quantize, find
 from paddlepress.surgery.layers import simulate_quantized_input
 from paddlepress_components.quantization import adaround
+from paddlepress_components.quantization.activation_grids import Ranges
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.observed import Course, course, received
+from paddlepress_components.quantization.residual_adds import round_operands
 from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq
 
 if TYPE_CHECKING:
@@ -60,13 +62,25 @@ def quantize_layers(
         for name, layer in layers.items():
             put_on_grid(model, edits[name], cover=fields.cover)
             _round_input(layer, edits[name])
-        return model.with_edits(*edits.values())
+        return _with_adds(model.with_edits(*edits.values()), context, fields)
     if len(inputs) == 0:
         raise DataError("the calibration split is empty: rounding by data and correcting biases need examples")
     work = _Layerwise(model, context, layers, edits, fields)
     for name in context.progress.track(work.order, len(work.order), "quantizing layer by layer"):
         work.quantize(name)
-    return model.with_edits(*edits.values())
+    return _with_adds(model.with_edits(*edits.values()), context, fields)
+
+
+def _with_adds(model: Model, context: Context, fields: IntegerFields) -> Model:
+    """Round what residual additions add, where that is asked for and can be told."""
+    if fields.activations != "int8" or not fields.residual_adds:
+        return model
+    ranges = Ranges(context.calibration.inputs, fields.calibrator, fields.percentile)
+    try:
+        return round_operands(model, context.calibration.inputs, ranges.of)
+    except TechniqueRefused as refusal:
+        context.progress.note(f"residual additions stay on floats: {refusal}")
+        return model
 
 
 def _with_input(edit: Quantize, low: float, high: float) -> Quantize:
