@@ -47,6 +47,10 @@ class PruneLayers(Technique, Recovery):
         default="train", description="which data the loss without a layer is measured on"
     )
     sample: int = Field(default=1024, ge=1, le=10_000_000, description="how many examples of it, chosen at random")
+    schedule: Literal["one-shot", "iterative"] = Field(
+        default="one-shot",
+        description="one-shot removes all, then recovers; iterative recovers after each, before the next is chosen",
+    )
     exclude: list[str] = Field(
         default=[], description="layers to keep, and what holds them: names or patterns such as stage1.*"
     )
@@ -56,10 +60,13 @@ class PruneLayers(Technique, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.surgery.removal import remove
         from paddlepress_components.pruning import layer_importance as importance
+        from paddlepress_components.pruning.trainings import numbered
 
         names = self._names(model, context)
         count = self.count if self.ratio is None else max(1, round(self.ratio * len(names)))
         data = context.train if self.measured_on == "train" else context.validation
+        if len(data) == 0:
+            raise TechniqueRefused(f"the {self.measured_on} split, on which losses are to be measured, is empty")
         data = data.take(self.sample, context.seed)
         loss = importance.mean_loss(model.network, data)
         for number in range(count):
@@ -68,7 +75,10 @@ class PruneLayers(Technique, Recovery):
             context.log("loss_without_layer", without, number + 1)
             model, loss = remove(model, name), without
             names.remove(name)
-        return self.recover(model, context)
+            if self.schedule == "iterative":
+                model = self.recover(model, numbered(context, number, self.recovery_epochs))
+                loss = importance.mean_loss(model.network, data)
+        return model if self.schedule == "iterative" else self.recover(model, context)
 
     def _names(self, model: Model, context: Context) -> list[str]:
         """The layers to choose from, at least as many as are to go."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import paddle
@@ -12,6 +11,7 @@ import paddle
 from paddlepress.training.masks import Masks
 from paddlepress_components.distillation.fresh import fresh
 from paddlepress_components.pruning.patterns import Masks as Kept
+from paddlepress_components.pruning.trainings import numbered
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -81,8 +81,6 @@ def train_and_rewind(
 ) -> Model:
     """Train from fresh weights, then several times prune, go back to early weights, and train again.
 
-    Every training has a checkpoint of its own, so that finished ones are only read again.
-
     Args:
         model: gives the structure and the zeros that stay; what was learned is not used.
         context: its seed gives the fresh weights.
@@ -95,22 +93,12 @@ def train_and_rewind(
     model = fresh(model, context.seed)
     start = EarlyWeights(model.network, early / epochs)
     context.progress.note(f"training 1 of {rounds + 1}: fresh weights")
-    model = train(model, _numbered(context, 0, epochs), start, start.companion)
+    model = train(model, numbered(context, 0, epochs), start, start.companion)
     for number in range(1, rounds + 1):
         kept = prune(model, number)
         start.restore()
         Masks(model.network, kept).enforce()
         share = sum(int(mask.sum()) for mask in kept.values()) / sum(mask.size for mask in kept.values())
         context.progress.note(f"training {number + 1} of {rounds + 1}: {share:.2%} of the weights, as they were early")
-        model = train(model, _numbered(context, number, epochs), None, None)
+        model = train(model, numbered(context, number, epochs), None, None)
     return model
-
-
-def _numbered(context: Context, number: int, epochs: int) -> Context:
-    """The context of one of several trainings: a checkpoint of its own, its epochs counted on from the last one's."""
-    checkpoint = None if context.checkpoint is None else context.checkpoint / f"rewinding-{number}"
-
-    def log(name: str, value: float, step: int) -> None:
-        context.log(name, value, number * epochs + step)
-
-    return replace(context, checkpoint=checkpoint, log=log)

@@ -66,6 +66,23 @@ def test_blocks_go_one_after_another_each_the_least_needed_of_those_left(deep: M
     assert second == min(losses, key=losses.__getitem__)
 
 
+def test_iteratively_the_network_recovers_before_the_next_block_is_chosen(deep: Model, tmp_path: Path) -> None:
+    """Each block has a training of its own after it, counted on, and finished ones are only read again."""
+    steps: list[int] = []
+
+    def log(name: str, value: float, step: int) -> None:
+        if name == "train_loss":
+            steps.append(step)
+
+    chosen = PruneLayers(count=2, schedule="iterative", sample=32, recovery_epochs=1, recovery_batch_size=128)
+    context = digits_context(deep, checkpoint=tmp_path, log=log)
+    model = run(chosen, deep, context)
+    assert len(removed(model)) == 2
+    assert steps == [1, 2]
+    assert run(chosen, deep, context).digest() == model.digest()
+    assert steps == [1, 2], "a finished training was done a second time"
+
+
 def test_a_ratio_is_of_the_blocks_that_can_go(deep: Model) -> None:
     """Half of the four blocks that keep their shape, whatever count says."""
     chosen = PruneLayers(ratio=0.5, recovery_epochs=0, sample=32, measured_on="validation")
