@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,15 +137,8 @@ def runs(model: Model, layers: Mapping[str, nn.Layer]) -> dict[str, Places]:
 
     def see(name: str) -> Any:
         def hook(layer: Any, inputs: Any, output: Any) -> None:
-            before = found.get(name, Places(0, 0, 0))
-            if isinstance(layer, nn.Linear):
-                (height, width), (down, across) = (1, output.size // output.shape[-1]), (1, output.size // output.shape[-1])
-            else:
-                first = 1 if layer._data_format == "NHWC" else 2
-                (height, width), (down, across) = (x.shape[first : first + 2] for x in (inputs[0], output))
-            found[name] = Places(
-                before.inputs + height * width, before.between + down * width, before.outputs + down * across
-            )
+            now, before = _places(layer, inputs[0].shape, output.shape), found.get(name, Places(0, 0, 0))
+            found[name] = Places(*(one + other for one, other in zip(now, before, strict=True)))
 
         return hook
 
@@ -157,6 +151,15 @@ def runs(model: Model, layers: Mapping[str, nn.Layer]) -> dict[str, Places]:
         for hook in hooks:
             hook.remove()
     return found
+
+
+def _places(layer: nn.Layer, given: Sequence[int], made: Sequence[int]) -> Places:
+    """Where a layer runs for an input and an output of these shapes."""
+    if isinstance(layer, nn.Linear):
+        return Places(*(prod(made[:-1]),) * 3)
+    first = 1 if layer._data_format == "NHWC" else 2
+    (height, width), (down, across) = given[first : first + 2], made[first : first + 2]
+    return Places(height * width, down * width, down * across)
 
 
 def moments(

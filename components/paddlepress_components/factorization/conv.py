@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from paddlepress.model import Model
     from paddlepress.surgery.edits import FactorizeConv as FactorizeConvEdit
-    from paddlepress_components.factorization.ranks import Ranks
+    from paddlepress_components.factorization.ranks import Plan, Ranks
 
 
 class FactorizeConv(Technique, RankFields, Recovery):
@@ -27,8 +27,8 @@ class FactorizeConv(Technique, RankFields, Recovery):
     faster on any runtime, and are pruned and quantized like any other.
 
     A convolution is left as it is where factors would not be fewer numbers or would be more work, where it has
-    groups, a 1x1 kernel or fewer channels than `min_channels`, and where it is pruned or quantized already: its
-    factors would be neither.
+    groups or fewer channels than `min_channels`, and where it is pruned or quantized already: its factors would
+    be neither. A 1x1 kernel is a matrix, which only `channel-svd` splits.
 
     Tucker-2 with variational Bayes after Kim et al., "Compression of Deep Convolutional Neural Networks for Fast
     and Low Power Mobile Applications", ICLR 2016, and Nakajima et al., JMLR 14, 2013; CP after Lebedev et al.,
@@ -64,40 +64,31 @@ class FactorizeConv(Technique, RankFields, Recovery):
         from paddle import nn
 
         from paddlepress.surgery import edits
-        from paddlepress.surgery.macs import macs
-        from paddlepress.weighted import weighted_layers
-        from paddlepress_components.factorization import kernels, observed, ranks
+        from paddlepress_components.factorization import kernels
+        from paddlepress_components.factorization.candidates import candidates, outcome
 
-        every = {n: layer for n, layer in weighted_layers(model.network).items() if isinstance(layer, nn.Conv2D)}
-        allowed = weighted_layers(model.network, self.exclude)
-        fixed = model.on_a_grid() | dict.fromkeys(model.masked(), "pruned already")
-        reasons = {n: fixed.get(f"{n}.weight", "") or self._reason(every[n]) for n in every if n in allowed}
-        open_to = {name: every[name] for name, reason in reasons.items() if not reason}
-        found = observed.places(model, open_to)
+        found = candidates(model, nn.Conv2D, self.exclude, self._reason)
         plans = {
-            name: kernels.plan(layer.weight.numpy(), self.method, found[name])
-            for name, layer in open_to.items()
-            if name in found
+            name: kernels.plan(layer.weight.numpy(), self.method, found.places[name])
+            for name, layer in found.layers.items()
         }
-        left = sum(count for name, count in macs(model).items() if name in every and name not in plans)
-        if self.method == "cp" and self.energy is not None:
-            searched = {n: (kernels.cp_rank(open_to[n].weight.numpy(), self.energy, context.seed),) for n in plans}
-            chosen: dict[str, Ranks] = {name: rank for name, rank in searched.items() if plans[name].saves(rank)}
-        else:
-            chosen = ranks.choose(self, plans, left)
-        made = []
-        for name, rank in context.progress.track(chosen.items(), len(chosen), f"factorizing by {self.method}"):
-            edit = edits.FactorizeConv(layer=name, method=self.method, ranks=rank)
+        chosen = self._ranks(found.layers, plans, found.fixed_macs, context.seed)
+        for sentence in outcome(found, chosen, "convolution"):
+            context.progress.note(sentence)
+        made = [edits.FactorizeConv(layer=name, method=self.method, ranks=rank) for name, rank in chosen.items()]
+        for edit in context.progress.track(made, len(made), f"factorizing by {self.method}"):
             split(model.network, edit, context.seed)
-            made.append(edit)
-        said = {name: reason or "factors would save nothing" for name, reason in reasons.items() if name not in chosen}
-        if not made:
-            text = "; ".join(f"{name}: {reason}" for name, reason in said.items())
-            raise TechniqueRefused(f"no convolution can be factorized ({text or 'there is none'})")
-        for name in reasons:
-            outcome = f"left as it is: {said[name]}" if name in said else f"rank {'x'.join(map(str, chosen[name]))}"
-            context.progress.note(f"{name}: {outcome}")
         return self.recover(model.with_edits(*made), context)
+
+    def _ranks(
+        self, layers: Mapping[str, paddle.nn.Layer], plans: Mapping[str, Plan], fixed_macs: int, seed: int
+    ) -> dict[str, Ranks]:
+        from paddlepress_components.factorization import kernels, ranks
+
+        if self.method == "cp" and self.energy is not None:
+            searched = {n: (kernels.cp_rank(layer.weight.numpy(), self.energy, seed),) for n, layer in layers.items()}
+            return {name: rank for name, rank in searched.items() if plans[name].saves(rank)}
+        return ranks.choose(self, plans, fixed_macs)
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
         """Why a convolution can't be factorized; empty if it can."""
@@ -107,8 +98,8 @@ class FactorizeConv(Technique, RankFields, Recovery):
             LowRankConv2D.check(layer)
         except TypeError as error:
             return str(error)
-        if tuple(layer._kernel_size) == (1, 1):
-            return "its kernel is 1x1"
+        if tuple(layer._kernel_size) == (1, 1) and self.method != "channel-svd":
+            return "its kernel is 1x1, which only channel-svd splits"
         least = min(layer._in_channels, layer._out_channels)
         return f"{least} channels are fewer than min_channels {self.min_channels}" if least < self.min_channels else ""
 

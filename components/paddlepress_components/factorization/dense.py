@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.errors import TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -54,34 +53,23 @@ class FactorizeDense(Technique, RankFields, Recovery):
         from paddle import nn
 
         from paddlepress.surgery.edits import Factorize
-        from paddlepress.surgery.macs import macs
-        from paddlepress.weighted import weighted_layers
-        from paddlepress_components.factorization import observed, ranks
+        from paddlepress_components.factorization import ranks
+        from paddlepress_components.factorization.candidates import candidates, moments, outcome
 
-        counts = macs(model)
-        every = {n: layer for n, layer in weighted_layers(model.network).items() if isinstance(layer, nn.Linear)}
-        allowed = weighted_layers(model.network, self.exclude)
-        fixed = model.on_a_grid() | dict.fromkeys(model.masked(), "pruned already")
-        reasons = {n: fixed.get(f"{n}.weight", "") or self._reason(every[n]) for n in every if n in allowed}
-        open_to = {name: every[name] for name, reason in reasons.items() if not reason}
-        moments: dict[str, Any] = dict.fromkeys(open_to)
-        if self.method == "data-aware" and open_to:
-            moments = observed.moments(model, open_to, context.calibration.inputs)
-        plans = {n: plan(layer.weight.numpy(), counts.get(n, 0), moments[n]) for n, layer in open_to.items()}
-        left = sum(count for name, count in counts.items() if name in every and name not in plans)
-        chosen = ranks.choose(self, plans, left)
-        edits = []
+        found = candidates(model, nn.Linear, self.exclude, self._reason)
+        seen: dict[str, NDArray[Any] | None] = dict.fromkeys(found.layers)
+        if self.method == "data-aware" and found.layers:
+            seen.update(moments(model, found.layers, context.calibration.inputs))
+        plans = {
+            name: plan(layer.weight.numpy(), found.places[name].outputs, seen[name])
+            for name, layer in found.layers.items()
+        }
+        chosen = ranks.choose(self, plans, found.fixed_macs)
+        for sentence in outcome(found, chosen, "dense layer"):
+            context.progress.note(sentence)
         for name, rank in chosen.items():
-            factorize(model.network, name, rank, moments[name])
-            edits.append(Factorize(layer=name, rank=rank[0]))
-        said = {name: reason or "factors would save nothing" for name, reason in reasons.items() if name not in chosen}
-        if not edits:
-            text = "; ".join(f"{name}: {reason}" for name, reason in said.items())
-            raise TechniqueRefused(f"no dense layer can be factorized ({text or 'there is none'})")
-        for name in reasons:
-            context.progress.note(
-                f"{name}: " + (f"left as it is: {said[name]}" if name in said else f"rank {chosen[name][0]}")
-            )
+            factorize(model.network, name, rank, seen[name])
+        edits = [Factorize(layer=name, rank=rank[0]) for name, rank in chosen.items()]
         return self.recover(model.with_edits(*edits), context)
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
@@ -92,29 +80,27 @@ class FactorizeDense(Technique, RankFields, Recovery):
         )
 
 
-def plan(weight: NDArray[Any], macs: int, moments: NDArray[Any] | None = None) -> Plan:
+def plan(weight: NDArray[Any], rows: int, moments: NDArray[Any] | None = None) -> Plan:
     """The ranks that a dense layer may get, and what they cost.
 
     Args:
         weight: [inputs, outputs].
-        macs: the layer's multiply-accumulates; as often as it runs its weight's elements.
+        rows: how many the layer computes at one example.
         moments: second moments of its inputs, see `svd.truncate`.
     """
     from paddlepress_components.factorization import svd
     from paddlepress_components.factorization.evbmf import evbmf_rank
-    from paddlepress_components.factorization.ranks import Plan, squared
+    from paddlepress_components.factorization.ranks import Plan
 
-    rows, columns = weight.shape
-    times = macs // weight.size
-
-    def parameters(ranks: Ranks) -> int:
-        return int(ranks[0] * (rows + columns))
-
-    def evbmf() -> Ranks:
-        return (evbmf_rank(weight),)
-
-    spectrum = squared(svd.singular_values(weight, moments))
-    return Plan((spectrum,), parameters, lambda ranks: times * parameters(ranks), weight.size, macs, evbmf)
+    size = sum(weight.shape)
+    return Plan(
+        spectra=(svd.spectrum(weight, moments),),
+        parameters=lambda ranks: ranks[0] * size,
+        macs=lambda ranks: ranks[0] * size * rows,
+        full_parameters=weight.size,
+        full_macs=weight.size * rows,
+        evbmf=lambda: (evbmf_rank(weight),),
+    )
 
 
 def factorize(network: paddle.nn.Layer, name: str, ranks: Ranks, moments: NDArray[Any] | None = None) -> None:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress_components.factorization import cp, svd, tucker
 from paddlepress_components.factorization.evbmf import evbmf_rank
-from paddlepress_components.factorization.ranks import Plan, Ranks, even, squared
+from paddlepress_components.factorization.ranks import Plan, Ranks, even
 
 Weights = dict[str, NDArray[np.float32]]
 
+_TRIAL_ROUNDS = 60  # of CP, where only the rank is looked for
 
-@dataclass(frozen=True)
-class Places:
-    """Over how many pixels a convolution runs.
+
+class Places(NamedTuple):
+    """Over how many pixels a convolution runs, or rows a dense layer.
 
     Attributes:
         inputs, between, outputs: pixels of its input, of what lies between a vertical and a horizontal
@@ -90,7 +90,7 @@ def plan(kernel: NDArray[Any], method: str, places: Places) -> Plan:
 
     matrices = _matrices(kernel, method)
     if matrices:
-        spectra = tuple(squared(svd.singular_values(matrix)) for matrix in matrices)
+        spectra = tuple(svd.spectrum(matrix) for matrix in matrices)
     else:
         most = max(1, (full - 1) // parameters((1,)))
         spectra = (even(most),)
@@ -100,14 +100,23 @@ def plan(kernel: NDArray[Any], method: str, places: Places) -> Plan:
 def cp_rank(kernel: NDArray[Any], energy: float, seed: int = 0) -> int:
     """The smallest rank found by halving whose CP decomposition keeps a share of a kernel's energy.
 
-    A rank at which factors would be more numbers than the kernel is the most that is tried.
+    CP has no singular values to read it from, so decompositions are tried, each in fewer rounds than the final one.
+
+    Returns:
+        0 where no rank does at which factors are fewer numbers than the kernel.
     """
-    low, high = 0, max(1, kernel.size // sum(kernel.shape))
     total = float(np.square(kernel, dtype=np.float64).sum())
+
+    def keeps(rank: int) -> bool:
+        found = cp.compose(cp.cp(kernel, rank, seed, _TRIAL_ROUNDS))
+        return float(np.square(kernel - found).sum()) <= (1 - energy) * total
+
+    low, high = 0, (kernel.size - 1) // sum(kernel.shape)
+    if high < 1 or not keeps(high):
+        return 0
     while high - low > 1:
         middle = (low + high) // 2
-        rest = np.square(kernel - cp.compose(cp.cp(kernel, middle, seed))).sum()
-        low, high = (low, middle) if rest <= (1 - energy) * total else (middle, high)
+        low, high = (low, middle) if keeps(middle) else (middle, high)
     return high
 
 

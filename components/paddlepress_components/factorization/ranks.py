@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,8 +119,3 @@ def _search(make: Callable[[float], Any], fits: Callable[[Any], bool]) -> Any:
 def even(length: int) -> NDArray[np.float64]:
     """The spectrum of a rank whose components are worth the same."""
     return np.ones(length, np.float64)
-
-
-def squared(singular: Sequence[float] | NDArray[Any]) -> NDArray[np.float64]:
-    """A spectrum from singular values."""
-    return np.square(np.asarray(singular, np.float64))

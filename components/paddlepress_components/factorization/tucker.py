@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_ROUNDS = 50
-_STILL = 1e-7  # relative growth of the core's norm below which the rounds end
+_ROUNDS = 20
+_STILL = 1e-5  # relative growth of the core's norm below which the rounds end
 
 
 def unfold(kernel: NDArray[Any], mode: int) -> Floats:
