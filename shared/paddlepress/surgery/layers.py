@@ -86,15 +86,14 @@ class LowRankConv2D(nn.Layer):
         ValueError: ranks that do not fit it.
     """
 
-    RANKS = {"channel-svd": 1, "spatial": 1, "tucker2": 2, "cp": 1}
-
     def __init__(self, layer: nn.Layer, method: str, ranks: tuple[int, ...]) -> None:
         from paddlepress.architectures.layers import Conv2D
 
         super().__init__()
         self.check(layer)
-        if len(ranks) != self.RANKS[method] or min(ranks) < 1:
-            raise ValueError(f"ranks {list(ranks)} do not fit method {method!r}")
+        most = self.largest_ranks(layer, method)
+        if len(ranks) != len(most) or not all(1 <= rank <= limit for rank, limit in zip(ranks, most, strict=True)):
+            raise ValueError(f"ranks {list(ranks)} are not between 1 and {list(most)}, those of method {method!r}")
         inputs, outputs = int(layer._in_channels), int(layer._out_channels)
         height, width = (int(size) for size in layer._kernel_size)
         (down, right), (tall, wide) = _pair(layer._stride), _pair(layer._dilation)
@@ -124,6 +123,17 @@ class LowRankConv2D(nn.Layer):
             self.horizontal = conv(rank, rank, (1, width), groups=rank, **horizontal)
         if method != "spatial":
             self.last = conv(ranks[-1], outputs, **last)
+
+    @staticmethod
+    def largest_ranks(layer: nn.Layer, method: str) -> tuple[int, ...]:
+        """The ranks from which on a chain computes all that a convolution can."""
+        outputs, inputs, height, width = layer.weight.shape
+        return {
+            "channel-svd": (min(outputs, inputs * height * width),),
+            "spatial": (min(inputs * height, outputs * width),),
+            "tucker2": (inputs, outputs),
+            "cp": (layer.weight.size // max(layer.weight.shape),),
+        }[method]
 
     @staticmethod
     def check(layer: nn.Layer) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from surgical import Build
 
+from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.deployment.export import export
+from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import TechniqueRefused, UsageError
 from paddlepress.model import Model
 from paddlepress.surgery.edits import FactorizeConv as Edit
@@ -20,6 +24,9 @@ from paddlepress_components.factorization.dense import FactorizeDense
 from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.pruning.prune_weights import PruneWeights
 from paddlepress_components.quantization.post_training import QuantizePostTraining
+
+runtime.prepare()
+from paddle import nn  # noqa: E402
 
 METHODS = ["tucker2", "cp", "spatial", "channel-svd"]
 
@@ -67,28 +74,55 @@ def test_a_ratio_is_reached(method: Any, ratio: float) -> None:
     assert 0.7 * full / ratio < count <= full / ratio
 
 
-def test_ranks_by_variational_bayes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """The ranks chosen are between one and the kernel's own, or the refusal says that nothing is saved."""
-    try:
-        model = applied(FactorizeConv(evbmf=True, recovery_epochs=0))
-    except TechniqueRefused as refusal:
-        assert "conv2: factors would save nothing" in str(refusal)
-    else:
-        (edit,) = (edit for edit in model.edits if isinstance(edit, Edit))
-        assert 1 <= edit.ranks[0] <= 32
-        assert 1 <= edit.ranks[1] <= 64
+def test_variational_bayes_finds_the_ranks_that_are_there() -> None:
+    """Of a kernel of low rank under noise the ranks are found; one of noise alone is left as it is."""
+    model, random = trained().copy(), np.random.default_rng(0)
+    right, left = random.standard_normal((5, 32)), random.standard_normal((64, 7))
+    core = random.standard_normal((7, 5, 3, 3))
+    noise = random.standard_normal((64, 32, 3, 3))
+    kernel = model.network.conv2.weight
+    kernel.set_value((np.einsum("abyx,oa,bi->oiyx", core, left, right) + noise).astype(np.float32))
+    found = run(FactorizeConv(evbmf=True, recovery_epochs=0), model, digits_context(trained()))
+    assert [edit.ranks for edit in found.edits if isinstance(edit, Edit)] == [(5, 7)]
+    kernel.set_value(noise.astype(np.float32))
+    with pytest.raises(TechniqueRefused, match="conv2: factors would save nothing"):
+        run(FactorizeConv(evbmf=True, recovery_epochs=0), model, digits_context(trained()))
 
 
-def test_factors_are_pruned_like_any_layer() -> None:
-    """Filters go before and after: the channels between factors are filters too."""
-    halve = PruneFilters(ratio=0.5, recovery_epochs=0)
-    after = applied(FactorizeConv(ratio=2, recovery_epochs=0), halve)
-    assert (
-        after.network.conv2.core.weight.shape[0]
-        == (applied(FactorizeConv(ratio=2, recovery_epochs=0)).network.conv2.core.weight.shape[0] + 1) // 2
-    )
-    before = applied(halve, FactorizeConv(ratio=2, recovery_epochs=0))
-    assert before.network.conv2.first.weight.shape[1] == 16
+@pytest.mark.parametrize("method", METHODS)
+def test_factors_are_pruned_like_any_layer(method: Any, tmp_path: Path) -> None:
+    """Filters go after, among them the channels between factors, and before; both reload and do less work."""
+    halve, factors = PruneFilters(ratio=0.5, recovery_epochs=0), FactorizeConv(method=method, recovery_epochs=0)
+    factorized, pruned = applied(factors), applied(halve)
+    inputs = digits().split("test").inputs[:50]
+    for number, (model, less) in enumerate(((applied(factors, halve), factorized), (applied(halve, factors), pruned))):
+        assert work(model) < 0.75 * work(less)
+        store.save(model, tmp_path / f"{number}")
+        assert np.array_equal(store.load(tmp_path / f"{number}").predict(inputs), model.predict(inputs))
+    between = [next(iter(m.network.conv2.children())).weight.shape[0] for m in (factorized, applied(factors, halve))]
+    assert between[1] == (between[0] + 1) // 2
+
+
+def test_a_1x1_kernel_is_split_by_channel_svd_alone(build: Build) -> None:
+    """It is a matrix, and becomes two 1x1 convolutions; other methods say so."""
+    model = build(lambda: nn.Sequential(nn.Conv2D(16, 12, 1, stride=2), nn.Flatten(), nn.Linear(108, 10)), (16, 5, 5))
+    context = digits_context(model)
+    found = run(FactorizeConv(method="channel-svd", recovery_epochs=0), model, context)
+    assert [layer.weight.shape for layer in found.network[0].children()] == [[3, 16, 1, 1], [12, 3, 1, 1]]
+    with pytest.raises(TechniqueRefused, match="0: its kernel is 1x1, which only channel-svd splits"):
+        run(FactorizeConv(recovery_epochs=0), model, context)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_chain_is_deployed(method: Any, build: Build, tmp_path: Path) -> None:
+    """The exported graph computes what the chain does, padding of one side only and strides included."""
+    arguments: dict[str, Any] = {"stride": (2, 1), "padding": [1, 0, 2, 1]}
+    model = build(lambda: nn.Sequential(nn.Conv2D(8, 9, 3, **arguments), nn.Flatten(), nn.Linear(288, 10)), (8, 8, 7))
+    found = run(FactorizeConv(method=method, recovery_epochs=0), model, digits_context(model))
+    store.save(found, tmp_path / "model")
+    export(found, tmp_path / "model", tmp_path / "deployable")
+    x = np.random.default_rng(0).standard_normal((4, 8, 8, 7)).astype(np.float32)
+    np.testing.assert_allclose(Predictor.load(tmp_path / "deployable").predict(x), found.predict(x), atol=1e-4)
 
 
 @pytest.mark.parametrize(

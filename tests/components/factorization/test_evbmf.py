@@ -31,6 +31,15 @@ def test_scale_and_orientation_do_not_matter(rank: int, scale: float) -> None:
     assert evbmf_rank(noisy) == evbmf_rank(noisy.T * scale)
 
 
+def test_dead_channels_are_no_noise() -> None:
+    """Rows and columns of zeros change nothing: a kernel with a dead filter is not taken for one without noise."""
+    random = np.random.default_rng(0)
+    noisy = 4 * random.standard_normal((30, 3)) @ random.standard_normal((3, 50)) + random.standard_normal((30, 50))
+    dead = np.zeros((33, 52))
+    dead[np.ix_(np.arange(33) % 11 != 5, np.arange(52) % 26 != 7)] = noisy
+    assert evbmf_rank(noisy) == evbmf_rank(dead) == 3
+
+
 def test_small_matrices() -> None:
     """What is too small to tell noise from anything else is taken for noise; nothing has no rank."""
     assert evbmf_rank(np.ones((1, 5))) == 0
