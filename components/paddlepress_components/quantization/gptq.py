@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtri
 
 from paddlepress.grid import Cover, fit_scale, largest_code
 
@@ -97,12 +98,17 @@ def gptq(
 
 
 def _inverse_root(hessian: NDArray[np.float64], damping: float) -> NDArray[np.float64]:
-    """The upper triangular U with `U.T @ U` the inverse of a damped Hessian."""
+    """The upper triangular U with `U.T @ U` the inverse of a damped Hessian.
+
+    It is the inverse of the upper triangular R with `R @ R.T` the Hessian, which costs less than inverting that.
+    """
     damped = hessian.copy()
     diagonal = np.einsum("ii->i", damped)
     diagonal[diagonal == 0] = 1.0  # an input that was always 0 tells nothing: its weights are rounded to the nearest
     diagonal += damping * diagonal.mean()
-    return np.ascontiguousarray(np.linalg.cholesky(np.linalg.inv(damped)).T)
+    upper = np.linalg.cholesky(damped[::-1, ::-1])[::-1, ::-1]
+    inverse, _ = dtrtri(np.asfortranarray(upper))
+    return np.ascontiguousarray(np.triu(inverse))
 
 
 def _feed_back(rows: Rows, order: NDArray[np.int64], root: NDArray[np.float64]) -> NDArray[np.float64]:
