@@ -30,6 +30,10 @@ class PruneWeights(Technique, Recovery):
     are those that sparse kernels exist for; along a row of theirs run an output's weights, kernel position by
     kernel position, with the input channels of each together.
 
+    `movement` is for weights that have far to go, as when a model learns other data than it was trained on, or
+    at a learning rate several times the usual one: of a network at rest, weights without influence score
+    higher than important ones that only tremble, and `magnitude` chooses better.
+
     `rewinding` looks for a lottery ticket: it trains the network from fresh weights that follow the seed for
     `recovery_epochs`, and in each of `rounds` prunes the same share of what is left, puts the rest back to
     what it was after `rewind_epochs` of that first training, and trains again, a whole training with its
