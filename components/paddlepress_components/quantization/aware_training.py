@@ -28,7 +28,7 @@ class QuantizeAwareTraining(Technique, Recovery):
 
     With `straight-through` a scale always fits the weights as they are, and their gradients are those of the
     rounded ones; with `lsq` the scales learn too, and weights beyond the grid's ends get no gradient. Fewer
-    bits want more epochs, and a higher learning rate than 8.
+    bits want more epochs. Below 4 bits batch norms had better learn on than be folded first.
 
     Straight-through training after Bengio, Léonard and Courville, 2013, and Jacob et al., "Quantization and
     Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018; its scales of 4
