@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from paddle import nn
-from surgical import Build, images
+from surgical import Build, assert_same_as_silenced, images
 
 from paddlepress.architectures.layers import Conv2D
 from paddlepress.artifact.store import load, save
@@ -18,6 +18,7 @@ from paddlepress.errors import ArtifactError
 from paddlepress.grid import put_on_grid
 from paddlepress.surgery.edits import FoldNorm, Mask, Quantize
 from paddlepress.surgery.folding import fold_norms
+from paddlepress.surgery.graph import narrow_all, trace
 
 
 class Every(nn.Layer):
@@ -151,3 +152,14 @@ def test_an_edit_that_fits_nothing_is_refused(build: Build) -> None:
     for layer, norm in (("fast", "dense"), ("norm1", "norm2"), ("fast", "nowhere")):
         with pytest.raises(ArtifactError, match=norm):
             FoldNorm(layer=layer, norm=norm).replay(network)
+
+
+def test_a_folded_network_can_be_narrowed(build: Build, tmp_path: Path) -> None:
+    """Filters whose norm was folded can be cut, the new biases with them, and the result reloads."""
+    model = fold_norms(build("vision/resnet18", shape=(3, 32, 32)))
+    groups = {group.name: group for group in trace(model).groups}
+    keep = {name: np.arange(0, group.units, 2) for name, group in groups.items()}
+    narrowed = narrow_all(model.copy(), keep)
+    assert_same_as_silenced(model, groups, keep, narrowed)
+    save(narrowed, tmp_path / "narrowed")
+    assert np.array_equal(load(tmp_path / "narrowed").predict(images(model)), narrowed.predict(images(model)))
