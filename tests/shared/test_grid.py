@@ -73,8 +73,9 @@ def test_the_least_error_is_no_more_than_that_of_the_covering_grid(weight: np.nd
     """Clipping is only chosen where it lowers the squared error."""
     covering, least = (quantize_weight(weight, bits, 0, cover=cover).values() for cover in ("max", "mse"))
     errors = [np.square(found.astype(np.float64) - weight).sum() for found in (least, covering)]
-    rounding = 1e-12 * float(np.square(weight.astype(np.float64)).sum())
-    assert errors[0] <= errors[1] * (1 + 1e-5) + rounding
+    # A scale is itself rounded to float32, which moves every error by a little of its weight.
+    size = float(np.square(weight.astype(np.float64)).sum())
+    assert errors[0] <= errors[1] + 1e-6 * np.sqrt(errors[1] * size) + 1e-12 * size
 
 
 def test_a_pruned_weight_has_no_sign() -> None:

@@ -30,6 +30,8 @@ class Case:
         arguments: of the architecture.
         dense: units that wide dense layers are cut to at first: theirs are most of some networks' weights.
         kinds: what is cut of it.
+        conv: how its convolutions can be factorized; empty for one that has none to factorize.
+        wide: whether it has dense layers worth factorizing.
     """
 
     name: str
@@ -37,29 +39,32 @@ class Case:
     arguments: dict[str, Any] = field(default_factory=dict)
     dense: int | None = None
     kinds: tuple[str, ...] = ("filters",)
+    conv: str = "tucker2"
+    wide: bool = False
 
 
+VIT = {"width": 48, "depth": 3}
 CASES = [
-    Case("vision/alexnet", (3, 224, 224), dense=64),
+    Case("vision/alexnet", (3, 224, 224), dense=64, wide=True),
     Case("vision/densenet121", (3, 32, 32)),
     Case("vision/googlenet", (3, 64, 64)),
     Case("vision/inception_v3", (3, 80, 80)),
-    Case("vision/mobilenet_v1", (3, 64, 64)),
-    Case("vision/mobilenet_v2", (3, 64, 64)),
-    Case("vision/mobilenet_v3_small", (3, 64, 64)),
-    Case("vision/mobilenet_v3_large", (3, 64, 64)),
+    Case("vision/mobilenet_v1", (3, 64, 64), conv="channel-svd"),
+    Case("vision/mobilenet_v2", (3, 64, 64), conv="channel-svd"),
+    Case("vision/mobilenet_v3_small", (3, 64, 64), conv="channel-svd", wide=True),
+    Case("vision/mobilenet_v3_large", (3, 64, 64), conv="channel-svd", wide=True),
     Case("vision/resnet18", (3, 64, 64)),
     Case("vision/resnet50", (3, 48, 48)),
-    Case("vision/resnext50_32x4d", (3, 48, 48)),
+    Case("vision/resnext50_32x4d", (3, 48, 48), conv="channel-svd"),
     Case("vision/wide_resnet50_2", (3, 32, 32)),
-    Case("vision/shufflenet_v2_x1_0", (3, 64, 64)),
+    Case("vision/shufflenet_v2_x1_0", (3, 64, 64), conv="channel-svd"),
     Case("vision/squeezenet1_0", (3, 64, 64)),
     Case("vision/squeezenet1_1", (3, 64, 64)),
-    Case("vision/vgg11", (3, 32, 32), dense=64),
-    Case("vision/vgg16", (3, 32, 32), dense=64),
-    Case("vit", (3, 16, 16), {"width": 48, "depth": 3}, kinds=("neurons", "heads")),
-    Case("vit", (3, 16, 16), {"width": 48, "depth": 3, "patch": 8}, kinds=("filters", "neurons", "heads")),
-    Case("lstm", (1, 16, 16), {"hidden": 48, "layers": 2}, kinds=("neurons",)),
+    Case("vision/vgg11", (3, 32, 32), dense=64, wide=True),
+    Case("vision/vgg16", (3, 32, 32), dense=64, wide=True),
+    Case("vit", (3, 16, 16), VIT, kinds=("neurons", "heads"), conv="", wide=True),
+    Case("vit", (3, 16, 16), VIT, kinds=("filters", "neurons", "heads"), conv="", wide=True),
+    Case("lstm", (1, 16, 16), {"hidden": 48, "layers": 2}, kinds=("neurons",), conv=""),
 ]
 
 

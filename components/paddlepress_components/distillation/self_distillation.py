@@ -88,10 +88,12 @@ class DistillSelf(StudentTraining, Technique):
     def _with_heads(self, model: Model, context: Context) -> Model:
         from paddlepress.training.features import Capture, features
         from paddlepress.training.recovery import retrain
-        from paddlepress_components.distillation.fresh import fresh
+        from paddlepress_components.distillation.fresh import fresh, seeds
         from paddlepress_components.distillation.heads import HeadsLesson, put_on
 
-        student = self.named_student(model) or (fresh(model, context.seed) if self.start == "fresh" else model)
+        student = self.named_student(model)
+        if student is None:
+            student = fresh(model, seeds(context.seed, 1)[0]) if self.start == "fresh" else model
         found = features(student.network, context.train.inputs[:2])
         heads, last = put_on(student.network, found, len(student.task.classes), self.layers)
         with Capture(student.network, sorted({*heads.layers, last}), training=True) as captured:

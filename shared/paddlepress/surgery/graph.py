@@ -42,7 +42,7 @@ def trace(model: Model) -> Graph:
     doubtful = [candidate.group for candidate in found if candidate.doubtful and candidate.group not in claimed]
     sure = [candidate.group for candidate in found if not candidate.doubtful]
     # Layers that the evaluated network leaves out, auxiliary heads say, may read units in training.
-    unseen = {name for name, _ in model.network.named_parameters()} - set(traced.parameters.values())
+    unseen = {name for name, _ in model.network.named_parameters()} - program.read_parameters(traced)
     fine = set(sure)
     if doubtful or unseen:
         fine = set(trial.sound(model, sure, doubtful, training=bool(unseen)))

@@ -28,7 +28,8 @@ def macs(model: Model) -> dict[str, int]:
         Layer name -> multiply-accumulates, in the order of the forward pass.
 
     Raises:
-        TechniqueRefused: the network can't be traced, or its inputs have no fixed size.
+        TechniqueRefused: the network can't be traced, its inputs have no fixed size, or it has a layer in a
+            loop, whose number of steps is not known before it runs.
     """
     found: dict[str, int] = {}
     for weight, count in macs_of_weights(model).items():
@@ -50,6 +51,13 @@ def macs_of_weights(model: Model) -> dict[str, int]:
     flow = Propagation(traced, RULES)
     found: dict[str, int] = {}
     for operation in traced.operations:
+        looped = [
+            traced.parameters[v] for v in operation.captured if v in traced.parameters and len(traced.shapes[v]) > 1
+        ]
+        if looped:
+            raise TechniqueRefused(
+                f"layer {layer_of(looped[0])!r} is computed in a {operation.name}, which is not counted"
+            )
         for weight, count in _counts(traced, flow, operation):
             if count < 0:
                 raise TechniqueRefused(f"layer {layer_of(weight)!r} has an output of no fixed size")

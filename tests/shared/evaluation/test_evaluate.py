@@ -11,7 +11,7 @@ import pytest
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact import store
 from paddlepress.data import Split
-from paddlepress.errors import ArtifactError
+from paddlepress.errors import ArtifactError, TechniqueRefused
 from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.evaluate import evaluate
 from paddlepress.evaluation.metrics import METRICS
@@ -96,18 +96,24 @@ def test_the_evaluation_says_what_was_measured_where(int8: Evaluation, lenet: Mo
     assert {"processor", "cores", "onnxruntime", "paddlepaddle", "paddlepress"} <= int8.environment.keys()
 
 
-def test_paddle_inference_that_cannot_run_is_missing_not_made_up(
+def test_what_cannot_be_measured_is_missing_not_made_up(
     folder: Path, digits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the second runtime fails, the figure is absent and its reason is kept."""
+    """Where a runtime fails, or a layer's work can't be counted, the figure is absent and its reason is kept."""
 
     def fail(*_: object) -> None:
         raise RuntimeError("(Unimplemented)  no such\nkernel")
 
+    def refuse(_: object) -> None:
+        raise TechniqueRefused("a loop is not counted")
+
+    monkeypatch.setattr("paddlepress.surgery.macs.macs", refuse)
     monkeypatch.setattr(latency, "PaddleRunner", fail)
     result = evaluate(folder / "base", folder / "base", digits[1], folder / "deployed-base", Silent(), budget_s=0.05)
     assert "paddle_speedup_b1" not in result.metrics
     assert result.missing["paddle_speedup_b1"] == "(Unimplemented) no such kernel"
+    assert "macs" not in result.metrics
+    assert result.missing["macs"] == "a loop is not counted"
     assert result.metrics["drop"] == 0
     assert result.metrics["agreement"] == 100
 

@@ -314,6 +314,54 @@ def test_not_traceable(build: Build) -> None:
         trace(build(Broken))
 
 
+class Transposed(nn.Layer):
+    """Transposed convolutions in groups, among them one channel each, which makes two of each and one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.grouped = nn.Conv2D(3, 8, 1), nn.Conv2DTranspose(8, 12, 3, groups=2)
+        self.b, self.twofold = nn.Conv2D(12, 6, 1), nn.Conv2DTranspose(6, 12, 3, groups=6)
+        self.c, self.single = nn.Conv2D(12, 5, 1), nn.Conv2DTranspose(5, 5, 3, groups=5, bias_attr=False)
+        self.classify = nn.Linear(5, 10)
+
+    def forward(self, x):
+        x = F.relu(self.grouped(F.relu(self.a(x))))
+        x = F.relu(self.twofold(F.relu(self.b(x))))
+        return self.classify(self.single(self.c(x)).mean([2, 3]))
+
+
+def test_transposed_in_groups(build: Build) -> None:
+    """Groups of a transposed convolution lose the same places; a channel on its own goes with what it makes."""
+    graph = check(build(Transposed))
+    assert {group.name: (group.units, group.producers) for group in graph.groups} == {
+        "a": (4, ("a",)),
+        "grouped": (6, ("grouped",)),
+        "b": (6, ("b", "twofold")),
+        "c": (5, ("c", "single")),
+    }
+
+
+class Auxiliary(nn.Layer):
+    """Has a second classifier, which only training uses."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.classify = nn.Conv2D(3, 6, 1), nn.Conv2D(6, 8, 1), nn.Linear(8, 10)
+        self.auxiliary = nn.Linear(6, 10)
+
+    def forward(self, x):
+        x = F.relu(self.a(x))
+        logits = self.classify(F.relu(self.b(x)).mean([2, 3]))
+        return logits + self.auxiliary(x.mean([2, 3])) if self.training else logits
+
+
+def test_what_only_training_reads(build: Build) -> None:
+    """Units that a layer reads in training alone stay, so that a narrowed network can still be trained."""
+    graph = check(build(Auxiliary))
+    assert [group.name for group in graph.groups] == ["b"]
+    assert "sizes are written in the network's code" in graph.fixed["a"]
+
+
 class Random(nn.Layer):
     """Blocks one after another, each of a kind and a width."""
 

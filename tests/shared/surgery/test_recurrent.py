@@ -12,6 +12,7 @@ from surgical import Build, check, images
 
 from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.errors import TechniqueRefused
 from paddlepress.surgery import edits
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.surgery.macs import macs
@@ -136,8 +137,11 @@ class Looped(nn.Layer):
 
 @pytest.mark.parametrize("projected", [True, False])
 def test_cells_in_a_loop(projected: bool, build: Build) -> None:
-    """What surgery does not follow offers no units."""
-    assert not trace(build(lambda: Looped(projected), (4, 6))).groups
+    """What surgery does not follow offers no units, and is not counted as no work."""
+    model = build(lambda: Looped(projected), (4, 6))
+    assert not trace(model).groups
+    with pytest.raises(TechniqueRefused, match=r"layer 'recurrent.* is computed in a while"):
+        macs(model)
 
 
 class Words(nn.Layer):

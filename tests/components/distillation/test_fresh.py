@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paddlepress.errors import TechniqueRefused
+from paddlepress.grid import put_on_grid
+from paddlepress.model import Model
+from paddlepress.surgery.edits import Mask, Quantize, Share, parameter
+from paddlepress.surgery.graph import narrow_all, trace
+from paddlepress.testing import trained
+from paddlepress_components.distillation.fresh import fresh, narrowed, nudged, seeds, sparse
+
+
+def masked() -> Model:
+    model = trained().copy()
+    weight = parameter(model.network, "fc1.weight")
+    value = weight.numpy()
+    weight.set_value(np.where(np.abs(value) < np.quantile(np.abs(value), 0.9), 0, value))
+    return model.with_edits(Mask(parameters=("fc1.weight",)))
+
+
+def quantized(bits: Any = 8) -> Model:
+    model = masked()
+    edit = Quantize(layer="fc1", bits=bits, axis=1)
+    put_on_grid(model, edit)
+    return model.with_edits(edit)
+
+
+def shared() -> Model:
+    model = trained().copy()
+    weight = parameter(model.network, "fc1.weight")
+    values = np.array([-0.08, -0.03, 0, 0.03, 0.08], np.float32)
+    weight.set_value(values[np.digitize(weight.numpy(), [-0.05, -0.01, 0.01, 0.05])])
+    return model.with_edits(Share(layer="fc1", bits=3))
+
+
+def test_fresh_weights_are_the_architectures_own() -> None:
+    """Nothing of the trained weights is left, the seed decides which there are, and they are as large as new ones."""
+    model = trained()
+    first, again, other = fresh(model, 1), fresh(model, 1), fresh(model, 2)
+    assert first.digest() == again.digest() != other.digest() != model.digest()
+    built = Model.build(model.architecture, model.inputs, model.task)
+    for name, value in built.state().items():
+        if value.ndim > 1:
+            assert first.state()[name].std() == pytest.approx(value.std(), rel=0.2)
+
+
+def test_fresh_weights_keep_masks() -> None:
+    """What was pruned is zero in the same places, and what is left is larger for it."""
+    model = masked()
+    # Not seed 0: the model was trained from those weights, and kept the largest.
+    weight = parameter(fresh(model, 5).network, "fc1.weight").numpy()
+    whole = parameter(fresh(trained(), 5).network, "fc1.weight").numpy()
+    before = parameter(model.network, "fc1.weight").numpy()
+    assert np.array_equal(weight == 0, before == 0)
+    assert weight[weight != 0].std() == pytest.approx(whole.std() * np.sqrt(10), rel=0.1)
+
+
+def test_fresh_weights_of_a_narrowed_network_signal_as_strongly() -> None:
+    """Removed units stay removed, and the layers after them get larger weights for the fewer inputs."""
+    model = trained().copy()
+    groups = trace(model).groups
+    model = narrow_all(model, {group.name: np.arange(group.units // 4) for group in groups})
+    weight = parameter(fresh(model, 0).network, "fc1.weight").numpy()
+    whole = parameter(fresh(trained(), 0).network, "fc1.weight").numpy()
+    assert weight.shape == (whole.shape[0] // 4, whole.shape[1] // 4)
+    assert weight.std() == pytest.approx(2 * whole.std(), rel=0.15)
+
+
+@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 100))
+@settings(max_examples=20, deadline=None)
+def test_narrowing_keeps_the_size_of_sums(rows: int, columns: int, seed: int) -> None:
+    """The leading weights, enlarged by the root of the ratio of inputs; vectors are only cut."""
+    value = np.random.default_rng(seed).normal(size=(6, 6)).astype(np.float32)
+    np.testing.assert_allclose(narrowed(value, (rows, columns)), value[:rows, :columns] * np.sqrt(6 / rows), rtol=1e-5)
+    kernel = value.reshape(6, 6, 1, 1)
+    found = narrowed(kernel, (rows, columns, 1, 1))[:, :, 0, 0]
+    np.testing.assert_allclose(found, value[:rows, :columns] * np.sqrt(6 / columns), rtol=1e-5)
+    np.testing.assert_array_equal(narrowed(value[0], (rows,)), value[0, :rows])
+
+
+def test_a_mask_of_nothing_but_zeros_gives_zeros() -> None:
+    """No division by zero where a weight is pruned away altogether."""
+    assert not sparse(np.ones((3, 4), np.float32), np.zeros((3, 4), bool)).any()
+
+
+@pytest.mark.parametrize(("model", "why"), [(quantized, "quantized already"), (shared, "shared already")])
+def test_no_fresh_weights_for_grids_and_codebooks(model: Any, why: str) -> None:
+    """They were fitted to trained weights: refused, with the weight and the reason."""
+    with pytest.raises(TechniqueRefused, match=f"fc1.weight is {why}.*start from the incoming weights"):
+        fresh(model(), 0)
+
+
+def test_nudged_weights_keep_zeros_grids_and_sharing() -> None:
+    """Other weights, close by; zeros are zero, codes of the same scales are codes, equal weights are equal."""
+    for before in (masked(), quantized(), quantized(4), shared()):
+        after = nudged(before, 5)
+        assert after.digest() != before.digest()
+        assert nudged(before, 5).digest() == after.digest()
+        own, moved = (parameter(model.network, "fc1.weight").numpy() for model in (before, after))
+        assert 0 < np.abs(moved - own).mean() < 0.2 * own.std()
+        for name in before.masked():
+            assert not moved[own == 0].any(), name
+        for name in before.quantized():
+            after.codes(name)
+            assert np.array_equal(after.scales[name], before.scales[name])
+        if before.shared():
+            _, first, places = np.unique(own, return_index=True, return_inverse=True)
+            assert np.array_equal(moved.reshape(-1)[first][places].reshape(moved.shape), moved)
+
+
+def test_seeds_differ() -> None:
+    """Each model of a technique has a seed of its own, and they follow the technique's."""
+    assert len(set(seeds(0, 50))) == 50
+    assert seeds(3, 2) == seeds(3, 4)[:2] != seeds(4, 2)
