@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 HOME_DIR ?= .paddlepress
 RECIPE ?= pipelines/recipes/mnist.yaml
+ZOO ?= tests/zoo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: install run test test-zoo lint format benchmark benchmark-techniques golden docs clean help
@@ -35,7 +36,7 @@ test: $(VENV)/.developed  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 test-zoo: $(VENV)/.developed  ## Run the tests of surgery and compression on all of Paddle's vision models
-	$(BIN)/python -m pytest tests/zoo -n 2 --dist worksteal --override-ini norecursedirs=
+	$(BIN)/python -m pytest $(ZOO) -n 2 --dist worksteal --override-ini norecursedirs=
 
 lint: $(VENV)/.developed  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
