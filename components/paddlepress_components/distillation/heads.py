@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.training.feature_losses import hint_loss
 from paddlepress.training.features import Capture, Feature, embedding, named, stages
 from paddlepress.training.losses import Batch, soft_loss
 
@@ -101,8 +103,8 @@ class HeadsLesson:
 
     Zhang et al., "Be Your Own Teacher", ICCV 2019: cross entropy of the network's outputs, and for each head
     `(1 - alpha)` of its cross entropy, `alpha` of the soft loss against the network's outputs, and `hint_weight`
-    of the squared difference between its embedding and the network's last feature. The network is no easier a
-    teacher for this: to the heads its outputs and its last feature are given.
+    of `hint_loss` between its embedding and the network's last feature. The network does not make itself an
+    easier teacher: to the heads its outputs and its last feature are given.
 
     Attributes:
         heads: learn along, as a companion.
@@ -125,7 +127,7 @@ class HeadsLesson:
         for said, embedded in self.heads(self.captured.outputs):
             parts.append((1 - self.alpha) * F.cross_entropy(said, labels))
             parts.append(self.alpha * soft_loss(said, target, self.temperature))
-            parts.append(self.hint_weight * paddle.square(embedded - last).mean())
+            parts.append(self.hint_weight * hint_loss(embedded, last))
         return paddle.add_n(parts)
 
 
@@ -138,7 +140,4 @@ def put_on(network: nn.Layer, found: list[Feature], classes: int, wanted: Sequen
     last = embedding(found)
     if last is None:
         raise TechniqueRefused("method 'auxiliary-heads': the network has no hidden layers to put heads on")
-    size = 1
-    for length in last.shape:
-        size *= length
-    return Heads(head_layers(network, found, wanted), size, classes), last.layer
+    return Heads(head_layers(network, found, wanted), math.prod(last.shape), classes), last.layer

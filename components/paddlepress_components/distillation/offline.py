@@ -34,8 +34,7 @@ class DistillOffline(StudentTraining, Technique):
     The others add to that of `kd` a comparison of what layers inside give, chosen by name or by themselves:
 
     - `hints`: of a feature, through a regressor that learns along. Romero et al., "FitNets", ICLR 2015; here in
-      one stage with the rest, as Tian, Krishnan and Isola, "Contrastive Representation Distillation", ICLR
-      2020, compare it, whose weight is the default.
+      one stage with the rest instead of before it, and as a share of the teacher's feature's square.
     - `attention`: of where in the picture activations are large, at every size of feature map that both
       networks have. Zagoruyko and Komodakis, "Paying More Attention to Attention", ICLR 2017.
     - `relational`: of the distances and angles between the examples of a batch. Park et al., "Relational
@@ -58,8 +57,8 @@ class DistillOffline(StudentTraining, Technique):
     temperature: float = Field(default=4.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
     target_weight: float = Field(default=1.0, ge=0, le=1000, description="decoupled: of the label's class (alpha)")
-    others_weight: float = Field(default=8.0, ge=0, le=1000, description="decoupled: of the other classes (beta)")
-    hint_weight: float = Field(default=100.0, ge=0, le=1e6, description="hints: of the regressed feature's error")
+    others_weight: float = Field(default=2.0, ge=0, le=1000, description="decoupled: of the other classes (beta)")
+    hint_weight: float = Field(default=0.3, ge=0, le=1e6, description="hints: of the regressed feature's error")
     attention_weight: float = Field(default=1000.0, ge=0, le=1e6, description="attention: of the maps' error (beta)")
     distance_weight: float = Field(default=25.0, ge=0, le=1e6, description="relational: of the distances' error")
     angle_weight: float = Field(default=50.0, ge=0, le=1e6, description="relational: of the angles' error")

@@ -37,7 +37,7 @@ class DistillOnline(StudentTraining, Technique):
         default="fresh",
         description="first weights where no student is named: fresh, or the incoming model's with a little noise",
     )
-    temperature: float = Field(default=1.0, gt=0, le=100, description="what logits are divided by to compare peers")
+    temperature: float = Field(default=2.0, gt=0, le=100, description="what logits are divided by to compare peers")
     mutual_weight: float = Field(
         default=1.0, ge=0, le=1000, description="of what the peers say; what the labels say has 1"
     )

@@ -78,13 +78,22 @@ def _parse(file: Path, text: str) -> tuple[Any, dict[Key, int]]:
         raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """PyYAML without the numbers to base 60 that YAML 1.2 dropped: the pattern `2:4` is text, not 124."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        tag = str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
+        is_number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        return str(self.DEFAULT_SCALAR_TAG) if is_number and implicit[0] and ":" in value else tag
+
+
 class _Document:
     """A YAML document that is walked before it is converted, to tell where each key stands."""
 
     def __init__(self, file: Path, text: str) -> None:
         self.file = file
         self.lines: dict[Key, int] = {}
-        self._loader = yaml.SafeLoader(text)
+        self._loader = _Loader(text)
 
     def content(self) -> Any:
         node = self._loader.get_single_node()

@@ -10,14 +10,19 @@ _SAME = 1e-6  # squared distances below this share of their mean count as none: 
 
 
 def hint_loss(regressed: paddle.Tensor, teacher: paddle.Tensor) -> paddle.Tensor:
-    """Mean squared error between a student's regressed feature and its teacher's.
+    """Squared error between a student's regressed feature and its teacher's, as a share of the teacher's square.
 
-    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, equation 3.
+    Romero et al., "FitNets: Hints for Thin Deep Nets", ICLR 2015, equation 3; the share makes a weight mean the
+    same whatever the size of the activations.
 
     Args:
         regressed, teacher: of one shape [n, ...].
+
+    Returns:
+        A scalar: 0 for equal features, 1 for a student that gives zeros.
     """
-    return paddle.square(regressed - teacher).mean()
+    size = paddle.square(teacher).mean().detach() + float(np.finfo(np.float32).tiny)
+    return paddle.square(regressed - teacher).mean() / size
 
 
 def attention_map(feature: paddle.Tensor) -> paddle.Tensor:

@@ -58,6 +58,13 @@ def test_a_recipe_gives_its_chains_with_their_fields(tmp_path: Path) -> None:
     assert recipe.base.training.epochs == 2
 
 
+def test_a_pattern_with_a_colon_is_text_without_quotes(tmp_path: Path) -> None:
+    """`2:4` means 124 in YAML 1.1, which nobody means who writes it in a recipe."""
+    recipe = load(write(tmp_path, GOOD.replace("{sparsity: 0.8}", "{pattern: 2:4}")))
+    settings = recipe.variants["sparse"][0].settings()
+    assert (settings["pattern"], settings["sparsity"]) == ("2:4", 0.5)
+
+
 @pytest.mark.parametrize("path", sorted(shipped().glob("*.yaml")), ids=lambda path: path.stem)  # type: ignore[union-attr]
 def test_every_recipe_that_ships_can_be_read(path: Path) -> None:
     """A shipped recipe is valid, and is named like its file."""

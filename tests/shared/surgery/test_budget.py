@@ -25,7 +25,7 @@ def first_units(graph: Graph, step: int = 1) -> Callable[[float], dict[str, np.n
     return chosen
 
 
-@pytest.mark.parametrize("name", ["lenet", "vision/shufflenet_v2_x0_25", "vision/mobilenet_v3_small"])
+@pytest.mark.parametrize("name", ["lenet", "vision/squeezenet1_1", "vision/mobilenet_v3_small"])
 def test_counts_without_tracing(name: str, build: Build) -> None:
     """What a cut would leave is what is counted after it."""
     model = build(name, (1, 28, 28) if name == "lenet" else (3, 64, 64))
@@ -36,8 +36,9 @@ def test_counts_without_tracing(name: str, build: Build) -> None:
     assert budget.after(keep) == sum(macs(narrow_all(model.copy(), keep, graph)).values())
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("name", ["lenet", "vision/mobilenet_v2"])
+@pytest.mark.parametrize(
+    ("name", "share"), [("lenet", 0.1), ("lenet", 0.5), ("lenet", 0.9), ("vision/mobilenet_v2", 0.5)]
+)
 def test_reaches_what_was_asked(name: str, share: float, build: Build) -> None:
     """The network that is left has that share of the multiply-accumulates, within 5 percent of it."""
     model = build(name, (1, 28, 28) if name == "lenet" else (3, 64, 64))
@@ -49,7 +50,7 @@ def test_reaches_what_was_asked(name: str, share: float, build: Build) -> None:
 
 def test_coarse_steps(build: Build) -> None:
     """Where the layers step all at once, as many of them step as fit."""
-    model = build("vision/mobilenet_v2", (3, 64, 64))
+    model = build("vision/squeezenet1_1", (3, 64, 64))
     graph = trace(model)
     keep = reach(model, graph, first_units(graph, step=16), 0.5)
     assert {len(kept) % 16 for kept in keep.values()} == {0}

@@ -88,9 +88,12 @@ def test_attention_maps_have_length_one_whatever_the_activations_size(seed: int,
         np.testing.assert_allclose(attention_map(paddle.to_tensor(other)).numpy(), found, rtol=1e-3, atol=1e-5)
 
 
-def test_hints_and_attention_are_mean_squares() -> None:
-    """Both average the squared difference over everything."""
+def test_hints_are_a_share_of_the_teachers_square_and_attention_a_mean() -> None:
+    """Hints do not depend on the activations' size: 1 for zeros, 0 for equals; attention averages over all places."""
     first, second = (paddle.to_tensor(value) for value in embeddings(4, sizes=(7, 7)))
-    expected = float(np.square(first.numpy() - second.numpy()).mean())
-    assert float(hint_loss(first, second)) == pytest.approx(expected, rel=1e-5)
-    assert float(attention_loss(first, second)) == pytest.approx(expected, rel=1e-5)
+    difference, size = np.square(first.numpy() - second.numpy()).mean(), np.square(second.numpy()).mean()
+    assert float(attention_loss(first, second)) == pytest.approx(float(difference), rel=1e-5)
+    assert float(hint_loss(first, second)) == pytest.approx(float(difference / size), rel=1e-5)
+    assert float(hint_loss(first * 100, second * 100)) == pytest.approx(float(difference / size), rel=1e-5)
+    assert float(hint_loss(paddle.zeros_like(second), second)) == pytest.approx(1, rel=1e-6)
+    assert float(hint_loss(first, paddle.zeros_like(second))) > 0
