@@ -9,11 +9,11 @@ import numpy as np
 import paddle
 
 from paddlepress.architectures import build
-from paddlepress.artifact.codec import Array
+from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.errors import TechniqueRefused
-from paddlepress.grid import put_on_grid
+from paddlepress.grid import as_rows, put_on_grid
 from paddlepress.model import Model
-from paddlepress.surgery.edits import Narrow, parameter
+from paddlepress.surgery.edits import Narrow, Quantize, parameter
 
 NUDGE = 0.1
 """How far weights are moved to make a model another, as a share of their own standard deviation."""
@@ -86,8 +86,10 @@ def sparse(value: Array, pattern: Array) -> Array:
 def nudged(model: Model, seed: int) -> Model:
     """A copy whose weights are a little off, so that it learns another way: zeros, grids and sharing are kept.
 
-    Normal noise of `NUDGE` standard deviations of each weight of two or more dimensions; the same for weights
-    that share a value.
+    Normal noise of `NUDGE` standard deviations of each parameter that learns; the same for weights that share a
+    value. Weights on a grid of integers are then rounded up or down by chance, the likelier the nearer: rounded to
+    the nearest, those on a coarse grid would all be back where they were. Masked weights stay zero, and so does
+    what shares a scale with nothing but zeros.
 
     Args:
         model: it does not change.
@@ -97,17 +99,27 @@ def nudged(model: Model, seed: int) -> Model:
     twin = model.copy()
     masked, shared, quantized = set(twin.masked()), twin.shared(), twin.quantized()
     for name, target in twin.network.named_parameters():
-        value = np.asarray(target.numpy())
-        if value.ndim < 2 or target.stop_gradient:
+        if target.stop_gradient:
             continue
+        value = np.asarray(target.numpy())
         noise = random.standard_normal(value.shape)
         if name in shared:
             _, first, places = np.unique(value, return_index=True, return_inverse=True)
             noise = noise.reshape(-1)[first][places].reshape(value.shape)
         moved = value + NUDGE * value.std() * noise
+        if name in twin.scales:
+            moved = _undecided(moved, value, quantized[name], twin.scales[name], random)
         if name in masked:
             moved[value == 0] = 0
         target.set_value(np.asarray(moved, value.dtype))
         if name in quantized:
             put_on_grid(twin, quantized[name], twin.scales.get(name))
     return twin
+
+
+def _undecided(moved: Array, value: Array, grid: Quantize, scale: Array, random: np.random.Generator) -> Array:
+    """Moved weights with as much noise as rounds them up or down by chance; 0 where all that shares a scale was 0."""
+    alive = np.any(np.nan_to_num(as_rows(value, grid.axis, grid.group)), axis=1).reshape(scale.shape)
+    # At one bit the codes are -1 and 1, two scales apart.
+    step = spread_scale(scale * alive * (2 if grid.bits == 1 else 1), grid.axis, value.shape, grid.group)
+    return np.where(step > 0, moved + step * random.uniform(-0.5, 0.5, value.shape), 0)

@@ -114,6 +114,34 @@ def test_nudged_weights_keep_zeros_grids_and_sharing() -> None:
             assert np.array_equal(moved.reshape(-1)[first][places].reshape(moved.shape), moved)
 
 
+@pytest.mark.parametrize("bits", [8, 4, 2, 1])
+def test_nudged_weights_differ_on_every_grid(bits: Any) -> None:
+    """Some codes of even the coarsest grid are others, but few; so is what is on no grid."""
+    before = quantized(bits)
+    after = nudged(before, 5)
+    codes, moved = (model.codes("fc1.weight").codes for model in (before, after))
+    assert 0.003 < np.mean((codes != moved)[codes != 0]) < (1 if bits == 8 else 0.5)
+    for name, value in before.state().items():
+        assert not np.array_equal(after.state()[name], value), name
+
+
+@pytest.mark.parametrize("bits", [4, 1])
+@pytest.mark.parametrize("group", [None, 32])
+def test_what_shares_a_scale_with_zeros_only_stays_zero(bits: Any, group: int | None) -> None:
+    """The scale there is 1, which was fitted to nothing: a step of it would be far off."""
+    model = trained().copy()
+    weight = parameter(model.network, "fc1.weight")
+    value = weight.numpy()
+    value[:32, 3] = 0
+    value[:, 5] = 0
+    weight.set_value(value)
+    edit = Quantize(layer="fc1", bits=bits, axis=1, group=group)
+    put_on_grid(model, edit)
+    moved = parameter(nudged(model.with_edits(edit), 5).network, "fc1.weight").numpy()
+    assert not moved[:, 5].any()
+    assert np.abs(moved).max() < 0.9
+
+
 def test_seeds_differ() -> None:
     """Each model of a technique has a seed of its own, and they follow the technique's."""
     assert len(set(seeds(0, 50))) == 50
