@@ -7,13 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import paddle
+from paddle import nn
+from paddle.nn.layer.conv import _ConvNd
+from paddle.nn.layer.rnn import RNNBase, RNNCellBase
 
 from paddlepress.architectures import build
 from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.errors import TechniqueRefused
 from paddlepress.grid import as_rows, put_on_grid
 from paddlepress.model import Model
-from paddlepress.surgery.edits import Narrow, Quantize, parameter
+from paddlepress.surgery.edits import Narrow, Quantize, find, parameter
+from paddlepress.weighted import output_axis
 
 NUDGE = 0.1
 """How far weights are moved to make a model another, as a share of their own standard deviation."""
@@ -48,11 +52,13 @@ def fresh(model: Model, seed: int) -> Model:
     paddle.seed(seed)
     network = build(model.architecture, model.inputs, model.task)
     for edit in model.edits:
-        before = {name: parameter(network, name).numpy() for name in edit.shapes} if isinstance(edit, Narrow) else {}
+        names = edit.shapes if isinstance(edit, Narrow) else ()
+        before = {name: (parameter(network, name).numpy(), inputs_of_a_unit(network, name)) for name in names}
         edit.replay(network)
-        for name, value in before.items():
+        for name, (value, inputs) in before.items():
             target = parameter(network, name)
-            target.set_value(narrowed(value, tuple(target.shape)))
+            left = inputs_of_a_unit(network, name) / inputs
+            target.set_value(narrowed(value, tuple(target.shape), left))
     for name in model.masked():
         pattern = parameter(model.network, name).numpy() != 0
         target = parameter(network, name)
@@ -61,19 +67,28 @@ def fresh(model: Model, seed: int) -> Model:
     return replace(model, network=network, scales={})
 
 
-def narrowed(value: Array, shape: tuple[int, ...]) -> Array:
+def inputs_of_a_unit(network: nn.Layer, name: str) -> int:
+    """How many inputs one of a layer's units sums through a weight; 1 where none are summed, as in an embedding."""
+    owner, _, leaf = name.rpartition(".")
+    layer, shape = find(network, owner), parameter(network, name).shape
+    if isinstance(layer, RNNBase | RNNCellBase):
+        return int(shape[1]) if len(shape) == 2 else 1  # [gates * units, inputs]
+    if not isinstance(layer, _ConvNd | nn.Linear) or leaf != "weight":
+        return 1
+    axis = output_axis(layer)
+    groups = getattr(layer, "_groups", 1) if axis == 1 else 1  # a transposed convolution's [in, out / groups, ...]
+    return int(math.prod(shape) // (shape[axis] * groups))
+
+
+def narrowed(value: Array, shape: tuple[int, ...], left: float) -> Array:
     """The leading part of an initial weight, enlarged by the root of how many inputs a unit has fewer.
 
     Args:
-        value: [out, in, ...] of a convolution, [in, out] of a dense layer, or a vector, which is not enlarged.
+        value: any weight.
         shape: at most that of `value`, of as many dimensions.
+        left: share of a unit's inputs that are left.
     """
-    left = value[tuple(slice(size) for size in shape)]
-    if value.ndim < 2:
-        return np.ascontiguousarray(left)
-    inputs = slice(1) if value.ndim == 2 else slice(1, None)
-    share = math.prod(shape[inputs]) / math.prod(value.shape[inputs])
-    return np.ascontiguousarray(left / np.sqrt(share), value.dtype)
+    return np.ascontiguousarray(value[tuple(slice(size) for size in shape)] / np.sqrt(left), value.dtype)
 
 
 def sparse(value: Array, pattern: Array) -> Array:

@@ -4,16 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from paddle import nn
 
 from paddlepress.errors import TechniqueRefused
 from paddlepress.grid import put_on_grid
-from paddlepress.model import Model
+from paddlepress.model import ArchitectureRef, Model
 from paddlepress.surgery.edits import Mask, Quantize, Share, parameter
 from paddlepress.surgery.graph import narrow_all, trace
-from paddlepress.testing import trained
-from paddlepress_components.distillation.fresh import fresh, narrowed, nudged, seeds, sparse
+from paddlepress.testing import digits, trained
+from paddlepress_components.distillation.fresh import fresh, inputs_of_a_unit, narrowed, nudged, seeds, sparse
 
 
 def masked() -> Model:
@@ -72,16 +71,46 @@ def test_fresh_weights_of_a_narrowed_network_signal_as_strongly() -> None:
     assert weight.std() == pytest.approx(2 * whole.std(), rel=0.15)
 
 
-@given(st.integers(1, 6), st.integers(1, 6), st.integers(0, 100))
-@settings(max_examples=20, deadline=None)
-def test_narrowing_keeps_the_size_of_sums(rows: int, columns: int, seed: int) -> None:
-    """The leading weights, enlarged by the root of the ratio of inputs; vectors are only cut."""
-    value = np.random.default_rng(seed).normal(size=(6, 6)).astype(np.float32)
-    np.testing.assert_allclose(narrowed(value, (rows, columns)), value[:rows, :columns] * np.sqrt(6 / rows), rtol=1e-5)
-    kernel = value.reshape(6, 6, 1, 1)
-    found = narrowed(kernel, (rows, columns, 1, 1))[:, :, 0, 0]
-    np.testing.assert_allclose(found, value[:rows, :columns] * np.sqrt(6 / columns), rtol=1e-5)
-    np.testing.assert_array_equal(narrowed(value[0], (rows,)), value[0, :rows])
+@pytest.mark.parametrize("architecture", ["lstm", "vit"])
+def test_only_weights_with_fewer_inputs_are_enlarged(architecture: str) -> None:
+    """A network's own inputs are all still there, and positions and tokens are added as they are."""
+    whole = Model.build(ArchitectureRef(name=architecture), digits().inputs, digits().task)
+    groups = trace(whole).groups
+    model = narrow_all(whole.copy(), {group.name: np.arange(group.units // 4) for group in groups})
+    before, after = fresh(whole, 0).state(), fresh(model, 0).state()
+    as_they_are = {"lstm.weight_ih_l0", "patches.weight", "token", "positions"}
+    cut = {name for name, value in before.items() if value.shape != after[name].shape}
+    assert cut & as_they_are
+    for name in cut:
+        left = before[name][tuple(map(slice, after[name].shape))]
+        times = 1 if left.ndim == 1 or name in as_they_are else 2
+        np.testing.assert_allclose(after[name], times * left, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (nn.Linear(6, 10), {"weight": 6, "bias": 1}),
+        (nn.Conv2D(6, 10, 3, groups=2), {"weight": 27, "bias": 1}),
+        (nn.Conv1DTranspose(6, 10, 5, groups=2), {"weight": 15, "bias": 1}),
+        (nn.LSTM(6, 10), {"weight_ih_l0": 6, "weight_hh_l0": 10, "bias_ih_l0": 1}),
+        (nn.GRUCell(6, 10), {"weight_ih": 6, "weight_hh": 10, "bias_hh": 1}),
+        (nn.Embedding(6, 10), {"weight": 1}),
+        (nn.LayerNorm(6), {"weight": 1}),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_inputs_of_a_unit(layer: Any, inputs: dict[str, int]) -> None:
+    """Which axes of a weight run along inputs is the layer's."""
+    network = nn.Sequential(layer)
+    assert {leaf: inputs_of_a_unit(network, f"0.{leaf}") for leaf in inputs} == inputs
+
+
+def test_narrowing_keeps_the_size_of_sums() -> None:
+    """The leading weights, enlarged by the root of how many times fewer inputs are left."""
+    value = np.random.default_rng(0).normal(size=(6, 6)).astype(np.float32)
+    np.testing.assert_allclose(narrowed(value, (2, 3), 0.25), value[:2, :3] * 2, rtol=1e-6)
+    np.testing.assert_array_equal(narrowed(value[0], (4,), 1.0), value[0, :4])
 
 
 def test_a_mask_of_nothing_but_zeros_gives_zeros() -> None:
