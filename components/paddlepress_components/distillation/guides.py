@@ -23,7 +23,7 @@ Compare = Callable[[list[paddle.Tensor], list[paddle.Tensor]], paddle.Tensor]
 
 _WANTED = {
     "hints": "of the same height and width, or two vectors",
-    "attention": "feature maps of the same height and width",
+    "attention": "feature maps of the same height and width, more than one pixel",
     "relational": "any before the outputs",
 }
 
@@ -130,7 +130,7 @@ def _same_places(student: list[Feature], teacher: list[Feature]) -> list[Pair]:
 def _comparable(kind: Kind, own: Feature, other: Feature) -> bool:
     if kind == "relational":
         return True
-    if len(own.shape) != len(other.shape) or (kind == "attention" and not own.places):
+    if len(own.shape) != len(other.shape) or (kind == "attention" and not (own.is_map and other.is_map)):
         return False
     return own.places == other.places or len(own.shape) == 3
 

@@ -60,6 +60,14 @@ def test_what_does_not_fit_is_refused_with_what_there_is() -> None:
         pairs("relational", [], TEACHER)
 
 
+@pytest.mark.parametrize("own", [(7, 16), (16, 1, 1)])
+@pytest.mark.parametrize("other", [(7, 16), (7, 32), (16, 1, 1)])
+def test_attention_wants_maps(own: tuple[int, ...], other: tuple[int, ...]) -> None:
+    """Sequences have no channels first, and a map of one pixel has nowhere else to look: refused when named too."""
+    with pytest.raises(TechniqueRefused, match=r"'attention'.*more than one pixel"):
+        pairs("attention", [Feature("x", own)], [Feature("y", other)], "x", "y")
+
+
 @pytest.mark.parametrize(
     ("own", "other"),
     [((4, 8, 8), (32, 8, 8)), ((4, 8, 8), (32, 2, 3)), ((4, 2, 2), (32, 4, 4)), ((16,), (128,)), ((7, 16), (7, 128))],
