@@ -157,7 +157,7 @@ def test_nudged_weights_differ_on_every_grid(bits: Any) -> None:
 @pytest.mark.parametrize("bits", [4, 1])
 @pytest.mark.parametrize("group", [None, 32])
 def test_what_shares_a_scale_with_zeros_only_stays_zero(bits: Any, group: int | None) -> None:
-    """The scale there is 1, which was fitted to nothing: a step of it would be far off."""
+    """The scale there was fitted to nothing, and can be 1: a step of it would be far off."""
     model = trained().copy()
     weight = parameter(model.network, "fc1.weight")
     value = weight.numpy()
