@@ -74,6 +74,7 @@ class _Trials:
         self.random = np.random.default_rng(0)
         self.training = training
         self.twin = model.copy()
+        self.twin.scales.clear()  # the random weights are on no grid, and a cut must not round them to one
         _randomise(self.twin, self.random)
         self.inputs = [_input(spec.shape, spec.dtype, self.random) for spec in model.inputs]
 
@@ -146,7 +147,6 @@ def _restored(model: Model) -> Iterator[None]:
         name: {attribute: vars(layer)[attribute] for attribute in edits.NARROWABLE & vars(layer).keys()}
         for name, layer in layers.items()
     }
-    scales = dict(model.scales)
     try:
         yield
     finally:
@@ -157,8 +157,6 @@ def _restored(model: Model) -> Iterator[None]:
         edits.refresh_recurrent(model.network, layers)
         for name, value in model.network.state_dict().items():
             value.set_value(values[name])
-        model.scales.clear()
-        model.scales.update(scales)
 
 
 def _randomise(model: Model, random: np.random.Generator) -> None:

@@ -12,13 +12,17 @@ from paddlepress import runtime
 from paddlepress.artifact import store
 from paddlepress.artifact.codec import Quantized
 from paddlepress.errors import UnknownName
+from paddlepress.grid import fit_scale, put_on_grid
+from paddlepress.model import Model
 from paddlepress.surgery import edits
-from paddlepress.surgery.graph import narrow, narrow_all, trace
+from paddlepress.surgery.graph import describe, narrow, narrow_all, trace
 from paddlepress.surgery.layers import LowRankLinear, float_inputs
 
 runtime.prepare()
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402
+
+from paddlepress.weighted import weighted_layers  # noqa: E402
 
 
 class Separable(nn.Layer):
@@ -167,6 +171,25 @@ def test_quantized(layer: str, axis: int | None, build: Build, tmp_path: Path) -
     # Rounding inputs turns the last bit of a sum into a whole step now and then: compare without it.
     with float_inputs(model.network), float_inputs(after.network):
         assert_same_as_silenced(model, groups, keep, after)
+
+
+def grouped(model: Model, layer: str, group: int, wider: float = 1.0) -> Model:
+    """A model with a dense layer's weight on 4-bit grids, one for each run of weights."""
+    edit = edits.Quantize(layer=layer, bits=4, axis=1, group=group)
+    value = edits.parameter(model.network, edit.parameter).numpy()
+    put_on_grid(model, edit, fit_scale(value, 4, 1, group, cover="max") * np.float32(wider))
+    return model.with_edits(edit)
+
+
+@pytest.mark.parametrize("name", ["lenet", "vit", "lstm"])
+def test_grids_of_runs_of_weights_stop_no_cut(name: str, build: Build) -> None:
+    """Where runs of weights share a scale, the same groups can be cut as without any grid."""
+    model = build(name, (1, 28, 28))
+    expected = describe(trace(model))
+    for layer, found in weighted_layers(model.network).items():
+        if isinstance(found, nn.Linear):
+            model = grouped(model, layer, 32)
+    assert describe(trace(model)) == expected
 
 
 def test_factorized(build: Build) -> None:
