@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.surgery import edits, sizes
 from paddlepress.surgery.groups import Group
 
@@ -66,10 +67,11 @@ def cut(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> edits.Narrow | No
     }
     values = {name: _taken(model, name, kept) for name, kept in stays.items()}
     shapes = {name: value.shape for name, value in values.items()}
+    had = {name: _scales_of_runs(model, quantized[name], stays[name]) for name in quantized.keys() & stays.keys()}
     for name, parameter in edits.shrink_parameters(model.network, shapes, blank=True).items():
         parameter.set_value(values[name])
         if name in quantized:
-            _narrow_scales(model, quantized[name], stays[name])
+            _narrow_scales(model, quantized[name], stays[name], had[name])
     edits.refresh_recurrent(model.network, layers)
     stated = {name: sizes.after_cut(edits.find(model.network, name), before[name]) for name in layers}
     for group, keep in chosen:
@@ -88,18 +90,39 @@ def _remaining(model: Model, name: str, axis: int, lost: list[NDArray[np.int64]]
 
 
 def _taken(model: Model, name: str, stays: dict[int, NDArray[np.int64]]) -> NDArray[Any]:
-    value = np.asarray(edits.parameter(model.network, name).numpy())
+    return _along(np.asarray(edits.parameter(model.network, name).numpy()), stays)
+
+
+def _along(value: NDArray[Any], stays: dict[int, NDArray[np.int64]]) -> NDArray[Any]:
     for axis, kept in stays.items():
         value = value.take(kept, axis=axis)
     return np.ascontiguousarray(value)
 
 
-def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]]) -> None:
-    """Let the scales of a quantized weight follow a cut that was made."""
-    from paddlepress.grid import put_on_grid
+def _scales_of_runs(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]]) -> Array | None:
+    if edit.group is None:
+        return None
+    shape = tuple(edits.parameter(model.network, edit.parameter).shape)
+    spread = spread_scale(model.scales[edit.parameter], edit.axis, shape, edit.group)
+    return _along(spread, stays)
 
-    if edit.group is not None and any(axis != edit.axis for axis in stays):
-        put_on_grid(model, edit)  # the runs of weights that share a scale are others now
+
+def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]], had: Array | None) -> None:
+    """Let the scales of a quantized weight follow a cut that was made.
+
+    A run of weights keeps the scale that all of them had, or else gets one that fits, and is rounded again.
+
+    Args:
+        had: where runs of weights share scales, the one that each of the weights that stay had before.
+    """
+    from paddlepress.grid import as_rows, fit_scale, put_on_grid
+
+    if had is not None:
+        runs = as_rows(had, edit.axis, edit.group)
+        one, other = np.nanmin(runs, axis=1), np.nanmax(runs, axis=1)
+        value = np.asarray(edits.parameter(model.network, edit.parameter).numpy())
+        fitted = fit_scale(value, edit.bits, edit.axis, edit.group, edit.reduce_range)
+        put_on_grid(model, edit, np.where(one == other, one, fitted.reshape(-1)).reshape(fitted.shape))
     elif edit.axis in stays:
         model.scales[edit.parameter] = model.scales[edit.parameter][stays[edit.axis]]
 

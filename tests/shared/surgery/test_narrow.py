@@ -192,6 +192,24 @@ def test_grids_of_runs_of_weights_stop_no_cut(name: str, build: Build) -> None:
     assert describe(trace(model)) == expected
 
 
+@pytest.mark.parametrize("wider", [1.0, 1.3])
+def test_runs_of_weights_that_stay_together_stay_as_they_are(wider: float, build: Build) -> None:
+    """Only where a cut brings weights of different scales into one run are those rounded again."""
+    model = grouped(build("lenet-300-100", (1, 28, 28)), "fc2", 20, wider)
+    before = edits.parameter(model.network, "fc2.weight").numpy()
+    scales = model.scales["fc2.weight"]
+    # Of 300 inputs go all of the runs 2 and 3, and a single one of run 7.
+    keep = np.setdiff1d(np.arange(300), [*range(40, 80), 145])
+    after = narrow(model, trace(model).group("fc1"), keep)
+    value = after.codes("fc2.weight").values()
+    np.testing.assert_array_equal(value[:100], before[keep][:100])
+    np.testing.assert_array_equal(after.scales["fc2.weight"][:, :5], scales[:, [0, 1, 4, 5, 6]])
+    # The runs behind that one are 19 weights of a run and one of the next; the last run is 19 of one alone.
+    np.testing.assert_array_equal(value[240:], before[keep][240:])
+    np.testing.assert_array_equal(after.scales["fc2.weight"][:, -1], scales[:, -1])
+    assert np.abs(value - before[keep]).max() < 2 * scales.max()
+
+
 def test_factorized(build: Build) -> None:
     """The rank of a factorized layer can be narrowed like any other width."""
     model = build("lenet", (1, 28, 28))
