@@ -36,6 +36,7 @@ def apply_technique(
         from paddlepress.data.store import load as load_data
         from paddlepress.progress import Lines
 
+        entry.check_seed(seed)
         chosen = techniques.technique(technique, entry.parameters(fields))
         runtime.use_device(device)  # weights are loaded to where it computes
         dataset = load_data(Path(data.path))

@@ -17,6 +17,7 @@ ERROR_PREFIX = "PADDLEPRESS-ERROR "  # nothing else prints this: logging writes 
 HOME_VARIABLE = "PADDLEPRESS_HOME"
 CHECKPOINT_VARIABLE = "PADDLEPRESS_CHECKPOINT"
 RUN_VARIABLE = "PADDLEPRESS_RUN"
+SEEDS = 2**31  # how many there are, from 0
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -95,6 +96,16 @@ def validated(model: type[M], value: Any, where: str) -> M:
         return model.model_validate(whole_numbers(value))
     except ValidationError as error:
         raise UsageError(f"{where}: {explain(error, model)}") from None
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that a recipe may not have either.
+
+    Raises:
+        UsageError: it is out of range.
+    """
+    if not 0 <= seed < SEEDS:
+        raise UsageError(f"seed is {seed}. Valid: 0 to {SEEDS - 1}")
 
 
 def logger(metrics: MetricsArtifact) -> Callable[[str, float, int], None]:

@@ -9,6 +9,7 @@ import pytest
 
 from paddlepress.errors import DataError
 from paddlepress_components import entry
+from paddlepress_components.apply import apply_technique
 from paddlepress_components.delivery.compare import compare
 from paddlepress_components.training.train import train
 from tests.components.artifacts import Artifact
@@ -69,6 +70,16 @@ def test_a_training_that_cannot_be_done(tmp_path: Path, capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as caught:
         train(data=Artifact(tmp_path / "no-data"), **outputs, **given)
     told(caught, capsys, ["train", "'epochs' is 0"])
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_seed_out_of_range(seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What no recipe may have is no component's seed either: told before anything is loaded."""
+    nothing = Artifact(tmp_path / "nothing")
+    artifacts = dict.fromkeys(["model", "base", "data", "compressed_model", "metrics"], nothing)
+    with pytest.raises(SystemExit) as caught:
+        apply_technique(technique="prune-weights", **artifacts, fields={}, seed=seed, device="cpu")
+    told(caught, capsys, [f"seed is {seed}. Valid: 0 to 2147483647"])
 
 
 def told(caught: pytest.ExceptionInfo[SystemExit], capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
