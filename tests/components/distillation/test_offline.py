@@ -113,7 +113,7 @@ def test_a_layer_that_does_not_exist_is_refused_with_the_valid_ones() -> None:
     ("fields", "said"),
     [
         ({"teachers": ["a", "b"], "teacher_weights": [1.0]}, "1 weights for 2 teachers"),
-        ({"teacher_weights": [-1.0]}, "teacher_weights must be 0 or more"),
+        ({"teachers": ["base"], "teacher_weights": [-1.0]}, "teacher_weights must be 0 or more"),
         ({"teachers": ["a", "b"], "teacher_weights": [0, 0.0]}, "not all of them 0"),
         ({"teachers": [""]}, "a location is empty"),
     ],
