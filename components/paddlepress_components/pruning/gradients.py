@@ -31,7 +31,7 @@ def taylor(network: nn.Layer, groups: Sequence[Group], train: Split, *, batches:
     network is in evaluation mode and does not change.
     """
     learn = trainable(network)
-    parts = {group.name: [part for part in making(network, group) if part.parameter in learn] for group in groups}
+    parts = {group.name: [part for part in making(group) if part.parameter in learn] for group in groups}
     sums: dict[str, Any] = {part.parameter: 0.0 for found in parts.values() for part in found}
     for _ in _backward(network, train, batches, seed):
         for name in sums:

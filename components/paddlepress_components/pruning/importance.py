@@ -10,12 +10,10 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 from paddle.nn.layer.norm import _BatchNormBase
-from paddle.nn.layer.rnn import RNNBase
 
 from paddlepress.errors import TechniqueRefused
 from paddlepress.surgery.edits import find, parameter
-from paddlepress.surgery.groups import Group, Slice, layer_of
-from paddlepress.weighted import output_axis
+from paddlepress.surgery.groups import Group, Slice
 
 Scores = dict[str, NDArray[np.float64]]
 """Importance of each unit, float64 array [units] by group name: those with the lowest go first."""
@@ -78,37 +76,18 @@ def _is_norm_scale(network: nn.Layer, part: Slice) -> bool:
     return leaf == "weight" and isinstance(find(network, owner), (_BatchNormBase, nn.BatchNorm))
 
 
-def making(network: nn.Layer, group: Group) -> list[Slice]:
+def making(group: Group) -> list[Slice]:
     """The slices that make a group's units, not those that read them.
 
     They are the weights and biases of its producers, and the scales and shifts of norms after those. On a
     residual path a layer may make and read the units: then its weight belongs to the group along either axis.
     """
-    parts = []
-    for part in group.slices:
-        owner = layer_of(part.parameter)
-        if owner in group.producers:
-            if _along_outputs(find(network, owner), part):
-                parts.append(part)
-        elif owner not in group.consumers:
-            parts.append(part)
-    return parts
+    return [part for part in group.slices if part.direction != "in"]
 
 
-def _along_outputs(layer: nn.Layer, part: Slice) -> bool:
-    if isinstance(layer, RNNBase):
-        return part.axis == 0  # [gates * hidden, in] and [gates * hidden, hidden]
-    return _leaf(part) != "weight" or part.axis == output_axis(layer)
-
-
-def weights(network: nn.Layer, group: Group) -> list[Slice]:
+def weights(group: Group) -> list[Slice]:
     """The slices of the weights, without biases and norms, that make a group's units."""
-    made = [part for part in making(network, group) if layer_of(part.parameter) in group.producers]
-    return [part for part in made if _leaf(part).startswith("weight")]
-
-
-def _leaf(part: Slice) -> str:
-    return part.parameter.rpartition(".")[2]
+    return [part for part in group.slices if part.direction == "out"]
 
 
 def _over_vectors(
@@ -118,7 +97,7 @@ def _over_vectors(
     scores = {}
     for group in groups:
         total: Any = np.zeros(())
-        for part in weights(network, group):
+        for part in weights(group):
             for vectors in _chunks(_rows(network, part)):
                 total = total + measure(vectors)
         scores[group.name] = np.asarray(total, np.float64)

@@ -56,7 +56,7 @@ class Silencing:
         learn = trainable(network)
         self._network = network
         self._groups = groups
-        self._parts = {g.name: [part for part in making(network, g) if part.parameter in learn] for g in groups}
+        self._parts = {g.name: [part for part in making(g) if part.parameter in learn] for g in groups}
         self._final, self._score, self._updates = final, score, updates
         self._done = 0
         self._masks: Masks | None = None

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.surgery import edits
-from paddlepress.surgery.groups import Group, Kind, Slice, layer_of
+from paddlepress.surgery.groups import Direction, Group, Kind, Slice, layer_of
 from paddlepress.surgery.propagate import Propagation, Role
 from paddlepress.surgery.units import SINGLE, Axis, Resolved
 
@@ -50,7 +50,8 @@ def candidates(network: paddle.nn.Layer, flow: Propagation, resolved: Resolved) 
         for at, (number, _) in enumerate(signature):
             name, along = axes[number]
             indices = np.stack([members[root][at][1] for root in units])
-            slices.append(Slice(name, along, indices, flow.units.axes[name, along].size))
+            size, direction = flow.units.axes[name, along].size, _direction(flow.roles, axes[number])
+            slices.append(Slice(name, along, indices, size, direction))
         # One feature each would be channels that are multiplied with each other.
         several = any(number in outputs and each > 1 for number, each in signature)
         heads = several and resolved.heads.issuperset(units)
@@ -120,7 +121,7 @@ def _counts(network: paddle.nn.Layer, producers: tuple[str, ...], heads: int) ->
         name = name.rpartition(".")[0]
 
 
-def _direction(roles: dict[Axis, Role], axis: Axis) -> str:
+def _direction(roles: dict[Axis, Role], axis: Axis) -> Direction:
     return roles[axis].direction if axis in roles else ""
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 MIXED = ", a normalization spans them"
 Kind = Literal["filters", "neurons", "heads"]
+Direction = Literal["out", "in", ""]
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,15 @@ class Slice:
         indices: int64 array [units, k]: for each unit of the group the indices along the axis that go
             with it, ascending; flattening 7x7 pixels makes a channel 49 columns, so k is 49 there.
         size: of the axis when it was traced.
+        direction: `out` where the parameter makes the units by a product, `in` where it reads them; empty for
+            what belongs to them one by one, such as biases, norms and tables that are added.
     """
 
     parameter: str
     axis: int
     indices: NDArray[np.int64]
     size: int
+    direction: Direction = ""
 
 
 @dataclass(frozen=True, eq=False)

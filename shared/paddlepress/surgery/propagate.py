@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from paddlepress.surgery.groups import Direction
 from paddlepress.surgery.program import Operation, Program, Shape
 from paddlepress.surgery.reshaping import reshape
 from paddlepress.surgery.units import FIXED_TENSOR, SINGLE, Axis, Labels, Units, plain
@@ -68,7 +69,7 @@ Rule = Callable[["Propagation", Operation], None]
 class Role:
     """What a parameter axis is to its layer: its units come `out` of it or go `in`."""
 
-    direction: str
+    direction: Direction
     kind: str
 
 
@@ -142,7 +143,7 @@ class Propagation:
             if tensor.weight is not None:
                 self.units.seal(tensor.weight.parameter, reason)
 
-    def role(self, weight: Weight, axis: int, direction: str, kind: str) -> Labels | None:
+    def role(self, weight: Weight, axis: int, direction: Direction, kind: str) -> Labels | None:
         """The labels of a weight's axis, which from now on has a role; None if it is no axis of its own."""
         own = weight.axes[axis]
         if own is None:

@@ -48,12 +48,39 @@ class Normed(nn.Layer):
         return self.fc(self.lstm(x)[0].mean(1))
 
 
+class Projection(nn.Layer):
+    """A dense layer whose weight has a name of its own."""
+
+    def __init__(self, features: int, units: int) -> None:
+        super().__init__()
+        self.kernel = self.create_parameter([units, features])
+        self.offset = self.create_parameter([units], is_bias=True)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return x @ self.kernel.T + self.offset
+
+
+class Bare(nn.Layer):
+    """Units that are made by parameters of the network itself, and by a layer that nobody knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w1, self.b1 = self.create_parameter([64, 32]), self.create_parameter([32], is_bias=True)
+        self.hidden = Projection(32, 24)
+        self.fc = nn.Linear(24, 10)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = F.relu(x.flatten(1) @ self.w1 + self.b1)
+        return self.fc(F.relu(self.hidden(x)))
+
+
 def dense(weight: np.ndarray) -> tuple[nn.Layer, Group]:
     """A dense layer with a given weight [units, features], and its outputs as a group."""
     network = nn.Sequential(("fc", nn.Linear(weight.shape[1], weight.shape[0])))
     parameter(network, "fc.weight").set_value(weight.T.astype(np.float32))
     units = np.arange(len(weight))[:, None]
-    return network, Group("fc", len(weight), ("fc",), (), (Slice("fc.weight", 1, units, len(weight)),), "neurons")
+    columns = Slice("fc.weight", 1, units, len(weight), "out")
+    return network, Group("fc", len(weight), ("fc",), (), (columns,), "neurons")
 
 
 def test_l1_is_the_sum_of_each_filters_magnitudes() -> None:
@@ -132,6 +159,24 @@ def test_recurrent_units_are_all_their_gates(build: Build) -> None:
         if name.startswith("weight")
     )
     np.testing.assert_allclose(importance.l1(model.network, [group])["lstm"], expected, rtol=1e-5)
+
+
+def test_units_of_layers_that_nobody_prepared_are_judged(build: Build) -> None:
+    """Where a parameter of the network itself, or one of any name, makes units, its values by unit count."""
+    model = build(Bare, (1, 8, 8))
+    graph = trace(model)
+    scores = importance.l1(model.network, graph.groups)
+    np.testing.assert_allclose(scores["w1"], np.abs(model.network.w1.numpy()).sum(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(scores["hidden"], np.abs(model.network.hidden.kernel.numpy()).sum(axis=1), rtol=1e-5)
+    assert importance.geometric_median(model.network, graph.groups)["w1"].shape == (32,)
+    scores = gradients.taylor(model.network, graph.groups, digits().split("train"), batches=1, seed=0)
+    assert np.count_nonzero(scores["w1"]) > 16
+    hidden = [graph.group("hidden")]
+    assert activations.activity(model.network, hidden, digits().split("calibration"))["hidden"].shape == (24,)
+    with pytest.raises(TechniqueRefused, match="no batch norm scales the neurons of 'w1'"):
+        importance.batch_norm(model.network, graph.groups)
+    with pytest.raises(TechniqueRefused, match="no layer reads the neurons of 'w1'"):
+        activations.activity(model.network, graph.groups, digits().split("calibration"))
 
 
 @pytest.mark.parametrize("measure", [gradients.taylor, gradients.output_gradient])

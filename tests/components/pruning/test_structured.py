@@ -58,6 +58,17 @@ class Attentive(nn.Layer):
         return self.fc(self.encoder(self.embed(x.squeeze(1))).mean(1))
 
 
+class Bare(nn.Layer):
+    """Two dense layers without being any: their weights are parameters of the network itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w1, self.w2 = self.create_parameter([64, 32]), self.create_parameter([32, 10])
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return nn.functional.relu(x.flatten(1) @ self.w1) @ self.w2
+
+
 class Notes(Silent):
     """Remembers what was said."""
 
@@ -228,6 +239,17 @@ def test_whole_heads_go_if_asked(importance: Any, build: Build) -> None:
     assert attention.q_proj.weight.shape[1] == 2 * 4
     assert smaller.network.encoder.linear1.weight.shape[1] == 12
     assert np.isfinite(smaller.predict(digits().split("test").inputs)).all()
+
+
+@pytest.mark.parametrize("schedule", ["steps", "during-training"])
+@pytest.mark.parametrize("importance", ["l1", "l2", "geometric-median", "taylor"])
+def test_units_without_a_layer_go(importance: Any, schedule: Any, build: Build) -> None:
+    """Units that a parameter of the network itself makes are removed like a layer's."""
+    model = build(Bare, (1, 8, 8))
+    smaller = pruned(PruneNeurons(importance=importance, schedule=schedule, recovery_epochs=1), model)
+    assert (smaller.network.w1.shape, smaller.network.w2.shape) == ([64, 16], [16, 10])
+    inputs = digits().split("test").inputs
+    np.testing.assert_array_equal(smaller.copy().predict(inputs), smaller.predict(inputs))
 
 
 def test_excluded_layers_stay() -> None:
