@@ -8,6 +8,7 @@ recipe that runs every technique, figures are those that `make benchmark-techniq
 from __future__ import annotations
 
 import argparse
+import hashlib
 import inspect
 import json
 import sys
@@ -18,11 +19,12 @@ from typing import Any
 
 import yaml
 
-from paddlepress import plugins
+from paddlepress import plugins, yaml_text
 from paddlepress.errors import UsageError
 from paddlepress.evaluation.metrics import METRICS
+from paddlepress.fields import describe_fields
 from paddlepress.files import write_text
-from paddlepress.techniques import Technique, describe_fields, technique_class
+from paddlepress.techniques import Technique, technique, technique_class
 
 RECIPE = Path("pipelines/recipes/mnist-all.yaml")
 PAGES = Path("components/docs")
@@ -43,6 +45,9 @@ FIGURES = {
 }
 
 
+Chain = list[dict[str, dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Sources:
     """What pages are made from besides the techniques.
@@ -50,10 +55,22 @@ class Sources:
     Attributes:
         variants: variant name -> its chain, each step a dict of one technique name and its fields.
         measured: `{"about": text, "base": figures, "variants": {name: figures}}`; empty before any measurement.
+        origin: what the variants are made from: the recipe's `data` and `base`.
     """
 
-    variants: Mapping[str, list[dict[str, dict[str, Any]]]]
+    variants: Mapping[str, Chain]
     measured: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self, variant: str) -> str:
+        """A digest of all that makes a variant, defaults included: figures of other settings are not its own."""
+        chain = [[name, technique(name, fields).model_dump(mode="json")] for name, fields in _steps(self, variant)]
+        content = json.dumps([self.origin, chain], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def _steps(sources: Sources, variant: str) -> list[tuple[str, dict[str, Any]]]:
+    return [next(iter(step.items())) for step in sources.variants[variant]]
 
 
 def read_sources(root: Path) -> Sources:
@@ -66,7 +83,7 @@ def read_sources(root: Path) -> Sources:
         UsageError: it is not a checkout of the repository.
     """
     try:
-        recipe = yaml.safe_load((root / RECIPE).read_text(encoding="utf-8"))
+        recipe = yaml_text.read((root / RECIPE).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"{root} is no checkout of paddlepress: it has no {RECIPE}") from None
     variants = {
@@ -74,7 +91,8 @@ def read_sources(root: Path) -> Sources:
         for name, chain in recipe["variants"].items()
     }
     path = root / MEASURED
-    return Sources(variants, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {})
+    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return Sources(variants, measured, {key: recipe[key] for key in ("data", "base")})
 
 
 def page(name: str, sources: Sources) -> str:
@@ -89,7 +107,7 @@ def page(name: str, sources: Sources) -> str:
         _fields(chosen),
         "## Example\n",
         _example(name, uses),
-        *_measured(uses, sources.measured),
+        *_measured(uses, sources),
         "## As a component\n",
         f"`{name.replace('-', '_')}` takes the artifacts `model`, `base` and `data`, the fields above, `seed` and "
         "`device`, and gives `compressed_model` and `metrics`:\n",
@@ -107,22 +125,29 @@ def _fields(chosen: type[Technique]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _example(name: str, uses: Mapping[str, list[dict[str, dict[str, Any]]]]) -> str:
+def _example(name: str, uses: Mapping[str, Chain]) -> str:
     variant, chain = min(uses.items(), key=lambda use: len(use[1]), default=(name, [{name: {}}]))
     text = yaml.safe_dump({"variants": {variant: chain}}, sort_keys=False, default_flow_style=None, width=100)
     return f"```yaml\n{text}```\n"
 
 
-def _measured(uses: Mapping[str, list[dict[str, dict[str, Any]]]], measured: Mapping[str, Any]) -> list[str]:
-    found = {variant: measured["variants"][variant] for variant in uses if variant in measured.get("variants", {})}
+def _measured(uses: Mapping[str, Chain], sources: Sources) -> list[str]:
+    measured = sources.measured
+    figures = {variant: measured.get("variants", {}).get(variant, {}) for variant in uses}
+    found = {name: own for name, own in figures.items() if own.get("settings") == sources.settings(name)}
     if not found:
         return []
     rows = [f"| variant | {' | '.join(FIGURES.values())} |", "|---" * (len(FIGURES) + 1) + "|"]
-    for variant, figures in {"base": measured["base"], **found}.items():
-        cells = [METRICS[name].text(figures[name]) if name in figures else "" for name in FIGURES]
+    for variant, own in {"base": measured["base"], **found}.items():
+        cells = [_cell(name, own[name]) if name in own else "" for name in FIGURES]
         rows.append(f"| {variant} | {' | '.join(cells)} |")
     settings = [f"- `{variant}`: {', then '.join(_step(step) for step in uses[variant])}" for variant in found]
     return ["## What it gains and costs\n", f"{measured['about']}\n", *rows, "", *settings, ""]
+
+
+def _cell(metric: str, value: float) -> str:
+    """A figure without its unit, which the column's heading says."""
+    return METRICS[metric].text(value).removesuffix("%").removesuffix(" points").removesuffix(" bytes")
 
 
 def _step(step: Mapping[str, Mapping[str, Any]]) -> str:

@@ -90,7 +90,7 @@ def validated(model: type[M], value: Any, where: str) -> M:
     Raises:
         UsageError: it does not fit; one line with the key, the bad value and what is valid.
     """
-    from paddlepress.techniques import explain
+    from paddlepress.fields import explain
 
     try:
         return model.model_validate(whole_numbers(value))

@@ -22,7 +22,8 @@ from pydantic_core import PydanticUndefined
 
 from paddlepress import __version__
 from paddlepress.errors import UsageError
-from paddlepress.techniques import describe_fields, technique_class
+from paddlepress.fields import describe_fields
+from paddlepress.techniques import technique_class
 
 IMAGE_VARIABLE = "PADDLEPRESS_IMAGE"
 

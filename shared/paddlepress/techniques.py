@@ -7,20 +7,18 @@ else. It is found by name through the entry-point group `paddlepress.techniques`
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_jsonable_python
+from pydantic import ValidationError
 
 from paddlepress import plugins
 from paddlepress.errors import UsageError
+from paddlepress.fields import Fields, explain
 from paddlepress.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -62,10 +60,8 @@ class Context:
     checkpoint: Path | None = None
 
 
-class Technique(BaseModel, ABC):
+class Technique(Fields, ABC):
     """A way to compress a model. Subclass it, add typed fields, implement `apply`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     family: ClassVar[Family] = "other"
     paper: ClassVar[str] = ""
@@ -115,18 +111,6 @@ def technique(name: str, parameters: Mapping[str, Any], where: str = "") -> Tech
         raise UsageError(f"{where or name}: {explain(error, chosen)}") from None
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing pydantic found wrong, in one line: key, bad value, what is valid."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown field {key!r}. Valid: {', '.join(model.model_fields) or 'none'}"
-    if first["type"] == "missing":
-        return f"{key!r} is missing"
-    subject = f"{key!r} is {first['input']!r}" if key else "invalid value"
-    return f"{subject}: {first['msg'].removeprefix('Value error, ').removeprefix('Assertion failed, ')}"
-
-
 def name_of(chosen: Technique | type[Technique]) -> str:
     """The name under which a technique is registered where its class is defined; else its class's name."""
     kind = chosen if isinstance(chosen, type) else type(chosen)
@@ -172,53 +156,3 @@ def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Mo
         parent=parent,
     )
     return result.with_lineage(entry)
-
-
-def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
-    """A model's fields for people, its own before inherited ones: field, type, default, range, description.
-
-    A description stands in the field, or in the `Attributes:` of the class's docstring.
-    """
-    schema = model.model_json_schema().get("properties", {})
-    described = _attribute_docs(model)
-    rows = []
-    own = vars(model).get("__annotations__", {})
-    for name, info in sorted(model.model_fields.items(), key=lambda field: field[0] not in own):
-        default = info.get_default(call_default_factory=True)
-        rows.append(
-            {
-                "field": name,
-                "type": _type_text(info.annotation),
-                "default": "required" if info.is_required() else json.dumps(to_jsonable_python(default)),
-                "range": _range_text(schema.get(name, {})),
-                "description": " ".join((info.description or described.get(name, "")).split()),
-            }
-        )
-    return rows
-
-
-def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
-    from docstring_parser import parse
-
-    found: dict[str, str] = {}
-    for kind in reversed(model.__mro__):
-        for entry in parse(kind.__doc__ or "").params if issubclass(kind, BaseModel) else ():
-            for name in entry.arg_name.split(","):
-                found[name.strip()] = entry.description or ""
-    return found
-
-
-def _type_text(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return " | ".join(str(value) for value in get_args(annotation))
-    if get_origin(annotation) in (Union, UnionType):
-        return " | ".join(_type_text(part) for part in get_args(annotation))
-    if annotation is type(None):
-        return "null"
-    return getattr(annotation, "__name__", str(annotation)) if get_origin(annotation) is None else str(annotation)
-
-
-def _range_text(schema: Mapping[str, Any]) -> str:
-    candidates = [schema, *schema.get("anyOf", [])]
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    return ", ".join(f"{sign} {part[key]:g}" for part in candidates for key, sign in signs.items() if key in part)

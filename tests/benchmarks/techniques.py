@@ -115,13 +115,17 @@ def show(found: dict[str, Figures], wanted: list[Target]) -> bool:
 def keep(found: dict[str, Figures]) -> None:
     """Write the figures down for the techniques' pages."""
     from paddlepress.files import write_text
+    from paddlepress_components.documentation import read_sources
 
+    sources = read_sources(ROOT)
     rows = {variant: {name: row[name] for name in SHOWN if row.get(name) is not None} for variant, row in found.items()}
     about = (
         f"On MNIST's whole test set, which no technique has seen, on {processor()}; bytes are everything that is "
         "deployed, speed is beside the base model in one process (ONNX Runtime, one thread)."
     )
-    content = {"about": about, "base": rows.pop("base"), "variants": rows}
+    base = rows.pop("base")
+    variants = {variant: {"settings": sources.settings(variant), **row} for variant, row in rows.items()}
+    content = {"about": about, "base": base, "variants": variants}
     write_text(MEASURED, json.dumps(content, indent=1) + "\n")
 
 

@@ -10,6 +10,7 @@ import pytest
 from paddlepress.errors import UsageError
 from paddlepress.techniques import technique_class
 from paddlepress_components import documentation
+from paddlepress_pipelines.recipe import load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,14 +40,26 @@ def test_a_page_tells_every_field_and_the_paper(name: str) -> None:
 
 
 def test_what_was_measured_is_shown(tmp_path: Path) -> None:
-    """A variant's figures stand on the page of its last technique, with its settings."""
-    sources = documentation.Sources(
-        {"sparse": [{"prune-weights": {"sparsity": 0.5}}]},
-        {"about": "Somewhere.", "base": {"accuracy": 99.0}, "variants": {"sparse": {"accuracy": 98.765}}},
-    )
-    text = documentation.page("prune-weights", sources)
-    assert "98.77%" in text
+    """A variant's figures stand on the page of its last technique, with its settings, and only with these."""
+    chains: dict[str, documentation.Chain] = {"sparse": [{"prune-weights": {"sparsity": 0.5}}]}
+    figures = {"accuracy": 98.765, "settings": documentation.Sources(chains).settings("sparse")}
+    measured = {"about": "Somewhere.", "base": {"accuracy": 99.0}, "variants": {"sparse": figures}}
+    text = documentation.page("prune-weights", documentation.Sources(chains, measured))
+    assert "98.77" in text
     assert "prune-weights {sparsity: 0.5}" in text
+    other: dict[str, documentation.Chain] = {"sparse": [{"prune-weights": {"sparsity": 0.6}}]}
+    assert "98.77" not in documentation.page("prune-weights", documentation.Sources(other, measured))
+
+
+@pytest.mark.parametrize("name", documentation.shipped())
+def test_the_example_of_a_page_is_a_recipe_that_can_be_read(name: str, tmp_path: Path) -> None:
+    """Pasted into a recipe, the example is what the technique's variant in `mnist-all.yaml` is."""
+    text = documentation.page(name, documentation.read_sources(ROOT))
+    example = text.split("```yaml\n")[1].split("```")[0]
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"name: example\ndata: {{source: digits}}\nbase: {{architecture: lenet}}\n{example}")
+    ((variant, chain),) = load(recipe).variants.items()
+    assert chain == load("mnist-all").variants[variant]
 
 
 def test_a_change_and_a_leftover_are_noticed(tmp_path: Path) -> None:

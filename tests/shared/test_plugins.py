@@ -8,6 +8,7 @@ import pytest
 
 from paddlepress import plugins, techniques
 from paddlepress.errors import UnknownName, UsageError
+from paddlepress.fields import describe_fields
 
 
 @pytest.fixture
@@ -51,9 +52,9 @@ def test_an_unknown_name_comes_with_the_known_ones() -> None:
 
 def test_fields_are_described_for_people() -> None:
     """Type, default, range and description of each field, its own before those it inherits."""
-    rows = techniques.describe_fields(techniques.technique_class("prune-weights"))
+    rows = describe_fields(techniques.technique_class("prune-weights"))
     named = {row["field"]: row for row in rows}
-    assert named["sparsity"]["default"] == "0.9"
+    assert named["sparsity"]["default"] == "null"
     assert named["sparsity"]["range"] == "> 0, < 1"
     assert named["scope"]["type"] == "global | layer"
     assert all(row["description"] for row in rows)

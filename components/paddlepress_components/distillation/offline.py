@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
@@ -56,18 +57,30 @@ class DistillOffline(StudentTraining, Technique):
     )
     temperature: float = Field(default=4.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
-    target_weight: float = Field(default=1.0, ge=0, le=1000, description="decoupled: of the label's class (alpha)")
-    others_weight: float = Field(default=2.0, ge=0, le=1000, description="decoupled: of the other classes (beta)")
-    hint_weight: float = Field(default=0.3, ge=0, le=1e6, description="hints: of the regressed feature's error")
-    attention_weight: float = Field(default=1000.0, ge=0, le=1e6, description="attention: of the maps' error (beta)")
-    distance_weight: float = Field(default=25.0, ge=0, le=1e6, description="relational: of the distances' error")
-    angle_weight: float = Field(default=50.0, ge=0, le=1e6, description="relational: of the angles' error")
-    student_layer: str = Field(
+    target_weight: Annotated[float, When("loss", "decoupled")] = Field(
+        default=1.0, ge=0, le=1000, description="decoupled: of the label's class (alpha)"
+    )
+    others_weight: Annotated[float, When("loss", "decoupled")] = Field(
+        default=2.0, ge=0, le=1000, description="decoupled: of the other classes (beta)"
+    )
+    hint_weight: Annotated[float, When("loss", "hints")] = Field(
+        default=0.3, ge=0, le=1e6, description="hints: of the regressed feature's error"
+    )
+    attention_weight: Annotated[float, When("loss", "attention")] = Field(
+        default=100.0, ge=0, le=1e6, description="attention: of the maps' error (beta)"
+    )
+    distance_weight: Annotated[float, When("loss", "relational")] = Field(
+        default=25.0, ge=0, le=1e6, description="relational: of the distances' error"
+    )
+    angle_weight: Annotated[float, When("loss", "relational")] = Field(
+        default=50.0, ge=0, le=1e6, description="relational: of the angles' error"
+    )
+    student_layer: Annotated[str, When("loss", "hints", "attention", "relational")] = Field(
         default="",
         description="hints, attention, relational: the student's layer to compare; empty: the last feature map (for "
         "attention: of each size), or for relational the last feature before the outputs",
     )
-    teacher_layer: str = Field(
+    teacher_layer: Annotated[str, When("loss", "hints", "attention", "relational")] = Field(
         default="", description="hints, attention, relational: the teacher's layer; empty: the last that fits"
     )
     teachers: list[str] = Field(
@@ -75,7 +88,9 @@ class DistillOffline(StudentTraining, Technique):
         description="model artifacts to learn from: folders or s3:// prefixes that can be read where this runs, and "
         "`base`, the base model; empty: the base model alone",
     )
-    teacher_weights: list[float] = Field(default=[], description="of each teacher in the average; empty: equal ones")
+    teacher_weights: Annotated[list[float], When("teachers", ...)] = Field(
+        default=[], description="of each teacher in the average; empty: equal ones"
+    )
     patience: int = Field(
         default=0, ge=0, description="epochs without a better validation accuracy before stopping; 0: never"
     )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
@@ -33,7 +34,7 @@ class DistillOnline(StudentTraining, Technique):
     paper: ClassVar[str] = "Zhang et al., Deep Mutual Learning, CVPR 2018, arXiv:1706.00384"
 
     peers: int = Field(default=2, ge=2, le=64, description="networks that learn together; each costs as much as one")
-    start: Literal["fresh", "incoming"] = Field(
+    start: Annotated[Literal["fresh", "incoming"], When("student", "")] = Field(
         default="fresh",
         description="first weights where no student is named: fresh, or the incoming model's with a little noise",
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
@@ -41,17 +42,19 @@ class DistillSelf(StudentTraining, Technique):
     method: Literal["born-again", "auxiliary-heads"] = Field(
         default="born-again", description="learn from the generation before, or with heads from the network's own end"
     )
-    generations: int = Field(default=1, ge=1, le=100, description="born-again: how many, each trained for all epochs")
-    layers: list[str] = Field(
+    generations: Annotated[int, When("method", "born-again")] = Field(
+        default=1, ge=1, le=100, description="born-again: how many, each trained for all epochs"
+    )
+    layers: Annotated[list[str], When("method", "auxiliary-heads")] = Field(
         default=[],
         description="auxiliary-heads: layers that get a head; empty: the last feature map of each size, at most three",
     )
-    start: Literal["incoming", "fresh"] = Field(
+    start: Annotated[Literal["incoming", "fresh"], When("method", "auxiliary-heads"), When("student", "")] = Field(
         default="incoming", description="auxiliary-heads: first weights where no student is named"
     )
     temperature: float = Field(default=3.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.3, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
-    hint_weight: float = Field(
+    hint_weight: Annotated[float, When("method", "auxiliary-heads")] = Field(
         default=0.03, ge=0, le=1e6, description="auxiliary-heads: of the error between a head's feature and the last"
     )
 

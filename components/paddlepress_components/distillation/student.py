@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from paddlepress.architectures import ArchitectureName
 from paddlepress.errors import UnknownName
+from paddlepress.fields import Fields, When
 from paddlepress.plugins import ARCHITECTURES, listed
 from paddlepress.training.settings import TrainingSettings
 
@@ -15,15 +16,15 @@ if TYPE_CHECKING:
     from paddlepress.model import Model
 
 
-class StudentTraining(BaseModel):
+class StudentTraining(Fields):
     """Fields of the techniques that train a student."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     student: Annotated[str, ArchitectureName(arguments="student_arguments")] = Field(
         default="", description="architecture of the student; empty: that of the incoming model"
     )
-    student_arguments: dict[str, Any] = Field(default={}, description="arguments of the student's architecture")
+    student_arguments: Annotated[dict[str, Any], When("student", ...)] = Field(
+        default={}, description="arguments of the student's architecture"
+    )
     epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")
     learning_rate: float = Field(default=4e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -46,11 +47,13 @@ class FactorizeConv(Technique, RankFields, Recovery):
     method: Literal["tucker2", "cp", "spatial", "channel-svd"] = Field(
         default="tucker2", description="into which chain a convolution is split"
     )
-    ratio: float = Field(default=2.0, gt=1, description="how many times smaller each layer's weight gets")
+    ratio: Annotated[float, When("energy", None), When("macs", None), When("evbmf", False)] = Field(
+        default=2.0, gt=1, description="how many times smaller each layer's weight gets"
+    )
     min_channels: int = Field(default=8, ge=1, description="leave convolutions of fewer input or output channels alone")
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
-    recovery_loss: Literal["plain", "distilled"] = Field(
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
 

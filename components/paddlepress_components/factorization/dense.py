@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -44,8 +45,10 @@ class FactorizeDense(Technique, RankFields, Recovery):
         default=32, ge=2, description="leave layers with fewer inputs or outputs alone, such as small classifiers"
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
-    recovery_learning_rate: float = Field(default=5e-4, gt=0, le=10, description="highest learning rate of it (Adam)")
-    recovery_loss: Literal["plain", "distilled"] = Field(
+    recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
+        default=5e-4, gt=0, le=10, description="highest learning rate of it (Adam)"
+    )
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from paddlepress.fields import Fields, When
 
 
-class RankFields(BaseModel):
+class RankFields(Fields):
     """How ranks are chosen: by `ratio`, unless one of the others is set."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ratio: float = Field(default=5.5, gt=1, description="how many times smaller each layer's weight gets")
+    ratio: Annotated[float, When("energy", None), When("macs", None), When("evbmf", False)] = Field(
+        default=5.5, gt=1, description="how many times smaller each layer's weight gets"
+    )
     energy: float | None = Field(
         default=None, gt=0, lt=1, description="takes the place of ratio: share of the squared singular values to keep"
     )
@@ -19,7 +23,7 @@ class RankFields(BaseModel):
         gt=0,
         lt=1,
         description="takes the place of ratio: share of the multiply-accumulates to leave, of all layers of the kind "
-        "together; ranks are such that the layers keep the same share of their energy",
+        "together; ranks are such that all keep the same share of their energy, or with method cp of their components",
     )
     evbmf: bool = Field(
         default=False, description="takes the place of ratio: as many components as stand out from noise"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -32,7 +33,9 @@ class PruneLayers(Technique, Recovery):
     family: ClassVar[Family] = "pruning"
     paper: ClassVar[str] = "Elkerdawy et al., ACCV 2020, arXiv:2007.05667; Kim et al., 2024, arXiv:2402.02834"
 
-    count: int = Field(default=1, ge=1, le=10_000, description="how many blocks or layers to remove")
+    count: Annotated[int, When("ratio", None)] = Field(
+        default=1, ge=1, le=10_000, description="how many blocks or layers to remove"
+    )
     ratio: float | None = Field(
         default=None,
         gt=0,
@@ -55,7 +58,9 @@ class PruneLayers(Technique, Recovery):
         default=[], description="layers to keep, and what holds them: names or patterns such as stage1.*"
     )
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
-    recovery_learning_rate: float = Field(default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
+    recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
+        default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+    )
 
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.surgery.removal import remove

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from paddlepress_components.pruning.weight_scores import Scores
 
 _TWO_OF_FOUR = 0.5
+_SPARSITY = 0.9
 
 
 class PruneWeights(Technique, Recovery):
@@ -57,15 +59,18 @@ class PruneWeights(Technique, Recovery):
         "Frankle and Carbin, ICLR 2019, arXiv:1803.03635; Renda et al., ICLR 2020, arXiv:2003.02389"
     )
 
-    sparsity: float = Field(
-        default=0.9, gt=0, lt=1, description="share of the weights to set to zero; 0.5 with pattern 2:4"
+    sparsity: Annotated[float | None, When("threshold", None)] = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description=f"share of the weights to set to zero; by default {_SPARSITY}, and with pattern 2:4 half of them",
     )
     threshold: float | None = Field(
         default=None,
         gt=0,
         description="takes the place of sparsity and scope: set weights of a smaller magnitude than this to zero",
     )
-    scope: Literal["global", "layer"] = Field(
+    scope: Annotated[Literal["global", "layer"], When("threshold", None)] = Field(
         default="global", description="global compares weights across layers; layer prunes the same share of each"
     )
     criterion: Literal["magnitude", "gradient", "movement"] = Field(
@@ -77,7 +82,7 @@ class PruneWeights(Technique, Recovery):
         default="unstructured",
         description="unstructured: any weights; 2:4: two of each four in a row; block: whole blocks of block_size",
     )
-    block_size: list[int] = Field(
+    block_size: Annotated[list[int], When("pattern", "block")] = Field(
         default=[4, 4],
         min_length=2,
         max_length=2,
@@ -88,11 +93,13 @@ class PruneWeights(Technique, Recovery):
         description="one-shot prunes, then recovers; gradual prunes more and more while it recovers (cubic schedule); "
         "rewinding trains anew and goes back to early weights after each round of pruning",
     )
-    gradient_batches: int = Field(
+    gradient_batches: Annotated[int, When("criterion", "gradient")] = Field(
         default=20, ge=1, le=10_000, description="training batches of 64 that criterion gradient looks at"
     )
-    rounds: int = Field(default=3, ge=1, le=100, description="of schedule rewinding: how often it prunes")
-    rewind_epochs: float = Field(
+    rounds: Annotated[int, When("schedule", "rewinding")] = Field(
+        default=3, ge=1, le=100, description="of schedule rewinding: how often it prunes"
+    )
+    rewind_epochs: Annotated[float, When("schedule", "rewinding")] = Field(
         default=0.1,
         ge=0,
         le=10_000,
@@ -100,31 +107,24 @@ class PruneWeights(Technique, Recovery):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _half_of_four(cls, given: Any) -> Any:
-        if isinstance(given, dict) and given.get("pattern") == "2:4" and "sparsity" not in given:
-            return {**given, "sparsity": _TWO_OF_FOUR}
-        return given
-
     @model_validator(mode="after")
     def _check(self) -> PruneWeights:
         if self.schedule != "one-shot" and self.recovery_epochs == 0:
             raise ValueError(
-                f"schedule {self.schedule!r} prunes during training: recovery_epochs must be at least 1, not 0"
+                f"schedule {self.schedule!r} prunes during training: 'recovery_epochs' must be at least 1, not 0"
             )
-        if self.pattern == "2:4" and self.sparsity != _TWO_OF_FOUR:
-            raise ValueError(f"pattern '2:4' leaves two of four weights: sparsity must be 0.5, not {self.sparsity:g}")
+        if self.pattern == "2:4" and self._share != _TWO_OF_FOUR:
+            raise ValueError(f"pattern '2:4' leaves two of four weights: 'sparsity' must be 0.5, not {self._share:g}")
         if self.criterion == "movement" and self.schedule != "gradual":
             raise ValueError(
                 "criterion 'movement' watches weights while they train: "
-                f"schedule must be 'gradual', not {self.schedule!r}"
+                f"'schedule' must be 'gradual', not {self.schedule!r}"
             )
         if min(self.block_size) < 1 or max(self.block_size) > 4096:
-            raise ValueError(f"block_size must be two numbers from 1 to 4096, not {self.block_size}")
+            raise ValueError(f"'block_size' must be two numbers from 1 to 4096, not {self.block_size}")
         if self.schedule == "rewinding" and self.rewind_epochs >= self.recovery_epochs:
             raise ValueError(
-                f"rewind_epochs must be less than recovery_epochs, which is {self.recovery_epochs}, "
+                f"'rewind_epochs' must be less than recovery_epochs, which is {self.recovery_epochs}, "
                 f"not {self.rewind_epochs:g}"
             )
         plain = (self.criterion, self.pattern) == ("magnitude", "unstructured") and self.schedule != "rewinding"
@@ -177,7 +177,7 @@ class PruneWeights(Technique, Recovery):
             raise TechniqueRefused("there is no convolution or dense layer to prune")
         self._check_free(model, axes)
         weights = {name: values(model.network, name) for name in axes}
-        last, scope, block = self.sparsity, self.scope, (self.block_size[0], self.block_size[1])
+        last, scope, block = self._share, self.scope, (self.block_size[0], self.block_size[1])
         first = magnitude.sparsity(weights)
         if self.pattern == "block":
             first = zero_blocks(weights, axes, block)
@@ -216,8 +216,15 @@ class PruneWeights(Technique, Recovery):
         return train_and_rewind(model, context, self.rounds, self.recovery_epochs, self.rewind_epochs, prune, train)
 
     @property
+    def _share(self) -> float:
+        """Of the weights, to set to zero."""
+        if self.sparsity is not None:
+            return self.sparsity
+        return _TWO_OF_FOUR if self.pattern == "2:4" else _SPARSITY
+
+    @property
     def _asked(self) -> str:
-        return f"sparsity {self.sparsity:.4g}" if self.threshold is None else f"threshold {self.threshold:g}"
+        return f"sparsity {self._share:.4g}" if self.threshold is None else f"threshold {self.threshold:g}"
 
     def _check_free(self, model: Model, names: dict[str, int]) -> None:
         """Refuse weights that can't be zero, or that can't be trained anew."""

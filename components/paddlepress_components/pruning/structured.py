@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -29,7 +30,9 @@ class PruneUnits(Technique, Recovery):
 
     family: ClassVar[Family] = "pruning"
 
-    ratio: float = Field(default=0.5, gt=0, lt=1, description="share of the units to remove")
+    ratio: Annotated[float, When("macs", None)] = Field(
+        default=0.5, gt=0, lt=1, description="share of the units to remove"
+    )
     macs: float | None = Field(
         default=None, gt=0, lt=1, description="share of the multiply-accumulates to keep; takes the place of ratio"
     )
@@ -54,7 +57,9 @@ class PruneUnits(Technique, Recovery):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training in all; 0 for none")
-    recovery_learning_rate: float = Field(default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
+    recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
+        default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+    )
 
     @model_validator(mode="after")
     def _trains_if_it_must(self) -> PruneUnits:

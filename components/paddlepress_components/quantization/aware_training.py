@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -54,18 +55,21 @@ class QuantizeAwareTraining(Technique, Recovery):
     activations: Literal["int8", "none"] = Field(
         default="int8", description="whether layers' inputs are rounded to 8 bits too"
     )
-    calibrator: Literal["min-max", "percentile", "entropy", "mse"] = Field(
+    calibrator: Annotated[Literal["min-max", "percentile", "entropy", "mse"], When("activations", "int8")] = Field(
         default="percentile", description="how an input's range is read from the calibration data"
     )
-    percentile: float = Field(
-        default=99.99, gt=50, le=100, description="share of an input's values that its range covers, in percent"
+    percentile: Annotated[float, When("activations", "int8"), When("calibrator", "percentile")] = Field(
+        default=99.99,
+        gt=50,
+        le=100,
+        description="share of an input's values that neither end of its range cuts off, in percent",
     )
-    reduce_range: bool = Field(
+    reduce_range: Annotated[bool, When("activations", "int8")] = Field(
         default=True,
         description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
         "the processor",
     )
-    residual_adds: bool = Field(
+    residual_adds: Annotated[bool, When("activations", "int8")] = Field(
         default=True,
         description="with int8 activations: round what residual additions add too, so that they and the convolutions "
         "before them run on integers",

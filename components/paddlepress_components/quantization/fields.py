@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.fields import Fields, When
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,17 +19,15 @@ if TYPE_CHECKING:
     from paddlepress.surgery.edits import Quantize
 
 
-class IntegerFields(BaseModel):
+class IntegerFields(Fields):
     """How weights and inputs are put on grids of integers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     granularity: Literal["per-channel", "per-tensor", "per-group"] = Field(
         default="per-channel",
         description="one scale for each output of a layer, for the layer, or for each run of an output's weights "
         "(not for 16 bits)",
     )
-    group_size: int = Field(
+    group_size: Annotated[int, When("granularity", "per-group")] = Field(
         default=64,
         ge=2,
         le=65_536,
@@ -42,20 +41,23 @@ class IntegerFields(BaseModel):
     activations: Literal["int8", "none"] = Field(
         default="int8", description="whether layers' inputs are rounded to 8 bits too (not for 16-bit weights)"
     )
-    calibrator: Literal["min-max", "percentile", "entropy", "mse"] = Field(
+    calibrator: Annotated[Literal["min-max", "percentile", "entropy", "mse"], When("activations", "int8")] = Field(
         default="percentile",
         description="how an input's range is read from the calibration data: all of it, a share of the values, "
         "where least information is lost, or where the squared error is least",
     )
-    percentile: float = Field(
-        default=99.99, gt=50, le=100, description="share of an input's values that its range covers, in percent"
+    percentile: Annotated[float, When("activations", "int8"), When("calibrator", "percentile")] = Field(
+        default=99.99,
+        gt=50,
+        le=100,
+        description="share of an input's values that neither end of its range cuts off, in percent",
     )
-    reduce_range: bool = Field(
+    reduce_range: Annotated[bool, When("activations", "int8")] = Field(
         default=True,
         description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
         "the processor",
     )
-    residual_adds: bool = Field(
+    residual_adds: Annotated[bool, When("activations", "int8")] = Field(
         default=True,
         description="with int8 activations: round what residual additions add too, so that they and the convolutions "
         "before them run on integers",
@@ -65,13 +67,19 @@ class IntegerFields(BaseModel):
         description="nearest: each weight by itself; adaround: up or down as is learned layer by layer; gptq: one "
         "input after the other, the later ones making up for the error",
     )
-    adaround_steps: int = Field(default=1000, ge=1, le=1_000_000, description="adaround: steps of Adam for a layer")
-    adaround_batch_size: int = Field(default=32, ge=1, le=65_536, description="adaround: examples in a step")
-    adaround_learning_rate: float = Field(default=0.01, gt=0, le=10, description="adaround: of Adam")
-    gptq_damping: float = Field(
+    adaround_steps: Annotated[int, When("rounding", "adaround")] = Field(
+        default=1000, ge=1, le=1_000_000, description="adaround: steps of Adam for a layer"
+    )
+    adaround_batch_size: Annotated[int, When("rounding", "adaround")] = Field(
+        default=32, ge=1, le=65_536, description="adaround: examples in a step"
+    )
+    adaround_learning_rate: Annotated[float, When("rounding", "adaround")] = Field(
+        default=0.01, gt=0, le=10, description="adaround: of Adam"
+    )
+    gptq_damping: Annotated[float, When("rounding", "gptq")] = Field(
         default=0.01, gt=0, le=10, description="gptq: added to the Hessian's diagonal, as a share of its mean"
     )
-    gptq_order: Literal["given", "activity"] = Field(
+    gptq_order: Annotated[Literal["given", "activity"], When("rounding", "gptq")] = Field(
         default="given", description="gptq: activity rounds the inputs first that carry most"
     )
     bias_correction: bool = Field(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.quantization.fields import IntegerFields, free_layers
 
@@ -42,7 +43,17 @@ class QuantizePostTraining(Technique, IntegerFields):
     )
 
     bits: Literal[16, 8, 4, 2, 1] = Field(default=8, description="16: floats; fewer: integers with a scale")
-    format: Literal["float16", "bfloat16"] = Field(default="float16", description="which floats 16 bits are")
+    format: Annotated[Literal["float16", "bfloat16"], When("bits", 16)] = Field(
+        default="float16", description="which floats 16 bits are"
+    )
+
+    @model_validator(mode="after")
+    def _floats_need_no_grid(self) -> QuantizePostTraining:
+        if self.bits == 16:
+            for name, info in IntegerFields.model_fields.items():
+                if name != "exclude" and getattr(self, name) != info.default:
+                    raise ValueError(f"{name!r} is {getattr(self, name)!r}, which does nothing with 16 bits: floats")
+        return self
 
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.grid import put_on_grid

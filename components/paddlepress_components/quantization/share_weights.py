@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -39,8 +40,10 @@ class ShareWeights(Technique, Recovery):
         "over the weights in order of size, random takes weights at random",
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
-    recovery_learning_rate: float = Field(default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
-    recovery_loss: Literal["plain", "distilled"] = Field(
+    recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
+        default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+    )
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
 

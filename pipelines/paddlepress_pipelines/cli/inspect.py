@@ -8,7 +8,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from paddlepress_pipelines.cli.options import AsJson
+from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home
 
 app = typer.Typer()
 
@@ -40,7 +40,7 @@ def techniques(
 
 
 def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
-    from paddlepress.techniques import describe_fields
+    from paddlepress.fields import describe_fields
 
     fields = describe_fields(chosen)
     summary = (chosen.__doc__ or "").strip().split("\n\n")[0]
@@ -80,19 +80,30 @@ def architectures(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    model: Annotated[str, typer.Argument(help="A model artifact's folder, or an s3:// prefix.", metavar="MODEL_DIR")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="RECIPE/VARIANT, of the recipe's last run (the base model is the variant `base`); or a model "
+            "artifact's folder or s3:// prefix.",
+            metavar="MODEL",
+        ),
+    ],
     graph: Annotated[bool, typer.Option("--graph", help="Print the groups of channels that change together.")] = False,
+    home: Home = DEFAULT_HOME,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a model artifact is: its history, and per layer its shape, sparsity, bits and bytes."""
+    """Show what a model is: its history, and per layer its shape, sparsity, bits and bytes."""
     from tempfile import TemporaryDirectory
 
     from paddlepress.storage import fetch, is_s3
+    from paddlepress_pipelines.local import record
 
     # An artifact is always a folder, which in S3 ends in a slash.
     location = f"{model}/" if is_s3(model) and not model.endswith("/") else model
     with TemporaryDirectory() as scratch:
         folder = fetch(location, Path(scratch) / "model")
+        if not folder.exists() and not folder.is_absolute():
+            folder = record.model_of(home, model)
         if graph:
             _show_graph(folder)
         else:

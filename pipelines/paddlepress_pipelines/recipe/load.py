@@ -12,7 +12,9 @@ from yaml.reader import ReaderError
 
 from paddlepress import architectures
 from paddlepress.errors import RecipeError, UnknownName, UsageError
+from paddlepress.fields import reason
 from paddlepress.model import ArchitectureRef
+from paddlepress.yaml_text import Loader
 from paddlepress_pipelines.recipe.schema import Recipe, shipped
 
 Key = tuple[str, ...]
@@ -78,22 +80,13 @@ def _parse(file: Path, text: str) -> tuple[Any, dict[Key, int]]:
         raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML without the numbers to base 60 that YAML 1.2 dropped: the pattern `2:4` is text, not 124."""
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        tag = str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
-        is_number = tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-        return str(self.DEFAULT_SCALAR_TAG) if is_number and implicit[0] and ":" in value else tag
-
-
 class _Document:
     """A YAML document that is walked before it is converted, to tell where each key stands."""
 
     def __init__(self, file: Path, text: str) -> None:
         self.file = file
         self.lines: dict[Key, int] = {}
-        self._loader = _Loader(text)
+        self._loader = Loader(text)
 
     def content(self) -> Any:
         node = self._loader.get_single_node()
@@ -143,7 +136,7 @@ def _explain(file: Path, error: ValidationError, lines: dict[Key, int]) -> str:
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     where = tuple(map(str, first["loc"]))
     key, line = _dotted(where), _line(lines, where)
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = reason(first, _owner(where[:-1]))
     if first["type"] == "extra_forbidden":
         problem = str(UnknownName("key", where[-1], _owner(where[:-1]).model_fields))
         return f"{file}:{line}: {_dotted(where[:-1])}: {problem}" if len(where) > 1 else f"{file}:{line}: {problem}"

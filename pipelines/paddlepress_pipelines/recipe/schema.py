@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import RecipeError, UsageError
+from paddlepress.fields import Fields
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.techniques import Technique, technique
@@ -19,18 +20,20 @@ from paddlepress.training.settings import TrainingSettings
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class _Part(Fields):
+    """A part of a recipe."""
 
 
-class Step(_Part):
+class Step(BaseModel):
     """One technique of a chain; in YAML a name, or one name with its fields below it.
 
     `prune-weights` and `{prune-weights: {sparsity: 0.9}}` are both steps.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     technique: str
-    parameters: dict[str, JsonValue] = {}
+    parameters: dict[str, Any] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +78,7 @@ class BaseModelSpec(_Part):
     """
 
     architecture: str = ""
-    arguments: dict[str, JsonValue] = {}
+    arguments: dict[str, Any] = {}
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     artifact: str = ""
 

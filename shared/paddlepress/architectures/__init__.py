@@ -83,9 +83,10 @@ def check(reference: ArchitectureRef, where: str = "") -> None:
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     valid = [p.name for p in parameters if p.name not in {"inputs", "task"}]
+    subject = f"architecture {reference.name!r}"
     for name in reference.arguments:
         if name not in valid:
-            raise UnknownName(f"argument of architecture {reference.name!r}", name, valid, where)
+            raise UnknownName("argument", name, valid, f"{where}: {subject}" if where else subject)
 
 
 def build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> paddle.nn.Layer:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from paddlepress.fields import Fields
 
 Source = Literal["mnist", "idx", "npz", "digits"]
 
 
-class DataConfig(BaseModel):
+class DataConfig(Fields):
     """Which data set, and how it is divided."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Source = Field(
         description="mnist (fetched if no path is given); idx, a folder of IDX files named as MNIST's; npz, arrays "

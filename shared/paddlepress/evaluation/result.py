@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from paddlepress.errors import ArtifactError
 from paddlepress.evaluation.metrics import METRICS
+from paddlepress.fields import explain
 from paddlepress.files import write_text
-from paddlepress.techniques import explain
 
 
 def _known(names: dict[str, float]) -> dict[str, float]:

@@ -6,9 +6,11 @@ that share a value keep sharing one, and quantized weights learn through the gri
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from paddlepress.fields import Fields, When
 
 if TYPE_CHECKING:
     import paddle
@@ -24,18 +26,20 @@ TEMPERATURE = 4.0
 ALPHA = 0.7
 
 
-class Recovery(BaseModel):
+class Recovery(Fields):
     """Fields of the techniques that can train a model back to accuracy after they changed it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     recovery_epochs: int = Field(default=1, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
-    recovery_learning_rate: float = Field(default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)")
-    recovery_batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step of it")
-    recovery_loss: Literal["plain", "distilled"] = Field(
+    recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
+        default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+    )
+    recovery_batch_size: Annotated[int, When("recovery_epochs", ...)] = Field(
+        default=128, ge=1, le=65_536, description="examples in one step of it"
+    )
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="plain", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
-    recovery_shift: int = Field(
+    recovery_shift: Annotated[int, When("recovery_epochs", ...)] = Field(
         default=0, ge=0, le=32, description="augmentation in it: move each image by up to this many pixels"
     )
 

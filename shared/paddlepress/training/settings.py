@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from paddlepress.fields import Fields
 
 WARM_UP = 0.3  # share of the steps in which one-cycle rises
 START = 1 / 25  # of the peak, where one-cycle begins
 END = 1e-3  # of the peak, where one-cycle ends
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Fields):
     """How long, how fast and with what a network is trained."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=3, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")

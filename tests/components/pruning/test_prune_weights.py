@@ -21,11 +21,11 @@ from paddlepress_components.pruning import patterns
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
 
-@pytest.mark.parametrize("scope", ["global", "layer"])
-def test_a_threshold_takes_the_place_of_sparsity(scope: Literal["global", "layer"]) -> None:
-    """Given a threshold, every smaller weight goes and no other, whatever the scope."""
-    chosen = PruneWeights(threshold=0.05, scope=scope, recovery_epochs=0)
+def test_a_threshold_takes_the_place_of_sparsity() -> None:
+    """Given a threshold, every smaller weight goes and no other."""
+    chosen = PruneWeights(threshold=0.05, recovery_epochs=0)
     model = run(chosen, trained(), digits_context(trained()))
+    assert len(model.masked()) == 4
     for name in model.masked():
         before = parameter(trained().network, name).numpy()
         assert np.array_equal(parameter(model.network, name).numpy() != 0, np.abs(before) >= 0.05)
@@ -33,7 +33,7 @@ def test_a_threshold_takes_the_place_of_sparsity(scope: Literal["global", "layer
 
 def test_gradual_pruning_needs_training() -> None:
     """A gradual schedule without epochs is refused."""
-    with pytest.raises(UsageError, match="recovery_epochs must be at least 1"):
+    with pytest.raises(UsageError, match="'recovery_epochs' must be at least 1"):
         technique("prune-weights", {"schedule": "gradual", "recovery_epochs": 0})
 
 
@@ -166,6 +166,7 @@ def test_movement_keeps_earlier_zeros() -> None:
     sparse = run(PruneWeights(sparsity=0.4, recovery_epochs=0), trained(), context)
     chosen = PruneWeights(sparsity=0.7, criterion="movement", schedule="gradual", recovery_batch_size=64)
     model = run(chosen, sparse, context)
+    assert len(model.masked()) == 4
     for name in model.masked():
         assert (parameter(model.network, name).numpy()[parameter(sparse.network, name).numpy() == 0] == 0).all()
 
@@ -204,6 +205,7 @@ def test_what_a_round_leaves_starts_where_it_was_early() -> None:
     chosen = REWINDING.model_copy(update={"rewind_epochs": 0.0, "recovery_learning_rate": 1e-9, "recovery_epochs": 1})
     model = run(chosen, trained(), digits_context(trained()))
     start = fresh(trained(), 0)
+    assert len(model.masked()) == 4
     for name in model.masked():
         weight = parameter(model.network, name).numpy()
         np.testing.assert_allclose(weight[weight != 0], parameter(start.network, name).numpy()[weight != 0], atol=1e-6)
@@ -270,6 +272,7 @@ def test_quantized_weights_can_be_pruned(bits: int) -> None:
     quantized = run(technique("quantize-post-training", {"bits": bits, "activations": "none"}), trained(), context)
     for fields in ({}, {"schedule": "gradual", "criterion": "movement"}):
         model = run(technique("prune-weights", {"sparsity": 0.6, **fields}), quantized, context)
+        assert len(model.quantized()) == 4
         for name in model.quantized():
             model.codes(name)
         zeros = [parameter(model.network, name).numpy().reshape(-1) == 0 for name in model.masked()]
@@ -279,12 +282,12 @@ def test_quantized_weights_can_be_pruned(bits: int) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"pattern": "2:4", "sparsity": 0.8}, "sparsity must be 0.5, not 0.8"),
-        ({"criterion": "movement"}, "schedule must be 'gradual', not 'one-shot'"),
-        ({"pattern": "block", "block_size": [0, 4]}, "block_size must be two numbers from 1 to 4096"),
+        ({"pattern": "2:4", "sparsity": 0.8}, "'sparsity' must be 0.5, not 0.8"),
+        ({"criterion": "movement"}, "'schedule' must be 'gradual', not 'one-shot'"),
+        ({"pattern": "block", "block_size": [0, 4]}, "'block_size' must be two numbers from 1 to 4096"),
         ({"block_size": [4]}, "block_size"),
-        ({"schedule": "rewinding", "rewind_epochs": 2, "recovery_epochs": 2}, "rewind_epochs must be less than"),
-        ({"schedule": "rewinding", "recovery_epochs": 0}, "recovery_epochs must be at least 1"),
+        ({"schedule": "rewinding", "rewind_epochs": 2, "recovery_epochs": 2}, "'rewind_epochs' must be less than"),
+        ({"schedule": "rewinding", "recovery_epochs": 0}, "'recovery_epochs' must be at least 1"),
         ({"threshold": 0.1, "criterion": "gradient"}, "a threshold is of magnitudes"),
     ],
 )
@@ -294,10 +297,11 @@ def test_fields_that_do_not_go_together_are_refused(fields: dict[str, Any], word
         technique("prune-weights", fields)
 
 
-def test_two_of_four_is_half_by_itself() -> None:
-    """Without a sparsity the pattern's own is recorded."""
-    assert PruneWeights(pattern="2:4").sparsity == 0.5
-    assert technique("prune-weights", PruneWeights(pattern="2:4").model_dump()) == PruneWeights(pattern="2:4")
+def test_two_of_four_needs_no_sparsity() -> None:
+    """A component is given every field with its default, and then this pattern."""
+    chosen = technique("prune-weights", {**PruneWeights(recovery_epochs=0).model_dump(), "pattern": "2:4"})
+    pruned = run(chosen, trained(), digits_context(trained()))
+    assert np.mean(parameter(pruned.network, "conv2.weight").numpy() == 0) == pytest.approx(0.5, abs=0.01)
 
 
 def test_gradually_each_layer_loses_its_share() -> None:

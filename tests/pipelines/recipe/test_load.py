@@ -59,10 +59,13 @@ def test_a_recipe_gives_its_chains_with_their_fields(tmp_path: Path) -> None:
 
 
 def test_a_pattern_with_a_colon_is_text_without_quotes(tmp_path: Path) -> None:
-    """`2:4` means 124 in YAML 1.1, which nobody means who writes it in a recipe."""
+    """`2:4` means 124 in YAML 1.1, which nobody means who writes it in a recipe; nor is `yes` a number of epochs."""
     recipe = load(write(tmp_path, GOOD.replace("{sparsity: 0.8}", "{pattern: 2:4}")))
     settings = recipe.variants["sparse"][0].settings()
-    assert (settings["pattern"], settings["sparsity"]) == ("2:4", 0.5)
+    assert settings["pattern"] == "2:4"
+    assert load(write(tmp_path, GOOD + "title: 2026-01-31")).title == "2026-01-31"
+    with pytest.raises(RecipeError, match="'recovery_epochs' is 'yes'"):
+        load(write(tmp_path, GOOD.replace("{sparsity: 0.8}", "{recovery_epochs: yes}")))
 
 
 @pytest.mark.parametrize("path", sorted(shipped().glob("*.yaml")), ids=lambda path: path.stem)  # type: ignore[union-attr]
@@ -91,10 +94,28 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
     [
         (("prune-weights:", "prune-wieghts:"), 8, ["prune-wieghts", "prune-weights", "quantize-post-training"]),
         (("sparsity: 0.8", "sparsty: 0.8"), 8, ["sparsty", "sparsity", "scope"]),
-        (("sparsity: 0.8", "sparsity: 1.8"), 8, ["sparsity", "1.8", "less than 1"]),
+        (("sparsity: 0.8", "sparsity: 1.8"), 8, ["sparsity", "1.8", "> 0 and < 1"]),
         (("sparsity: 0.8", "sparsity: high"), 8, ["sparsity", "'high'", "number"]),
+        (("sparsity: 0.8", "threshold: .inf"), 8, ["threshold", "inf", "finite"]),
+        (("sparsity: 0.8", "recovery_epochs: true"), 8, ["recovery_epochs", "True", "neither true nor false"]),
+        (("sparsity: 0.8", "exclude: fc*"), 8, ["exclude", "'fc*'", "[fc*]"]),
+        (("sparsity: 0.8", "threshold: 0.1, sparsity: 0.8"), 8, ["'sparsity'", "0.8", "threshold 0.1"]),
+        (("    - prune-weights: {sparsity: 0.8}", "    prune-weights: {sparsity: 0.8}"), 7, ["must be a list"]),
+        (
+            (
+                "    - quantize-post-training",
+                "    - distill-offline: {student: lenet, student_arguments: {width: .inf}}",
+            ),
+            10,
+            ["student_arguments", "not a finite number"],
+        ),
+        (
+            ("- quantize-post-training", "- distill-offline: {student: lenet, student_arguments: {width: !!set {1}}}"),
+            10,
+            ["student_arguments", "set"],
+        ),
         (("architecture: lenet", "architecture: lenat"), 4, ["lenat", "lenet-300-100", "vision/resnet18"]),
-        (("epochs: 2", "epochs: 0"), 5, ["epochs", "0", "greater than or equal to 1"]),
+        (("epochs: 2", "epochs: 0"), 5, ["epochs", "0", ">= 1 and <= 10000"]),
         (("source: digits", "source: mnits"), 2, ["source", "mnits", "digits"]),
         (("metric: drop", "metric: dorp"), 12, ["dorp", "accuracy", "ratio"]),
         (("at_most: 0.3", "at_most: 0.3, at_least: 1"), 12, ["exactly one"]),
@@ -137,7 +158,7 @@ def test_a_mistake_names_file_line_value_and_what_is_valid(
     [
         ("title: !foo bar", 14, ["!foo"]),
         ("title: !!python/object/apply:os.system [id]", 14, ["os.system"]),
-        ("title: 2024-13-45", 14, ["2024-13-45", "month"]),
+        ("title: !!timestamp 2024-13-45", 14, ["2024-13-45", "month"]),
         ("title: !!bool x", 14, ["'x'", "bool"]),
         ("title: !!int ''", 14, ["int"]),
         ("title: !!timestamp x", 14, ["'x'", "timestamp"]),
@@ -194,7 +215,7 @@ def test_architectures_are_checked_in_any_techniques_field(tmp_path: Path, monke
     assert load(write(tmp_path, text.replace("NAME", "lenet")))
     with pytest.raises(RecipeError, match=r"recipe\.yaml:10: unknown architecture 'lenot'"):
         load(write(tmp_path, text.replace("NAME", "lenot")))
-    with pytest.raises(RecipeError, match=r"recipe\.yaml:10: unknown argument of architecture 'lenet-half' 'width'"):
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:10: architecture 'lenet-half': unknown argument 'width'"):
         load(write(tmp_path, text.replace("NAME", "lenet-half")))
 
 

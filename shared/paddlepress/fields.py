@@ -1,0 +1,181 @@
+"""Fields that people set, in recipes and as inputs of components: what is refused, and how they are described."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Self, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import to_jsonable_python
+
+from paddlepress.errors import UnknownName
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+_BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
+class When:
+    """Marks a field that counts only beside certain values of another field.
+
+    A value other than its default is refused beside any other: whoever sets it expects that it does something.
+
+        hint_weight: Annotated[float, When("loss", "hints")] = Field(default=0.3)
+
+    Args:
+        field: the other field.
+        values: beside which it counts; `...` alone stands for any that is true, not zero, not empty.
+    """
+
+    def __init__(self, field: str, *values: object) -> None:
+        self.field = field
+        self.values = values
+
+    def problem(self, name: str, value: object, beside: object) -> str:
+        """Why a value is in vain; empty if it is not.
+
+        Args:
+            name, value: of the marked field.
+            beside: the other field's value.
+        """
+        if beside in self.values or (self.values == (...,) and beside):
+            return ""
+        told = [value for value in self.values if value is not None and value is not ...]
+        other = f": it goes with {self.field} {' or '.join(map(repr, told))}" if told else ""
+        return f"{name!r} is {value!r}, which does nothing with {self.field} {beside!r}{other}"
+
+
+class Fields(BaseModel):
+    """What has such fields; no unknown ones, no boolean for a number, no infinity, none in vain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes true for 1: `bits: true` would be 1 bit.
+        if isinstance(value, bool) and not _takes_booleans(cls.model_fields[str(info.field_name)].annotation):
+            raise ValueError("neither true nor false is valid here")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _is_plain(cls, value: Any) -> Any:
+        # What pydantic sees to by itself, but for the values of a mapping of anything.
+        if isinstance(value, dict):
+            for inner in _leaves(value):
+                if isinstance(inner, float) and not math.isfinite(inner):
+                    raise ValueError(f"holds {inner}, which is not a finite number")
+                if not isinstance(inner, str | int | float | BaseModel | None):
+                    raise ValueError(f"holds a {type(inner).__name__}. Valid: text, numbers, booleans, null")
+        return value
+
+    @model_validator(mode="after")
+    def _none_in_vain(self) -> Self:
+        for name, info in type(self).model_fields.items():
+            value = getattr(self, name)
+            marks = [mark for mark in info.metadata if isinstance(mark, When)]
+            if marks and value != info.get_default(call_default_factory=True):
+                for problem in (mark.problem(name, value, getattr(self, mark.field)) for mark in marks):
+                    if problem:
+                        raise ValueError(problem)
+        return self
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first thing pydantic found wrong, in one line: key, bad value, what is valid."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return str(UnknownName("field", key, model.model_fields))
+    if first["type"] == "missing":
+        return f"{key!r} is missing"
+    subject = f"{key!r} is {first['input']!r}: " if key else ""
+    return f"{subject}{reason(first, model)}"
+
+
+def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
+    """What is valid instead, in words that are no pydantic's.
+
+    Args:
+        error: one of a `ValidationError`'s.
+        model: whose field it is about.
+    """
+    field = str(error["loc"][-1]) if error["loc"] else ""
+    if error["type"] in ("list_type", "tuple_type"):
+        given = error["input"]
+        return "must be a list" + (f", such as [{given}]" if isinstance(given, str | int | float) else "")
+    if error["type"] in _BOUNDS and field in model.model_fields:
+        return f"must be {_range_text(model.model_json_schema()['properties'][field], ' and ')}"
+    return error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+
+
+def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
+    """A model's fields for people, its own before inherited ones: field, type, default, range, description.
+
+    A description stands in the field, or in the `Attributes:` of the class's docstring.
+    """
+    schema = model.model_json_schema().get("properties", {})
+    described = _attribute_docs(model)
+    rows = []
+    own = vars(model).get("__annotations__", {})
+    for name, info in sorted(model.model_fields.items(), key=lambda field: field[0] not in own):
+        default = info.get_default(call_default_factory=True)
+        rows.append(
+            {
+                "field": name,
+                "type": _type_text(info.annotation),
+                "default": "required" if info.is_required() else json.dumps(to_jsonable_python(default)),
+                "range": _range_text(schema.get(name, {}), ", "),
+                "description": " ".join((info.description or described.get(name, "")).split()),
+            }
+        )
+    return rows
+
+
+def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
+    from docstring_parser import parse
+
+    found: dict[str, str] = {}
+    for kind in reversed(model.__mro__):
+        for entry in parse(kind.__doc__ or "").params if issubclass(kind, BaseModel) else ():
+            for name in entry.arg_name.split(","):
+                found[name.strip()] = entry.description or ""
+    return found
+
+
+def _type_text(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in inner)
+    if origin in (Union, UnionType):
+        return " | ".join(_type_text(part) for part in inner)
+    if origin is dict:
+        return "mapping"
+    if annotation is type(None):
+        return "null"
+    return getattr(annotation, "__name__", str(annotation)) if origin is None else str(annotation)
+
+
+def _range_text(schema: Mapping[str, Any], between: str) -> str:
+    candidates = [schema, *schema.get("anyOf", [])]
+    return between.join(f"{sign} {part[key]:g}" for part in candidates for key, sign in _SIGNS.items() if key in part)
+
+
+def _takes_booleans(annotation: Any) -> bool:
+    if annotation in (bool, Any):
+        return True
+    return get_origin(annotation) is not Literal and any(_takes_booleans(part) for part in get_args(annotation))
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict | list | tuple):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(inner)
+    else:
+        yield value
