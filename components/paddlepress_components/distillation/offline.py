@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DistillOffline(StudentTraining, Technique):
-    """Train a student on what trained teachers, which do not learn themselves, make of the training data.
+    """Train a student to imitate trained teachers, which do not learn themselves.
 
     The student is a fresh network of another architecture, or, with `student` left empty, the incoming
     compressed model, which then learns from the model it was compressed from; what was pruned stays zero
@@ -58,22 +58,22 @@ class DistillOffline(StudentTraining, Technique):
     temperature: float = Field(default=4.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.7, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
     target_weight: Annotated[float, When("loss", "decoupled")] = Field(
-        default=1.0, ge=0, le=1000, description="decoupled: of the label's class (alpha)"
+        default=1.0, ge=0, le=1000, description="decoupled: weight of the label's class (alpha)"
     )
     others_weight: Annotated[float, When("loss", "decoupled")] = Field(
-        default=2.0, ge=0, le=1000, description="decoupled: of the other classes (beta)"
+        default=2.0, ge=0, le=1000, description="decoupled: weight of the other classes (beta)"
     )
     hint_weight: Annotated[float, When("loss", "hints")] = Field(
-        default=0.3, ge=0, le=1e6, description="hints: of the regressed feature's error"
+        default=0.3, ge=0, le=1e6, description="hints: weight of the regressed feature's error"
     )
     attention_weight: Annotated[float, When("loss", "attention")] = Field(
-        default=100.0, ge=0, le=1e6, description="attention: of the maps' error (beta)"
+        default=100.0, ge=0, le=1e6, description="attention: weight of the maps' error (beta)"
     )
     distance_weight: Annotated[float, When("loss", "relational")] = Field(
-        default=25.0, ge=0, le=1e6, description="relational: of the distances' error"
+        default=25.0, ge=0, le=1e6, description="relational: weight of the distances' error"
     )
     angle_weight: Annotated[float, When("loss", "relational")] = Field(
-        default=50.0, ge=0, le=1e6, description="relational: of the angles' error"
+        default=50.0, ge=0, le=1e6, description="relational: weight of the angles' error"
     )
     student_layer: Annotated[str, When("loss", "hints", "attention", "relational")] = Field(
         default="",
@@ -89,7 +89,7 @@ class DistillOffline(StudentTraining, Technique):
         "`base`, the base model; empty: the base model alone",
     )
     teacher_weights: Annotated[list[float], When("teachers", ...)] = Field(
-        default=[], description="of each teacher in the average; empty: equal ones"
+        default=[], description="weight of each teacher in the average; empty: all the same"
     )
     patience: int = Field(
         default=0, ge=0, description="epochs without a better validation accuracy before stopping; 0: never"

@@ -40,7 +40,7 @@ class DistillOnline(StudentTraining, Technique):
     )
     temperature: float = Field(default=2.0, gt=0, le=100, description="what logits are divided by to compare peers")
     mutual_weight: float = Field(
-        default=1.0, ge=0, le=1000, description="of what the peers say; what the labels say has 1"
+        default=1.0, ge=0, le=1000, description="weight of what the peers say; that of the labels is 1"
     )
 
     def apply(self, model: Model, context: Context) -> Model:

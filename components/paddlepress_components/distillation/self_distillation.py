@@ -55,7 +55,10 @@ class DistillSelf(StudentTraining, Technique):
     temperature: float = Field(default=3.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.3, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
     hint_weight: Annotated[float, When("method", "auxiliary-heads")] = Field(
-        default=0.03, ge=0, le=1e6, description="auxiliary-heads: of the error between a head's feature and the last"
+        default=0.03,
+        ge=0,
+        le=1e6,
+        description="auxiliary-heads: weight of the error between a head's feature and the last",
     )
 
     def apply(self, model: Model, context: Context) -> Model:

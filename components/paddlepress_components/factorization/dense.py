@@ -46,7 +46,7 @@ class FactorizeDense(Technique, RankFields, Recovery):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
-        default=5e-4, gt=0, le=10, description="highest learning rate of it (Adam)"
+        default=5e-4, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
     recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"

@@ -59,7 +59,7 @@ class PruneLayers(Technique, Recovery):
     )
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
-        default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+        default=2e-3, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
 
     def apply(self, model: Model, context: Context) -> Model:

@@ -34,7 +34,7 @@ class PruneWeights(Technique, Recovery):
 
     `movement` is for weights that have far to go, as when a model learns other data than it was trained on, or
     at a learning rate several times the usual one: of a network at rest, weights without influence score
-    higher than important ones that only tremble, and `magnitude` chooses better.
+    higher than important ones that hardly move, and `magnitude` chooses better.
 
     `rewinding` looks for a lottery ticket: it trains the network from fresh weights that follow the seed for
     `recovery_epochs`, and in each of `rounds` prunes the same share of what is left, puts the rest back to
@@ -86,7 +86,7 @@ class PruneWeights(Technique, Recovery):
         default=[4, 4],
         min_length=2,
         max_length=2,
-        description="of pattern block: outputs, and weights of each in a row",
+        description="pattern block: outputs, and weights of each in a row",
     )
     schedule: Literal["one-shot", "gradual", "rewinding"] = Field(
         default="one-shot",
@@ -97,13 +97,13 @@ class PruneWeights(Technique, Recovery):
         default=20, ge=1, le=10_000, description="training batches of 64 that criterion gradient looks at"
     )
     rounds: Annotated[int, When("schedule", "rewinding")] = Field(
-        default=3, ge=1, le=100, description="of schedule rewinding: how often it prunes"
+        default=3, ge=1, le=100, description="schedule rewinding: how often it prunes"
     )
     rewind_epochs: Annotated[float, When("schedule", "rewinding")] = Field(
         default=0.1,
         ge=0,
         le=10_000,
-        description="of schedule rewinding: the epoch that weights go back to; 0: the start",
+        description="schedule rewinding: the epoch that weights go back to; 0: the start",
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from paddlepress.model import Model
     from paddlepress.surgery.groups import Graph, Group
+    from paddlepress.training.loop import Constraint
     from paddlepress_components.pruning.cutting import Target
 
 GRADUALLY = 10
@@ -58,7 +59,7 @@ class PruneUnits(Technique, Recovery):
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training in all; 0 for none")
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
-        default=2e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+        default=2e-3, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
 
     @model_validator(mode="after")
@@ -114,12 +115,20 @@ class PruneUnits(Technique, Recovery):
             done += ceil(epochs)
         return model
 
-    def _trained(self, model: Model, context: Context, epochs: Fraction, step: int, done: int) -> Model:
-        """Recovery after one step: where that is not whole epochs, each goes over a part of the data only."""
+    def _trained(
+        self,
+        model: Model,
+        context: Context,
+        epochs: Fraction,
+        step: int,
+        done: int,
+        constrain: Constraint | None = None,
+    ) -> Model:
+        """One of several trainings: where that is not whole epochs, each goes over a part of the data only."""
         import numpy as np
 
         if epochs == self.recovery_epochs:
-            return self.recover(model, context)
+            return self.recover(model, context, constrain)
         whole = ceil(epochs)
         train = context.train
         if epochs < whole:
@@ -133,12 +142,18 @@ class PruneUnits(Technique, Recovery):
             # Each step has a place of its own: going on after a kill must not overwrite the step it stopped in.
             checkpoint=None if context.checkpoint is None else context.checkpoint / f"step{step}",
         )
-        return self.model_copy(update={"recovery_epochs": whole}).recover(model, context)
+        return self.model_copy(update={"recovery_epochs": whole}).recover(model, context, constrain)
 
     def _while_training(
         self, model: Model, context: Context, graph: Graph, groups: Sequence[Group], target: Target, importance: str
     ) -> Model:
+        """Units fall silent in the first half of the training; then the others settle, and the silent are cut out.
+
+        Where a norm takes its statistics over silent units, it takes others without them, and the network has to
+        learn anew: there the cut comes before the second half.
+        """
         from paddlepress_components.pruning import cutting
+        from paddlepress_components.pruning.choosing import lengths
         from paddlepress_components.pruning.silencing import Silencing
 
         if model.shared():
@@ -149,12 +164,15 @@ class PruneUnits(Technique, Recovery):
         if not keep:
             raise target.refusal()
         cut = [group for group in groups if group.name in keep]
+        before, *after = lengths(self.recovery_epochs, 2 if any(group.mixed for group in cut) else 1)
         silencing = Silencing(
             model.network,
             cut,
             {name: len(kept) for name, kept in keep.items()},
             lambda: cutting.score(importance, model.network, cut, context, self.taylor_batches),
             self.steps or GRADUALLY,
+            window=1.0 if after else 0.5,
         )
-        model = self.recover(model, context, constrain=silencing)
-        return cutting.cut(model, graph, silencing.kept, target, context, 1)
+        model = self._trained(model, context, before, 1, 0, silencing)
+        model = cutting.cut(model, graph, silencing.kept, target, context, 1)
+        return self._trained(model, context, after[0], 2, ceil(before)) if after else model

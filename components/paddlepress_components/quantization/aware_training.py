@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class QuantizeAwareTraining(Technique, Recovery):
-    """Put weights on grids of few integers while the network trains, so that it learns to do with them.
+    """Put weights on grids of few integers while the network trains, so that it learns to cope with them.
 
     The network computes with rounded weights, and float weights behind them learn; at the end the rounded
     ones stay. Weights are 8 bits (-127..127), 4 (-7..7), 2 (-1, 0, 1) or 1 (-1, 1) times a float32 scale; a
@@ -29,7 +29,7 @@ class QuantizeAwareTraining(Technique, Recovery):
 
     With `straight-through` a scale always fits the weights as they are, and their gradients are those of the
     rounded ones; with `lsq` the scales learn too, and weights beyond the grid's ends get no gradient. Fewer
-    bits want more epochs. Below 4 bits batch norms had better learn on than be folded first.
+    bits want more epochs. Below 4 bits, leave batch norms to learn on: do not fold them first.
 
     Straight-through training after Bengio, Léonard and Courville, 2013, and Jacob et al., "Quantization and
     Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018; its scales of 4
@@ -44,7 +44,7 @@ class QuantizeAwareTraining(Technique, Recovery):
         "Rastegari et al., ECCV 2016, arXiv:1603.05279; Zhang et al., ECCV 2018, arXiv:1807.10029"
     )
 
-    bits: Literal[8, 4, 2, 1] = Field(default=8, description="of a weight: integers with a scale")
+    bits: Literal[8, 4, 2, 1] = Field(default=8, description="bits of a weight: integers with a scale")
     method: Literal["straight-through", "lsq"] = Field(
         default="straight-through",
         description="straight-through: scales follow the weights; lsq: scales learn along with them",

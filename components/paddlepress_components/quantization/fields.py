@@ -74,7 +74,7 @@ class IntegerFields(Fields):
         default=32, ge=1, le=65_536, description="adaround: examples in a step"
     )
     adaround_learning_rate: Annotated[float, When("rounding", "adaround")] = Field(
-        default=0.01, gt=0, le=10, description="adaround: of Adam"
+        default=0.01, gt=0, le=10, description="adaround: learning rate of Adam"
     )
     gptq_damping: Annotated[float, When("rounding", "gptq")] = Field(
         default=0.01, gt=0, le=10, description="gptq: added to the Hessian's diagonal, as a share of its mean"

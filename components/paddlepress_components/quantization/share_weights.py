@@ -30,7 +30,9 @@ class ShareWeights(Technique, Recovery):
     family: ClassVar[Family] = "quantization"
     paper: ClassVar[str] = "Han, Mao and Dally, ICLR 2016, arXiv:1510.00149"
 
-    bits: int = Field(default=4, ge=1, le=8, description="of a place in a codebook: it has up to 2^bits values")
+    bits: int = Field(
+        default=4, ge=1, le=8, description="bits of a place in a layer's codebook, which has up to 2^bits values"
+    )
     dense_bits: int | None = Field(
         default=None, ge=1, le=8, description="bits for dense layers, where they are to differ from convolutions"
     )
@@ -41,7 +43,7 @@ class ShareWeights(Technique, Recovery):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
-        default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+        default=1e-3, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
     recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"

@@ -31,6 +31,7 @@ def train(
         fields: of `paddlepress.training.settings.TrainingSettings`.
     """
     with entry.task():
+        entry.check_seed(seed)
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
         from paddlepress.model import ArchitectureRef

@@ -31,16 +31,16 @@ class Recovery(Fields):
 
     recovery_epochs: int = Field(default=1, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
-        default=1e-3, gt=0, le=10, description="highest learning rate of it (Adam)"
+        default=1e-3, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
     recovery_batch_size: Annotated[int, When("recovery_epochs", ...)] = Field(
-        default=128, ge=1, le=65_536, description="examples in one step of it"
+        default=128, ge=1, le=65_536, description="examples in one step of that training"
     )
     recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
         default="plain", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
     recovery_shift: Annotated[int, When("recovery_epochs", ...)] = Field(
-        default=0, ge=0, le=32, description="augmentation in it: move each image by up to this many pixels"
+        default=0, ge=0, le=32, description="augmentation in that training: move each image by up to this many pixels"
     )
 
     def recover(
