@@ -40,7 +40,6 @@ class TestPruneLayers(TechniqueContract):
     technique: ClassVar = PruneLayers(sample=256, **SHORT)
     architecture: ClassVar = "resnet-cifar"
     bad_fields: ClassVar = {"count": 0, "ratio": 1.0, "candidates": "none", "sample": 0}
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """The only block that keeps the shape is gone, with its weights and its multiply-accumulates."""

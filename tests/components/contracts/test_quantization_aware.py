@@ -36,7 +36,6 @@ class TestQuantizeAware4(TechniqueContract):
 class TestQuantizeAwareByLearnedSteps(TechniqueContract):
     technique: ClassVar = QuantizeAwareTraining(bits=2, method="lsq", **SHORT)
     bad_fields: ClassVar = {"granularity": "per-group", "activations": "int4"}
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """Weights are -1, 0 and 1 times a scale for each output, and the file shows it."""
@@ -50,7 +49,6 @@ class TestQuantizeAwareByLearnedSteps(TechniqueContract):
 class TestShareWeights(TechniqueContract):
     technique: ClassVar = ShareWeights(bits=4, dense_bits=3, recovery_epochs=1, recovery_batch_size=32)
     bad_fields: ClassVar = {"bits": 9, "dense_bits": 0, "initialization": "best"}
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """A layer has no more different weights than its codebook has places, and the file shows it."""

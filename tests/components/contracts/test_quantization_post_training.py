@@ -25,7 +25,6 @@ class TestQuantize8(TechniqueContract):
         "format": "float15",
         "group_size": 1,
     }
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """Weights are codes of 7 bits, a byte each at most."""
@@ -44,7 +43,6 @@ class TestQuantize4ByAdaRound(TechniqueContract):
         "gptq_damping": 0,
         "gptq_order": "random",
     }
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """Weights are the code below or above them, in 4 bits, and biases are others than before."""
@@ -63,7 +61,6 @@ class TestQuantize4ByAdaRound(TechniqueContract):
 class TestQuantizeMixed(TechniqueContract):
     technique: ClassVar = QuantizeMixed(budget=2.5, bits=[8, 4, 2, 1])
     bad_fields: ClassVar = {"bits": [8, 3], "budget": 0, "size": "small", "sensitivity_examples": 0}
-    least_accuracy: ClassVar = 85.0
 
     def assert_effect(self, before: Path, after: Path) -> None:
         """Layers have different bits, and weights take no more than the budget on average."""

@@ -91,6 +91,7 @@ def test_pruned_weights_stay_zero(bits: Any, method: Any) -> None:
     """Masked zeros are code 0 after training, at 1 bit too, where every other weight has a sign."""
     sparse = run(PruneWeights(sparsity=0.8, recovery_epochs=0), trained(), digits_context(trained()))
     model = quantized(sparse, bits=bits, method=method)
+    assert len(model.quantized()) == 4
     for name in model.quantized():
         zero = parameter(sparse.network, name).numpy() == 0
         codes = model.codes(name).codes

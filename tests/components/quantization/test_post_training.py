@@ -47,6 +47,7 @@ def test_zeros_survive_quantization() -> None:
     context = digits_context(trained())
     sparse = run(PruneWeights(sparsity=0.8, recovery_epochs=0), trained(), context)
     model = run(QuantizePostTraining(), sparse, context)
+    assert len(model.quantized()) == 4
     for name in model.quantized():
         zero = parameter(sparse.network, name).numpy() == 0
         assert not model.codes(name).codes[zero].any()
@@ -59,6 +60,7 @@ def test_pruned_weights_stay_zero_however_they_are_rounded(bits: int, rounding: 
     context = digits_context(trained())
     sparse = run(PruneWeights(sparsity=0.6, recovery_epochs=0), trained(), context)
     model = run(QuantizePostTraining(bits=bits, rounding=rounding, adaround_steps=5), sparse, context)
+    assert len(model.quantized()) == 4
     for name in model.quantized():
         zero = parameter(sparse.network, name).numpy() == 0
         codes = model.codes(name).codes

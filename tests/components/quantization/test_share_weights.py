@@ -36,6 +36,7 @@ def test_four_bits_lose_little(initialization: Any) -> None:
 def test_fine_tuning_moves_the_values_and_nothing_else() -> None:
     """Which weights share a value stays, which value it is gets better."""
     fixed, tuned = shared(bits=2, recovery_epochs=0), shared(bits=2, recovery_epochs=2)
+    assert len(fixed.shared()) == 4
     for edit in fixed.shared().values():
         before, after = weight_of(fixed, edit.layer), weight_of(tuned, edit.layer)
         places = [np.unique(weight, return_inverse=True)[1].reshape(-1) for weight in (before, after)]
@@ -51,6 +52,7 @@ def test_pruned_weights_stay_zero() -> None:
     """Zeros stay through fine-tuning, and the other weights share one value less."""
     sparse = run(PruneWeights(sparsity=0.7, recovery_epochs=0), trained(), digits_context(trained()))
     model = shared(sparse, bits=3, recovery_epochs=1)
+    assert len(model.shared()) == 4
     for edit in model.shared().values():
         before, after = weight_of(sparse, edit.layer), weight_of(model, edit.layer)
         assert np.array_equal(before == 0, after == 0)

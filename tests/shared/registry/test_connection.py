@@ -123,19 +123,23 @@ def test_tables_of_another_mlflow_are_not_touched(home: Path) -> None:
 
 
 def test_a_locked_database_is_waited_for(client: Any, home: Path) -> None:
-    """A call that meets another process's write goes through once that is done."""
+    """A call that meets another process's write goes through once that is done, and not before."""
+    released = threading.Event()
     blocker = sqlite3.connect(home / "mlflow.db", isolation_level=None, check_same_thread=False)
     blocker.execute("BEGIN EXCLUSIVE")
 
     def release() -> None:
         time.sleep(0.5)
+        released.set()
         blocker.execute("ROLLBACK")
         blocker.close()
 
     thread = threading.Thread(target=release)
     thread.start()
-    fingerprint(client, "digits")
+    found = fingerprint(client, "digits")
+    assert released.is_set()
     thread.join()
+    assert fingerprint(connect(home), "digits") == found
 
 
 def test_one_holder_at_a_time(client: Any, home: Path) -> None:
