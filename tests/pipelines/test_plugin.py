@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,32 @@ def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
     assert rows["fewer"]["bytes"] < rows["base"]["bytes"]
     assert rows["fewer"]["sparsity"] > 0.3
     assert rows["fewer"]["chain"] == [{"technique": "prune-below-deviation", "parameters": {"quality": 0.7}}]
+
+
+OWN_NETWORK = """
+import paddle
+from paddlepress.model import InputSpec, Task
+from paddlepress_example.architecture import mlp
+
+network = mlp((InputSpec(name="input", shape=(1, 28, 28)),), Task(classes=tuple("0123456789")), hidden=64)
+paddle.save(network.state_dict(), "trained.pdparams")
+{snippet}
+images = paddle.rand([3, 1, 28, 28])
+assert (store.load(Path("my-model")).predict(images.numpy()) == network(images).numpy()).all()
+"""
+
+
+def test_a_network_of_ones_own_becomes_an_artifact(installed: dict[str, str], tmp_path: Path) -> None:
+    """What the README says makes an artifact of trained weights that loads by name and computes the same."""
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (PACKAGE.parents[1] / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    (snippet,) = (block for block in blocks if "Model.build(" in block)
+    code = OWN_NETWORK.format(snippet=snippet)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=installed, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_it_stands_the_contract(installed: dict[str, str]) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +126,48 @@ def test_show_tells_what_a_model_is_made_of(home: Path) -> None:
     assert "conv1" in graph.stdout
 
 
+def test_show_takes_a_variant_of_the_last_run(home: Path, tmp_path: Path) -> None:
+    """A recipe's name and a variant are enough, in a home that was moved too; a mistake names the variants."""
+    copy = shutil.copytree(home, tmp_path / "moved")
+    shown = paddlepress("show", "digits/filters50-int8", "--home", copy, "--json")
+    assert shown.returncode == 0, shown.stderr
+    chain = [entry["technique"] for entry in json.loads(shown.stdout)["manifest"]["lineage"]]
+    assert chain == ["train", "prune-filters", "quantize-post-training"]
+    base = json.loads(paddlepress("show", "digits/base", "--home", copy, "--json").stdout)
+    assert [entry["technique"] for entry in base["manifest"]["lineage"]] == ["train"]
+    for mistake in ("digits/filters5", "digits"):
+        refused = paddlepress("show", mistake, "--home", home)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+        assert f"unknown model '{mistake}'" in refused.stderr
+        assert "Valid: digits/base, digits/crushed, digits/filters50, digits/filters50-int8" in refused.stderr
+
+
+PRODUCTION = """
+import sys
+import mlflow, numpy as np
+from paddlepress.data.normalization import Normalization
+from safetensors.numpy import load_file
+
+mlflow.set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")
+model = mlflow.pyfunc.load_model("models:/digits@champion")
+normalization = Normalization(**model.metadata.metadata["normalization"])
+test = load_file(sys.argv[2])
+assert test["inputs"].dtype == np.uint8
+logits = model.predict(normalization.apply(test["inputs"]))
+print(repr(100.0 * float((logits.argmax(1) == test["labels"]).mean())))
+"""
+
+
+def test_production_needs_nothing_but_the_registered_model(home: Path) -> None:
+    """The champion says how inputs are normalized: on images as they come it has exactly the accuracy measured."""
+    (images,) = (home / "cache").glob("load-data-*/test_data/test.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", PRODUCTION, str(home), str(images)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(table(home)["filters50-int8"]["accuracy"])
+
+
 def test_a_report_can_be_written_later(home: Path, tmp_path: Path) -> None:
     """`compare --output` writes the page from what the registry knows."""
     done = paddlepress("compare", "digits", "--home", home, "--output", tmp_path / "report.html")
@@ -190,9 +235,6 @@ from paddlepress_pipelines.recipe import load
 local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root={str(tmp_path / "root")!r})
 pipeline(load({str(write(tmp_path))!r}).only(["filters50"]))()
 """
-    import subprocess
-    import sys
-
     environment = {**os.environ, "PADDLEPRESS_HOME": str(tmp_path / "home")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

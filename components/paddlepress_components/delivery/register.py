@@ -35,11 +35,13 @@ def register(
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.data.store import digest
+        from paddlepress.data import manifest as data_manifests
+        from paddlepress.data.normalization import Normalization
         from paddlepress.evaluation.result import Evaluation
         from paddlepress.registry import connection
         from paddlepress.registry.register import register as register_variant
 
+        made_from = data_manifests.read(Path(data.path))
         registered = register_variant(
             connection.connect(entry.home()),
             name=name,
@@ -49,7 +51,8 @@ def register(
             deployable=Path(deployable.path),
             evaluation=Evaluation.load(Path(evaluation.path)),
             recipe_digest=recipe_digest,
-            dataset_digest=digest(Path(data.path)),
+            dataset_digest=made_from.digest,
+            normalization=Normalization(made_from.scale, made_from.mean, made_from.std),
             pipeline_run=entry.pipeline_run(),
         )
         content = {"name": name, "variant": variant, "version": registered.version}

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress import files
 from paddlepress.errors import PaddlepressError, RunInUse, UsageError
+from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
             fresh=fresh,
         ).run()
     result = RunResult(run, outcome, tasks, time.monotonic() - started)
-    _record(result, recipe, home)
+    record.write(result, recipe, home)
     return result
 
 
@@ -122,42 +122,6 @@ def _environment(home: Path, run: str, workers: int) -> dict[str, str]:
     chosen = {"PADDLEPRESS_HOME": str(home), "PADDLEPRESS_RUN": run, "PYTHONUNBUFFERED": "1"}
     # Each task gets its share of the cores: tasks side by side gain more than threads within one.
     return chosen | {name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-
-
-def _record(result: RunResult, recipe: Recipe, home: Path) -> None:
-    outcome = result.outcome
-    state = {
-        name: "cached"
-        if name in outcome.cached
-        else "done"
-        if name in outcome.done
-        else "failed"
-        if name in outcome.failed
-        else "skipped"
-        if name in outcome.skipped
-        else "unfinished"
-        for name in result.tasks
-    }
-    content = {
-        "run": result.run,
-        "recipe": recipe.model_dump(mode="json"),
-        "seconds": round(result.seconds, 1),
-        "interrupted": outcome.interrupted,
-        "tasks": {
-            name: {
-                "title": result.tasks[name].title,
-                "state": state[name],
-                "error": str(outcome.failed.get(name, "")),
-                "outputs": {k: v["uri"] for k, v in outcome.done[name].outputs.items()} if name in outcome.done else {},
-            }
-            for name in result.tasks
-        },
-    }
-    folder = home / "runs" / result.run
-    files.write_text(folder / "run.json", json.dumps(content, indent=1))
-    report = result.output("report", "report")
-    if report is not None:
-        files.write_text(home / "reports" / f"{recipe.name}.html", report.read_text(encoding="utf-8"))
 
 
 @contextmanager

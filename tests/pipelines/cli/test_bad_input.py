@@ -202,6 +202,13 @@ def test_a_registry_that_is_not_there(tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_a_model_of_a_run_that_was_not(tmp_path: Path) -> None:
+    """`show` of a variant in a home without runs says that there are none, and makes no home."""
+    home = tmp_path / "home"
+    refused(paddlepress("show", "mnist/base", "--home", home), "mnist/base", str(home), "Run a recipe first")
+    assert not home.exists()
+
+
 def test_an_unknown_technique(tmp_path: Path) -> None:
     """`techniques NAME` lists the known ones."""
     refused(paddlepress("techniques", "prune"), "'prune'", "prune-weights")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from paddlepress import runtime
+from paddlepress.data.normalization import Normalization, measured
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import Row
@@ -34,6 +35,7 @@ class Variant:
     model_dir: Path
     deployable: Path
     evaluation: Evaluation
+    normalization: Normalization
 
     def register(self, client: Any, name: str = NAME, recipe_digest: str = "recipe-1") -> RegisteredVersion:
         return register(
@@ -46,16 +48,22 @@ class Variant:
             evaluation=self.evaluation,
             recipe_digest=recipe_digest,
             dataset_digest="data-1",
+            normalization=self.normalization,
             pipeline_run="run-1",
         )
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Test images, float32 [n, 1, 8, 8], and their classes."""
+    """Images as a user has them, uint8 [n, 1, 8, 8], the same normalized to float32, and their classes."""
 
-    inputs: np.ndarray
+    images: np.ndarray
+    normalization: Normalization
     labels: np.ndarray
+
+    @property
+    def inputs(self) -> np.ndarray:
+        return self.normalization.apply(self.images)
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +78,9 @@ def digits() -> tuple[Digits, Digits]:
     from sklearn.datasets import load_digits
 
     images, labels = load_digits(return_X_y=True)
-    images = (images.reshape(-1, 1, 8, 8) / 16.0).astype(np.float32)
-    return Digits(images[:1200], labels[:1200]), Digits(images[1200:], labels[1200:])
+    images = (images.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
+    normalization = measured(images[:1200])
+    return Digits(images[:1200], normalization, labels[:1200]), Digits(images[1200:], normalization, labels[1200:])
 
 
 @pytest.fixture(scope="session")
@@ -123,7 +132,7 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
         data_digest="test-1",
         files=files,
     )
-    return Variant(name, chain, model_dir, deployable, evaluation)
+    return Variant(name, chain, model_dir, deployable, evaluation, train.normalization)
 
 
 @pytest.fixture(scope="session")

@@ -148,10 +148,12 @@ def test_a_failed_registration_leaves_no_version(registry: Any, variants: Any, m
 LOADER = """
 import sys
 import mlflow, numpy as np
+from paddlepress.data.normalization import Normalization
 with np.load(sys.argv[1]) as data:
-    inputs, labels = data["inputs"], data["labels"]
+    images, labels = data["images"], data["labels"]
 model = mlflow.pyfunc.load_model("models:/digits@champion")
-logits = model.predict(inputs)
+normalization = Normalization(**model.metadata.metadata["normalization"])
+logits = model.predict(normalization.apply(images))
 assert logits.dtype == np.float32 and logits.shape == (len(labels), 10), logits
 assert "paddle" not in sys.modules
 print(repr(100.0 * float((logits.argmax(1) == labels).mean())))
@@ -161,9 +163,12 @@ print(repr(100.0 * float((logits.argmax(1) == labels).mean())))
 def test_the_champion_reproduces_its_accuracy_elsewhere(
     registry: Any, digits: Any, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """A new process that knows only MLflow loads the champion, without Paddle, and gets exactly its accuracy."""
+    """A new process that knows only MLflow loads the champion, without Paddle, and gets exactly its accuracy.
+
+    How inputs are normalized comes with the model: it has the images as they are stored.
+    """
     test = digits[1]
-    np.savez(tmp_path / "test.npz", inputs=test.inputs, labels=test.labels)
+    np.savez(tmp_path / "test.npz", images=test.images, labels=test.labels)
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:mlflow", "-c", LOADER, str(tmp_path / "test.npz")],
         env=environment,
@@ -179,6 +184,7 @@ def test_the_champion_reproduces_its_accuracy_elsewhere(
 REGISTRAR = """
 import sys
 from pathlib import Path
+from paddlepress.data.normalization import Normalization
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry.connection import connect
 from paddlepress.registry.register import register
@@ -188,7 +194,8 @@ print("ready", flush=True)
 sys.stdin.readline()
 done = register(
     client, name="race", variant="student", chain=[], model_dir=model_dir, deployable=deployable,
-    evaluation=Evaluation.load(evaluation), recipe_digest="r", dataset_digest="d", pipeline_run="p",
+    evaluation=Evaluation.load(evaluation), recipe_digest="r", dataset_digest="d",
+    normalization=Normalization(1.0, (0.0,), (1.0,)), pipeline_run="p",
 )
 print(done.version, done.created)
 """

@@ -1,0 +1,30 @@
+"""The models that runs leave."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paddlepress.errors import UnknownName
+from paddlepress_pipelines.local.record import model_of
+
+
+def record(home: Path, run: str, recipe: str, **models: str) -> None:
+    folder = home / "runs" / run
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"recipe": {"name": recipe}, "models": models}))
+
+
+def test_the_last_run_of_a_recipe_counts(tmp_path: Path) -> None:
+    """Neither an older run of the recipe nor a newer one of another recipe has a say."""
+    record(tmp_path, "20260101-120000-mnist", "mnist", base="cache/old/model", gone="cache/gone/model")
+    record(tmp_path, "20260102-120000-mnist", "mnist", base="cache/new/model", int8="cache/int8/model")
+    record(tmp_path, "20260103-120000-digits", "digits", base="cache/digits/model")
+    assert model_of(tmp_path, "mnist/base") == tmp_path / "cache/new/model"
+    assert model_of(tmp_path, "digits/base") == tmp_path / "cache/digits/model"
+    with pytest.raises(UnknownName, match=r"unknown model 'mnist/gone'.* Valid: mnist/base, mnist/int8$"):
+        model_of(tmp_path, "mnist/gone")
+    with pytest.raises(UnknownName, match=r"Did you mean 'mnist/int8'.* Valid: digits/base, mnist/base, mnist/int8$"):
+        model_of(tmp_path, "mnits/int8")
