@@ -9,12 +9,9 @@ from numpy.typing import NDArray
 from paddle import nn
 
 from paddlepress.surgery.edits import parameter
-from paddlepress.surgery.groups import Group, Slice
+from paddlepress.surgery.groups import Group
 from paddlepress.training.masks import Masks
-from paddlepress_components.pruning.importance import Scores, by_unit, making, trainable
-
-WINDOW = 0.5
-"""The share of the training in which units fall silent; in the rest the others settle."""
+from paddlepress_components.pruning.importance import Scores, by_unit
 
 
 def still_kept(units: int, final: int, done: float) -> int:
@@ -31,8 +28,9 @@ def still_kept(units: int, final: int, done: float) -> int:
 class Silencing:
     """A training constraint that sets more and more units to zero, the least important first, for good.
 
-    Zero are a unit's weights and bias and its norms' scale and shift, so nothing reads anything of it. Which
-    units are silent is told from the weights, so training can go on from a checkpoint.
+    Zero is everything that goes with a unit, what reads it included, for an activation may make something of a
+    zero. So to cut it out changes nothing, unless a norm takes its statistics over the units (`Group.mixed`).
+    Which units are silent is told from the weights, so training can go on from a checkpoint.
 
     Args:
         network: what is trained.
@@ -40,6 +38,7 @@ class Silencing:
         final: how many of each group's speak in the end.
         score: says how important the units are now.
         updates: how many times some are chosen.
+        window: the share of the training in which units fall silent; in the rest the others settle.
 
     Attributes:
         kept: group name -> the units that still speak.
@@ -52,18 +51,17 @@ class Silencing:
         final: Mapping[str, int],
         score: Callable[[], Scores],
         updates: int,
+        window: float,
     ) -> None:
-        learn = trainable(network)
         self._network = network
         self._groups = groups
-        self._parts = {g.name: [part for part in making(g) if part.parameter in learn] for g in groups}
-        self._final, self._score, self._updates = final, score, updates
+        self._final, self._score, self._updates, self._window = final, score, updates, window
         self._done = 0
         self._masks: Masks | None = None
         self.kept = {group.name: np.arange(group.units) for group in groups}
 
     def __call__(self, step: int, total: int) -> None:
-        due = min(self._updates, int(self._updates * step / (WINDOW * total)))
+        due = min(self._updates, int(self._updates * step / (self._window * total)))
         if due > self._done:
             self._done = due
             self._choose(due / self._updates)
@@ -74,19 +72,18 @@ class Silencing:
         scores = self._score()
         masks: dict[str, NDArray[np.bool_]] = {}
         for group in self._groups:
-            parts = self._parts[group.name]
-            alive = np.where(self._silent(parts, group.units), -np.inf, scores[group.name])
+            alive = np.where(self._silent(group), -np.inf, scores[group.name])
             count = still_kept(group.units, self._final[group.name], done)
             self.kept[group.name] = np.sort(np.argsort(-alive, kind="stable")[:count])
             lost = np.setdiff1d(np.arange(group.units), self.kept[group.name])
-            for part in parts:
+            for part in group.slices:
                 shape = tuple(parameter(self._network, part.parameter).shape)
                 mask = masks.setdefault(part.parameter, np.ones(shape, np.bool_))
                 np.moveaxis(mask, part.axis, 0)[part.indices[lost].reshape(-1)] = False
         self._masks = Masks(self._network, masks)
 
-    def _silent(self, parts: Sequence[Slice], units: int) -> NDArray[np.bool_]:
-        speaks = np.zeros(units, np.bool_)
-        for part in parts:
+    def _silent(self, group: Group) -> NDArray[np.bool_]:
+        speaks = np.zeros(group.units, np.bool_)
+        for part in group.slices:
             speaks |= by_unit(parameter(self._network, part.parameter).numpy() != 0, part).any(axis=1)
         return ~speaks

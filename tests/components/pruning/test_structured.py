@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from paddlepress.errors import TechniqueRefused, UsageError
 from paddlepress.model import Model
 from paddlepress.progress import Silent
 from paddlepress.surgery.edits import parameter
+from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.surgery.macs import macs
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
+from paddlepress_components.pruning import importance
 from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.pruning.prune_neurons import PruneNeurons
-from paddlepress_components.pruning.silencing import still_kept
+from paddlepress_components.pruning.silencing import Silencing, still_kept
 from paddlepress_components.pruning.structured import PruneUnits
 
 
@@ -67,6 +69,20 @@ class Bare(nn.Layer):
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return nn.functional.relu(x.flatten(1) @ self.w1) @ self.w2
+
+
+class Smooth(nn.Layer):
+    """Units that put out something even where their weights are zero: after sigmoids, and norms without a scale."""
+
+    def __init__(self, activation: Callable[[paddle.Tensor], paddle.Tensor]) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2D(1, 8, 3), nn.BatchNorm2D(8, weight_attr=False, bias_attr=False)
+        self.fc1, self.fc2 = nn.Linear(288, 16), nn.Linear(16, 10)
+        self.activation = activation
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.activation(self.norm(self.conv(x)))
+        return self.fc2(self.activation(self.fc1(x.flatten(1))))
 
 
 class Notes(Silent):
@@ -184,6 +200,41 @@ def test_units_fall_silent_during_training(importance: Any) -> None:
     measured = [value for name, value, _ in logged if name == "validation_accuracy"][-1]
     assert accuracy(model.network, digits().split("validation")) == measured
     assert measured > 85
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "hardsigmoid", "softplus"])
+def test_cutting_out_what_fell_silent_changes_nothing(activation: str, build: Build) -> None:
+    """Nothing reads a silent unit, also where an activation makes something of the zeros that it puts out."""
+    model = build(lambda: Smooth(getattr(nn.functional, activation)), (1, 8, 8))
+    graph = trace(model)
+    final = {group.name: group.units // 2 for group in graph.groups}
+    silencing = Silencing(
+        model.network, graph.groups, final, lambda: importance.l1(model.network, graph.groups), updates=1, window=1.0
+    )
+    silencing(1, 1)
+    inputs = digits().split("test").inputs
+    expected = model.predict(inputs)
+    smaller = narrow_all(model, silencing.kept, graph)
+    assert (smaller.network.conv.weight.shape[0], smaller.network.fc2.weight.shape[0]) == (4, 8)
+    np.testing.assert_allclose(smaller.predict(inputs), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_a_network_learns_anew_what_its_norms_lose(epochs: int, tmp_path: Path) -> None:
+    """Where statistics span the silent units, the last half of the training is of the smaller network."""
+    model = trained("vit")
+    chosen = PruneFilters(schedule="during-training", recovery_epochs=epochs, recovery_batch_size=32)
+    logged: list[tuple[str, float, int]] = []
+    smaller = pruned(chosen, model, checkpoint=tmp_path, log=lambda *entry: logged.append(entry))
+    assert smaller.network.patches.weight.shape[0] == 32
+    each = ["train_loss", "validation_accuracy"] * ((epochs + 1) // 2)
+    assert [name for name, _, _ in logged] == [*each, "parameters", "macs_share", *each]
+    measured = [(value, epoch) for name, value, epoch in logged if name == "validation_accuracy"]
+    assert [epoch for _, epoch in measured] == list(range(1, max(epochs, 2) + 1))
+    assert accuracy(smaller.network, digits().split("validation")) == measured[-1][0]
+    notes = Notes()
+    assert pruned(chosen, model, checkpoint=tmp_path, progress=notes).digest() == smaller.digest()
+    assert sum(note.startswith("resuming after") for note in notes.said) == 2
 
 
 def test_training_that_silences_goes_on_from_a_kill(tmp_path: Path) -> None:
