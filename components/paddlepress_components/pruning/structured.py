@@ -164,6 +164,12 @@ class PruneUnits(Technique, Recovery):
         if not keep:
             raise target.refusal()
         cut = [group for group in groups if group.name in keep]
+        binary = _without_zero(model, cut)
+        if binary:
+            raise TechniqueRefused(
+                f"the 1-bit weights of {', '.join(binary)} have no zero, so units can't fall silent there: "
+                "choose schedule 'steps'"
+            )
         before, *after = lengths(self.recovery_epochs, 2 if any(group.mixed for group in cut) else 1)
         silencing = Silencing(
             model.network,
@@ -176,3 +182,9 @@ class PruneUnits(Technique, Recovery):
         model = self._trained(model, context, before, 1, 0, silencing)
         model = cutting.cut(model, graph, silencing.kept, target, context, 1)
         return self._trained(model, context, after[0], 2, ceil(before)) if after else model
+
+
+def _without_zero(model: Model, groups: Sequence[Group]) -> list[str]:
+    """The layers of some groups, which make or read their units, whose weights can't be zero."""
+    weights = {part.parameter for group in groups for part in group.slices} - set(model.masked())
+    return [edit.layer for name, edit in model.quantized().items() if edit.bits == 1 and name in weights]

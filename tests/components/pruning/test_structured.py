@@ -13,8 +13,10 @@ from paddle import nn
 from surgical import Build, builder
 
 from paddlepress.errors import TechniqueRefused, UsageError
+from paddlepress.grid import put_on_grid
 from paddlepress.model import Model
 from paddlepress.progress import Silent
+from paddlepress.surgery import edits
 from paddlepress.surgery.edits import parameter
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.surgery.macs import macs
@@ -235,6 +237,31 @@ def test_a_network_learns_anew_what_its_norms_lose(epochs: int, tmp_path: Path) 
     notes = Notes()
     assert pruned(chosen, model, checkpoint=tmp_path, progress=notes).digest() == smaller.digest()
     assert sum(note.startswith("resuming after") for note in notes.said) == 2
+
+
+def binary(layer: str, *, masked: bool) -> Model:
+    """LeNet with a layer's weights on 1-bit grids; masked, a few of them are zeros that stay."""
+    model = trained().copy()
+    weight = parameter(model.network, f"{layer}.weight")
+    if masked:
+        weight.set_value(np.where(np.abs(weight.numpy()) < 0.01, np.float32(0), weight.numpy()))
+        model = model.with_edits(edits.Mask(parameters=(f"{layer}.weight",)))
+    edit = edits.Quantize(layer=layer, bits=1, axis=1)
+    put_on_grid(model.with_edits(edit), edit)
+    return model.with_edits(edit)
+
+
+@pytest.mark.parametrize("layer", ["fc1", "fc2"])
+def test_units_of_1_bit_weights_do_not_fall_silent(layer: str) -> None:
+    """A grid without a zero has no silent weight, of the units or of what reads them: refused, unless it is masked."""
+    chosen = PruneNeurons(schedule="during-training", recovery_epochs=2, recovery_batch_size=32)
+    with pytest.raises(TechniqueRefused, match=rf"1-bit weights of {layer} have no zero.*'steps'"):
+        pruned(chosen, binary(layer, masked=False))
+    logged: list[tuple[str, float, int]] = []
+    model = pruned(chosen, binary(layer, masked=True), log=lambda *entry: logged.append(entry))
+    assert units(model)["fc1"] == 64
+    measured = [value for name, value, _ in logged if name == "validation_accuracy"][-1]
+    assert accuracy(model.network, digits().split("validation")) == measured
 
 
 def test_training_that_silences_goes_on_from_a_kill(tmp_path: Path) -> None:
