@@ -59,7 +59,8 @@ def test_pruned_weights_stay_zero_however_they_are_rounded(bits: int, rounding: 
     """Masked zeros are zeros afterwards; with 1 bit all other weights have a sign."""
     context = digits_context(trained())
     sparse = run(PruneWeights(sparsity=0.6, recovery_epochs=0), trained(), context)
-    model = run(QuantizePostTraining(bits=bits, rounding=rounding, adaround_steps=5), sparse, context)
+    steps = {"adaround_steps": 5} if rounding == "adaround" else {}
+    model = run(QuantizePostTraining(bits=bits, rounding=rounding, **steps), sparse, context)
     assert len(model.quantized()) == 4
     for name in model.quantized():
         zero = parameter(sparse.network, name).numpy() == 0
@@ -76,12 +77,10 @@ def test_rounding_by_data_keeps_predictions_nearer(bits: int, rounding: str, lef
     context = digits_context(trained())
     inputs = digits().split("validation").inputs
     exact = trained().predict(inputs)
+    steps = {"adaround_steps": 150} if rounding == "adaround" else {}
     errors = [
-        np.square(
-            run(QuantizePostTraining(bits=bits, rounding=how, adaround_steps=150), trained(), context).predict(inputs)
-            - exact
-        ).mean()
-        for how in ("nearest", rounding)
+        np.square(run(QuantizePostTraining(bits=bits, **how), trained(), context).predict(inputs) - exact).mean()
+        for how in ({"rounding": "nearest"}, {"rounding": rounding, **steps})
     ]
     assert errors[1] < left * errors[0]
 
@@ -103,8 +102,12 @@ def test_groups_fit_the_weights_better() -> None:
     context = digits_context(trained())
     exact = parameter(trained().network, "fc1.weight").numpy()
     errors = []
-    for granularity in ("per-group", "per-channel", "per-tensor"):
-        model = run(QuantizePostTraining(bits=4, granularity=granularity, group_size=16), trained(), context)
+    for grid in (
+        {"granularity": "per-group", "group_size": 16},
+        {"granularity": "per-channel"},
+        {"granularity": "per-tensor"},
+    ):
+        model = run(QuantizePostTraining(bits=4, **grid), trained(), context)
         errors.append(float(np.square(parameter(model.network, "fc1.weight").numpy() - exact).sum()))
     assert errors == sorted(errors)
 
@@ -150,8 +153,9 @@ def test_few_bits_are_deployed_as_they_were_simulated(
     bits: int, activations: str, granularity: str, tmp_path: Path
 ) -> None:
     """ONNX Runtime classifies as the network does: on integers where there are kernels, else on decoded floats."""
+    runs = {"group_size": 32} if granularity == "per-group" else {}
     technique = QuantizePostTraining(
-        bits=bits, activations=activations, granularity=granularity, rounding="gptq", group_size=32
+        bits=bits, activations=activations, granularity=granularity, rounding="gptq", **runs
     )
     model = run(technique, trained(), digits_context(trained()))
     store.save(model, tmp_path / "model")

@@ -20,8 +20,8 @@ def weight_of(model: Model, layer: str) -> np.ndarray:
 
 
 def shared(model: Model | None = None, **fields: Any) -> Model:
-    context = digits_context(trained())
-    return run(ShareWeights(**{"recovery_batch_size": 32, **fields}), model or trained(), context)
+    batches = {"recovery_batch_size": 32} if fields.get("recovery_epochs") != 0 else {}
+    return run(ShareWeights(**batches, **fields), model or trained(), digits_context(trained()))
 
 
 @pytest.mark.parametrize("initialization", ["linear", "density", "random"])
