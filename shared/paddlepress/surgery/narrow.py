@@ -100,7 +100,7 @@ def _along(value: NDArray[Any], stays: dict[int, NDArray[np.int64]]) -> NDArray[
 
 
 def _scales_of_runs(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[np.int64]]) -> Array | None:
-    if edit.group is None:
+    if edit.group is None or edit.axis is None:
         return None
     shape = tuple(edits.parameter(model.network, edit.parameter).shape)
     spread = spread_scale(model.scales[edit.parameter], edit.axis, shape, edit.group)
