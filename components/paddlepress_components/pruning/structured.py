@@ -149,8 +149,7 @@ class PruneUnits(Technique, Recovery):
     ) -> Model:
         """Units fall silent in the first half of the training; then the others settle, and the silent are cut out.
 
-        Where a norm takes its statistics over silent units, it takes others without them, and the network has to
-        learn anew: there the cut comes before the second half.
+        Where a cut changes the network even so, it has to learn anew: there the cut comes before the second half.
         """
         from paddlepress_components.pruning import cutting
         from paddlepress_components.pruning.choosing import lengths
@@ -170,7 +169,7 @@ class PruneUnits(Technique, Recovery):
                 f"the 1-bit weights of {', '.join(binary)} have no zero, so units can't fall silent there: "
                 "choose schedule 'steps'"
             )
-        before, *after = lengths(self.recovery_epochs, 2 if any(group.mixed for group in cut) else 1)
+        before, *after = lengths(self.recovery_epochs, 2 if _changes(model, cut) else 1)
         silencing = Silencing(
             model.network,
             cut,
@@ -182,6 +181,18 @@ class PruneUnits(Technique, Recovery):
         model = self._trained(model, context, before, 1, 0, silencing)
         model = cutting.cut(model, graph, silencing.kept, target, context, 1)
         return self._trained(model, context, after[0], 2, ceil(before)) if after else model
+
+
+def _changes(model: Model, groups: Sequence[Group]) -> bool:
+    """Whether a network computes something else without silent units.
+
+    A norm that spans them takes other statistics, and runs of weights that share a scale are others.
+    """
+    runs = {name: edit.axis for name, edit in model.quantized().items() if edit.group is not None}
+    return any(
+        group.mixed or any(part.axis != runs.get(part.parameter, part.axis) for part in group.slices)
+        for group in groups
+    )
 
 
 def _without_zero(model: Model, groups: Sequence[Group]) -> list[str]:

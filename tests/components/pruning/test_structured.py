@@ -239,6 +239,20 @@ def test_a_network_learns_anew_what_its_norms_lose(epochs: int, tmp_path: Path) 
     assert sum(note.startswith("resuming after") for note in notes.said) == 2
 
 
+def test_a_network_learns_anew_what_its_grids_lose() -> None:
+    """Where a cut brings weights of different scales together, they are rounded again before the last half."""
+    model = trained("lenet-300-100")
+    edit = edits.Quantize(layer="fc2", bits=4, axis=1, group=32)
+    model = model.copy().with_edits(edit)
+    put_on_grid(model, edit)
+    chosen = PruneNeurons(schedule="during-training", recovery_epochs=2, recovery_batch_size=32)
+    logged: list[tuple[str, float, int]] = []
+    smaller = pruned(chosen, model, log=lambda *entry: logged.append(entry))
+    each = ["train_loss", "validation_accuracy"]
+    assert [name for name, _, _ in logged] == [*each, "parameters", "macs_share", *each]
+    assert accuracy(smaller.network, digits().split("validation")) == logged[-1][1]
+
+
 def binary(layer: str, *, masked: bool) -> Model:
     """LeNet with a layer's weights on 1-bit grids; masked, a few of them are zeros that stay."""
     model = trained().copy()
