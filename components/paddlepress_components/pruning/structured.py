@@ -44,7 +44,8 @@ class PruneUnits(Technique, Recovery):
     schedule: Literal["steps", "during-training"] = Field(
         default="steps",
         description="steps: cut, then train, once or in turn; during-training: silence more and more units while "
-        "it trains, and cut them out at the end",
+        "it trains, and cut them out at the end, or halfway where the cut changes the network (a norm spans the "
+        "units, or runs of weights share a scale)",
     )
     steps: int | None = Field(
         default=None,
