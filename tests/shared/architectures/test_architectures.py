@@ -85,7 +85,7 @@ def test_inputs_that_do_not_fit_are_told(name: str, shape: tuple[int, ...], word
 
 def test_bad_arguments_are_told() -> None:
     """Unknown ones with the valid ones, and values out of range."""
-    with pytest.raises(UnknownName, match=r"argument of architecture 'lenet' 'wide'.*Valid: width"):
+    with pytest.raises(UnknownName, match=r"architecture 'lenet': unknown argument 'wide'.*Valid: width"):
         build("lenet", wide=2)
     with pytest.raises(UsageError, match="width is -1"):
         build("lenet", width=-1)
