@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from paddlepress import plugins, yaml_text
 from paddlepress.errors import UsageError
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.fields import describe_fields
 from paddlepress.files import write_text
-from paddlepress.techniques import Technique, technique, technique_class
+from paddlepress.techniques import technique, technique_class
 
 RECIPE = Path("pipelines/recipes/mnist-all.yaml")
 PAGES = Path("components/docs")
@@ -104,7 +105,7 @@ def page(name: str, sources: Sources) -> str:
         inspect.cleandoc(chosen.__doc__ or "") + "\n",
         f"Family: {chosen.family}. Source: {chosen.paper}.\n",
         "## Fields\n",
-        _fields(chosen),
+        fields_table(chosen),
         "## Example\n",
         _example(name, uses),
         *_measured(uses, sources),
@@ -116,7 +117,8 @@ def page(name: str, sources: Sources) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _fields(chosen: type[Technique]) -> str:
+def fields_table(chosen: type[BaseModel]) -> str:
+    """What can be set of a technique, or of a part of a recipe, as Markdown."""
     rows = ["| field | default | valid | what it is |", "|---|---|---|---|"]
     for row in describe_fields(chosen):
         valid = ", ".join(filter(None, (row["type"], row["range"])))

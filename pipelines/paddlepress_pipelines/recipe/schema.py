@@ -128,7 +128,7 @@ class Recipe(_Part):
 
     Attributes:
         name: names the pipeline, the MLflow experiment and the registered model.
-        title, description: for people.
+        title, description: shown to people.
         seed: what every random choice follows.
         device: `cpu`, `gpu`, or `auto`.
         data: the data set.
