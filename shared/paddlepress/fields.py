@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
 
@@ -48,6 +49,24 @@ class When:
         told = [value for value in self.values if value is not None and value is not ...]
         other = f": it goes with {self.field} {' or '.join(map(repr, told))}" if told else ""
         return f"{name!r} is {value!r}, which does nothing with {self.field} {beside!r}{other}"
+
+
+class Place:
+    """Marks a field that says where files are, as a path or an `s3://` location, or lists several.
+
+    A run on this machine looks first whether local ones are there.
+
+    Args:
+        words: which are no place, but mean something else.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def local(self, value: str | list[str]) -> list[Path]:
+        """The paths among a field's value."""
+        places = [value] if isinstance(value, str) else value
+        return [Path(place).expanduser() for place in places if place not in ("", *self.words) and "://" not in place]
 
 
 class Fields(BaseModel):
