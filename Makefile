@@ -55,8 +55,9 @@ benchmark-techniques: $(VENV)/.developed  ## Measure every technique on MNIST be
 	$(BIN)/python tests/benchmarks/techniques.py --home $(HOME_DIR)
 	$(BIN)/python tests/benchmarks/distillation.py
 
-docs: $(VENV)/.installed  ## Write the techniques' pages and the README's catalogue anew
+docs: $(VENV)/.installed  ## Write the pages of techniques and recipes and the README's catalogue anew
 	$(BIN)/python -m paddlepress_components.documentation
+	$(BIN)/python -m paddlepress_pipelines.recipe.documentation
 
 golden: $(VENV)/.developed  ## Write the golden files of components and pipelines anew
 	PADDLEPRESS_UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/components/test_golden.py tests/pipelines/test_build.py

@@ -2,7 +2,8 @@
 
 Each technique gets a page `components/docs/NAME.md` with its fields, source, an example and what it gained and
 cost where it was measured; the project's README gets the catalogue of all. Examples are the variants of the
-recipe that runs every technique, figures are those that `make benchmark-techniques` left in `measured.json`.
+recipe that runs every technique, figures are those that `make benchmark-techniques` left in `measured.json` and,
+of the ways to distill, in `distillation.json`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from paddlepress import plugins, yaml_text
 from paddlepress.errors import UsageError
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.fields import describe_fields
 from paddlepress.files import write_text
-from paddlepress.techniques import Technique, technique, technique_class
+from paddlepress.techniques import technique, technique_class
 
 RECIPE = Path("pipelines/recipes/mnist-all.yaml")
 PAGES = Path("components/docs")
 MEASURED = PAGES / "measured.json"
+STUDY = PAGES / "distillation.json"
 README = Path("README.md")
 BEGIN = "<!-- The catalogue of techniques is generated: make docs -->"
 END = "<!-- End of the catalogue -->"
@@ -56,21 +59,24 @@ class Sources:
         variants: variant name -> its chain, each step a dict of one technique name and its fields.
         measured: `{"about": text, "base": figures, "variants": {name: figures}}`; empty before any measurement.
         origin: what the variants are made from: the recipe's `data` and `base`.
+        study: `{"about": text, "rows": [figures]}` of the ways to distill; empty before any.
     """
 
     variants: Mapping[str, Chain]
     measured: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
+    study: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self, variant: str) -> str:
         """A digest of all that makes a variant, defaults included: figures of other settings are not its own."""
-        chain = [[name, technique(name, fields).model_dump(mode="json")] for name, fields in _steps(self, variant)]
-        content = json.dumps([self.origin, chain], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return settings_of(self.variants[variant], self.origin)
 
 
-def _steps(sources: Sources, variant: str) -> list[tuple[str, dict[str, Any]]]:
-    return [next(iter(step.items())) for step in sources.variants[variant]]
+def settings_of(chain: Chain, origin: Mapping[str, Any]) -> str:
+    """A digest of the fields of a chain, defaults included, and of what it is made from."""
+    steps = [next(iter(step.items())) for step in chain]
+    content = [origin, [[name, technique(name, fields).model_dump(mode="json")] for name, fields in steps]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def read_sources(root: Path) -> Sources:
@@ -90,9 +96,11 @@ def read_sources(root: Path) -> Sources:
         name: [{step: {}} if isinstance(step, str) else step for step in chain]
         for name, chain in recipe["variants"].items()
     }
-    path = root / MEASURED
-    measured = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return Sources(variants, measured, {key: recipe[key] for key in ("data", "base")})
+    measured, study = (
+        json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        for path in (root / MEASURED, root / STUDY)
+    )
+    return Sources(variants, measured, {key: recipe[key] for key in ("data", "base")}, study)
 
 
 def page(name: str, sources: Sources) -> str:
@@ -104,10 +112,11 @@ def page(name: str, sources: Sources) -> str:
         inspect.cleandoc(chosen.__doc__ or "") + "\n",
         f"Family: {chosen.family}. Source: {chosen.paper}.\n",
         "## Fields\n",
-        _fields(chosen),
+        fields_table(chosen),
         "## Example\n",
         _example(name, uses),
         *_measured(uses, sources),
+        *(_study(sources.study) if chosen.family == "distillation" else []),
         "## As a component\n",
         f"`{name.replace('-', '_')}` takes the artifacts `model`, `base` and `data`, the fields above, `seed` and "
         "`device`, and gives `compressed_model` and `metrics`:\n",
@@ -116,7 +125,8 @@ def page(name: str, sources: Sources) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _fields(chosen: type[Technique]) -> str:
+def fields_table(chosen: type[BaseModel]) -> str:
+    """What can be set of a technique, or of a part of a recipe, as Markdown."""
     rows = ["| field | default | valid | what it is |", "|---|---|---|---|"]
     for row in describe_fields(chosen):
         valid = ", ".join(filter(None, (row["type"], row["range"])))
@@ -143,6 +153,22 @@ def _measured(uses: Mapping[str, Chain], sources: Sources) -> list[str]:
         rows.append(f"| {variant} | {' | '.join(cells)} |")
     settings = [f"- `{variant}`: {', then '.join(_step(step) for step in uses[variant])}" for variant in found]
     return ["## What it gains and costs\n", f"{measured['about']}\n", *rows, "", *settings, ""]
+
+
+def _study(study: Mapping[str, Any]) -> list[str]:
+    """The ranking of the ways to distill, those whose fields have other defaults by now left out."""
+    rows = [row for row in study.get("rows", []) if row["settings"] in ("", settings_of(row["chain"], {}))]
+    if len(rows) < 2:
+        return []
+    lines = [
+        "| variant | accuracy % | standard error | beside alone, points | standard error |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        beside = f"{row['difference']:+.2f} | {row['difference_error']:.2f}" if row["difference_error"] else " | "
+        lines.append(f"| {row['variant']} | {row['mean']:.2f} | {row['error']:.2f} | {beside} |")
+    chains = [f"- `{row['variant']}`: {_step(row['chain'][0])}" for row in rows if row["chain"]]
+    return ["## Where distillation matters\n", f"{study['about']}\n", *lines, "", *chains, ""]
 
 
 def _cell(metric: str, value: float) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Literal, Self, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import to_jsonable_python
@@ -48,6 +49,24 @@ class When:
         told = [value for value in self.values if value is not None and value is not ...]
         other = f": it goes with {self.field} {' or '.join(map(repr, told))}" if told else ""
         return f"{name!r} is {value!r}, which does nothing with {self.field} {beside!r}{other}"
+
+
+class Place:
+    """Marks a field that says where files are, as a path or an `s3://` location, or lists several.
+
+    A run on this machine looks first whether local ones are there.
+
+    Args:
+        words: which are no place, but mean something else.
+    """
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def local(self, value: str | list[str]) -> list[Path]:
+        """The paths among a field's value."""
+        places = [value] if isinstance(value, str) else value
+        return [Path(place).expanduser() for place in places if place not in ("", *self.words) and "://" not in place]
 
 
 class Fields(BaseModel):
@@ -126,13 +145,15 @@ def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
     own = vars(model).get("__annotations__", {})
     for name, info in sorted(model.model_fields.items(), key=lambda field: field[0] not in own):
         default = info.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            default = default.model_dump(exclude_defaults=True)
         rows.append(
             {
                 "field": name,
                 "type": _type_text(info.annotation),
                 "default": "required" if info.is_required() else json.dumps(to_jsonable_python(default)),
                 "range": _range_text(schema.get(name, {}), ", "),
-                "description": " ".join((info.description or described.get(name, "")).split()),
+                "description": " ".join((info.description or described.get(name, "")).split()).rstrip("."),
             }
         )
     return rows
@@ -152,10 +173,14 @@ def _attribute_docs(model: type[BaseModel]) -> dict[str, str]:
 def _type_text(annotation: Any) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal:
-        return " | ".join(str(value) for value in inner)
+        return " | ".join(str(value) or '""' for value in inner)
     if origin in (Union, UnionType):
         return " | ".join(_type_text(part) for part in inner)
-    if origin is dict:
+    if origin is Annotated:
+        return _type_text(inner[0])
+    if origin in (list, tuple):
+        return f"list of {_type_text(inner[0])}"
+    if origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
         return "mapping"
     if annotation is type(None):
         return "null"
@@ -164,7 +189,13 @@ def _type_text(annotation: Any) -> str:
 
 def _range_text(schema: Mapping[str, Any], between: str) -> str:
     candidates = [schema, *schema.get("anyOf", [])]
-    return between.join(f"{sign} {part[key]:g}" for part in candidates for key, sign in _SIGNS.items() if key in part)
+    return between.join(
+        f"{sign} {_number_text(part[key])}" for part in candidates for key, sign in _SIGNS.items() if key in part
+    )
+
+
+def _number_text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 def _takes_booleans(annotation: Any) -> bool:

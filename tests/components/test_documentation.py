@@ -51,6 +51,23 @@ def test_what_was_measured_is_shown(tmp_path: Path) -> None:
     assert "98.77" not in documentation.page("prune-weights", documentation.Sources(other, measured))
 
 
+def test_the_study_of_distillation_is_ranked_on_its_pages() -> None:
+    """Rows in the order of the study, but for one that had other settings; other families' pages have none."""
+
+    def row(variant: str, fields: dict[str, object] | None, settings: str = "") -> dict[str, object]:
+        chain: documentation.Chain = [] if fields is None else [{"distill-offline": fields}]
+        own = documentation.settings_of(chain, {}) if chain else ""
+        figures = {"mean": 97.0, "error": 0.1, "difference": 0.5, "difference_error": 0.2}
+        return {"variant": variant, "chain": chain, "settings": settings or own, **figures}
+
+    rows = [row("kd", {}), row("hot", {"temperature": 9.0}, "other"), row("alone", None)]
+    sources = documentation.Sources({}, study={"about": "A small student.", "rows": rows})
+    text = documentation.page("distill-self", sources)
+    assert text.index("| kd |") < text.index("| alone |")
+    assert "| hot |" not in text
+    assert "A small student." not in documentation.page("prune-weights", sources)
+
+
 @pytest.mark.parametrize("name", documentation.shipped())
 def test_the_example_of_a_page_is_a_recipe_that_can_be_read(name: str, tmp_path: Path) -> None:
     """Pasted into a recipe, the example is what the technique's variant in `mnist-all.yaml` is."""

@@ -61,6 +61,7 @@ def test_what_does_something_is_taken() -> None:
 def test_fields_are_described() -> None:
     """A description stands in the field or in the class; types have names that people know."""
     rows = {row["field"]: row for row in describe_fields(Oven)}
-    assert rows["extras"]["description"] == "told in the class."
+    assert rows["extras"]["description"] == "told in the class"
     assert rows["extras"]["type"] == "mapping"
     assert rows["fan"]["range"] == ">= 0, <= 3"
+    assert rows["racks"]["type"] == "list of int"

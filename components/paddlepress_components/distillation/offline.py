@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paddlepress.fields import When
+from paddlepress.fields import Place, When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
@@ -83,7 +83,7 @@ class DistillOffline(StudentTraining, Technique):
     teacher_layer: Annotated[str, When("loss", "hints", "attention", "relational")] = Field(
         default="", description="hints, attention, relational: the teacher's layer; empty: the last that fits"
     )
-    teachers: list[str] = Field(
+    teachers: Annotated[list[str], Place("base")] = Field(
         default=[],
         description="model artifacts to learn from: folders or s3:// prefixes that can be read where this runs, and "
         "`base`, the base model; empty: the base model alone",

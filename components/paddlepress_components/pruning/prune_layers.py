@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from paddlepress.errors import TechniqueRefused
 from paddlepress.fields import When
@@ -12,6 +12,9 @@ from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from paddlepress.data import Split
     from paddlepress.model import Model
 
 
@@ -50,9 +53,10 @@ class PruneLayers(Technique, Recovery):
         default="train", description="which data the loss without a layer is measured on"
     )
     sample: int = Field(default=1024, ge=1, le=10_000_000, description="how many examples of it, chosen at random")
-    schedule: Literal["one-shot", "iterative"] = Field(
+    schedule: Literal["one-shot", "iterative", "during-training"] = Field(
         default="one-shot",
-        description="one-shot removes all, then recovers; iterative recovers after each, before the next is chosen",
+        description="one-shot removes all, then recovers; iterative recovers after each, before the next is chosen; "
+        "during-training bypasses one after another in the first half of one training, and removes them at its end",
     )
     exclude: list[str] = Field(
         default=[], description="layers to keep, and what holds them: names or patterns such as stage1.*"
@@ -61,6 +65,12 @@ class PruneLayers(Technique, Recovery):
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
         default=2e-3, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
+
+    @model_validator(mode="after")
+    def _trains_if_it_must(self) -> PruneLayers:
+        if self.schedule == "during-training" and self.recovery_epochs == 0:
+            raise ValueError("schedule is 'during-training': 'recovery_epochs' must be at least 1")
+        return self
 
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.surgery.removal import remove
@@ -73,6 +83,8 @@ class PruneLayers(Technique, Recovery):
         if len(data) == 0:
             raise TechniqueRefused(f"the {self.measured_on} split, on which losses are to be measured, is empty")
         data = data.take(self.sample, context.seed)
+        if self.schedule == "during-training":
+            return self._while_training(model, context, names, count, data)
         loss = importance.mean_loss(model.network, data)
         for number in range(count):
             name, without = importance.least_needed(model.network, names, data)
@@ -84,6 +96,24 @@ class PruneLayers(Technique, Recovery):
                 model = self.recover(model, numbered(context, number, self.recovery_epochs))
                 loss = importance.mean_loss(model.network, data)
         return model if self.schedule == "iterative" else self.recover(model, context)
+
+    def _while_training(self, model: Model, context: Context, names: list[str], count: int, data: Split) -> Model:
+        from paddlepress.surgery.removal import remove
+        from paddlepress_components.pruning import layer_importance as importance
+        from paddlepress_components.pruning.bypassing import Bypassing
+
+        def choose(left: Sequence[str]) -> str:
+            name, without = importance.least_needed(model.network, left, data)
+            context.progress.note(f"{name} goes: loss {without:.4g} without it")
+            context.log("loss_without_layer", without, len(names) - len(left) + 1)
+            return name
+
+        bypassing = Bypassing(model.network, names, count, choose)
+        model = self.recover(model, context, bypassing, companion=bypassing.companion)
+        bypassing.end()
+        for name in bypassing.bypassed:
+            model = remove(model, name)
+        return model
 
     def _names(self, model: Model, context: Context) -> list[str]:
         """The layers to choose from, at least as many as are to go."""

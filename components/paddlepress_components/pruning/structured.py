@@ -66,7 +66,7 @@ class PruneUnits(Technique, Recovery):
     @model_validator(mode="after")
     def _trains_if_it_must(self) -> PruneUnits:
         if self.schedule == "during-training" and self.recovery_epochs == 0:
-            raise ValueError("schedule is 'during-training': recovery_epochs must be at least 1")
+            raise ValueError("schedule is 'during-training': 'recovery_epochs' must be at least 1")
         return self
 
     def prune(self, model: Model, context: Context, kinds: Sequence[str], importance: str) -> Model:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddlepress.errors import PaddlepressError, RunInUse, UsageError
+from paddlepress.fields import Fields, Place
 from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
 
@@ -79,9 +80,17 @@ def check_local_data(recipe: Recipe) -> None:
     Raises:
         UsageError: a file is missing.
     """
-    for key, location in (("data.path", recipe.data.path), ("base.artifact", recipe.base.artifact)):
-        if location and "://" not in location and not Path(location).expanduser().exists():
-            raise UsageError(f"{key} of recipe {recipe.name!r} is {location!r}, and there is no such file or folder")
+    parts: dict[str, Fields] = {"data": recipe.data, "base": recipe.base}
+    for variant, chain in recipe.variants.items():
+        parts |= {f"variants.{variant}.{number}.{step.technique}": step.build() for number, step in enumerate(chain)}
+    for at, part in parts.items():
+        for name, info in type(part).model_fields.items():
+            for place in (mark for mark in info.metadata if isinstance(mark, Place)):
+                missing = [str(path) for path in place.local(getattr(part, name)) if not path.exists()]
+                if missing:
+                    raise UsageError(
+                        f"{at}.{name} of recipe {recipe.name!r} is {missing[0]!r}, and there is no such file or folder"
+                    )
 
 
 def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int) -> RunResult:

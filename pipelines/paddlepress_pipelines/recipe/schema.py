@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serial
 
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import RecipeError, UsageError
-from paddlepress.fields import Fields
+from paddlepress.fields import Fields, Place
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.techniques import Technique, technique
@@ -80,7 +80,7 @@ class BaseModelSpec(_Part):
     architecture: str = ""
     arguments: dict[str, Any] = {}
     training: TrainingSettings = Field(default_factory=TrainingSettings)
-    artifact: str = ""
+    artifact: Annotated[str, Place()] = ""
 
     @model_validator(mode="after")
     def _one_source(self) -> BaseModelSpec:
@@ -128,7 +128,7 @@ class Recipe(_Part):
 
     Attributes:
         name: names the pipeline, the MLflow experiment and the registered model.
-        title, description: for people.
+        title, description: shown to people.
         seed: what every random choice follows.
         device: `cpu`, `gpu`, or `auto`.
         data: the data set.

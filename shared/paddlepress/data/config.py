@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from paddlepress.fields import Fields
+from paddlepress.fields import Fields, Place
 
 Source = Literal["mnist", "idx", "npz", "digits"]
 
@@ -19,7 +19,9 @@ class DataConfig(Fields):
         description="mnist (fetched if no path is given); idx, a folder of IDX files named as MNIST's; npz, arrays "
         "x_train, y_train, x_test, y_test, or x and y; digits, scikit-learn's 8x8 digits, which need no network"
     )
-    path: str = Field(default="", description="a local path or an s3:// location; needed for idx and npz")
+    path: Annotated[str, Place()] = Field(
+        default="", description="a local path or an s3:// location; needed for idx and npz"
+    )
     validation: float = Field(
         default=0.1,
         gt=0,

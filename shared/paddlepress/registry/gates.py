@@ -25,7 +25,7 @@ class Gate(BaseModel):
     """A limit on one metric of a variant.
 
     Attributes:
-        metric: what is judged; see `paddlepress.evaluation.metrics.METRICS`.
+        metric: what is judged, such as `accuracy` or `ratio`: one of the `METRICS`.
         at_least: the lowest value that passes. Exactly one of the two limits is set.
         at_most: the highest value that passes.
         against: empty: the metric itself is judged; `base` or `champion`: the variant's metric minus theirs.
@@ -65,7 +65,12 @@ class Gate(BaseModel):
 
 
 class Objective(BaseModel):
-    """What the champion is best at: `{maximize: METRIC}` or `{minimize: METRIC}`."""
+    """What the champion is best at: `{maximize: METRIC}` or `{minimize: METRIC}`.
+
+    Attributes:
+        maximize: the metric of which more is better. Exactly one of the two is set.
+        minimize: the metric of which less is better.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

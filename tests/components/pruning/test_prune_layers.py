@@ -15,6 +15,7 @@ from paddlepress.surgery.edits import Remove
 from paddlepress.surgery.removal import without
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
+from paddlepress.training.accuracy import accuracy
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.pruning.layer_importance import least_needed, mean_loss
@@ -81,6 +82,56 @@ def test_iteratively_the_network_recovers_before_the_next_block_is_chosen(deep: 
     assert steps == [1, 2]
     assert run(chosen, deep, context).digest() == model.digest()
     assert steps == [1, 2], "a finished training was done a second time"
+
+
+class Stopped(Exception):
+    """A training that was interrupted."""
+
+
+def during_training(deep: Model, **changes: Any) -> tuple[Model, list[str]]:
+    """Two blocks go while it trains: the result, and what was logged."""
+    told: list[str] = []
+
+    def log(name: str, value: float, step: int) -> None:
+        told.append(f"{name} {step}: {value:.6f}")
+
+    chosen = PruneLayers(count=2, schedule="during-training", sample=32, recovery_epochs=4, recovery_batch_size=64)
+    return run(chosen, deep, digits_context(deep, log=log, **changes)), told
+
+
+def test_during_training_blocks_go_one_after_another_and_the_rest_settles(deep: Model) -> None:
+    """What training last measured is what the network without them has; half of the epochs come after."""
+    model, told = during_training(deep)
+    assert removed(model)[0] == "stage2.1"
+    assert len(removed(model)) == 2
+    assert [line.split(":")[0] for line in told] == [
+        *("loss_without_layer 1", "train_loss 1", "validation_accuracy 1"),
+        *("loss_without_layer 2", "train_loss 2", "validation_accuracy 2"),
+        *("train_loss 3", "validation_accuracy 3", "train_loss 4", "validation_accuracy 4"),
+    ]
+    measured = accuracy(model.network, digits().split("validation"))
+    assert told[-1] == f"validation_accuracy 4: {measured:.6f}"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3])
+def test_an_interrupted_training_bypasses_the_same_blocks(deep: Model, epochs: int, tmp_path: Path) -> None:
+    """Killed after any epoch, it goes on to the same bits."""
+    expected, _ = during_training(deep)
+
+    def stop(name: str, value: float, step: int) -> None:
+        if (name, step) == ("train_loss", epochs + 1):
+            raise Stopped
+
+    chosen = PruneLayers(count=2, schedule="during-training", sample=32, recovery_epochs=4, recovery_batch_size=64)
+    with pytest.raises(Stopped):
+        run(chosen, deep, digits_context(deep, checkpoint=tmp_path, log=stop))
+    assert run(chosen, deep, digits_context(deep, checkpoint=tmp_path)).digest() == expected.digest()
+
+
+def test_during_training_there_has_to_be_one() -> None:
+    """No epochs are refused."""
+    with pytest.raises(ValueError, match="'recovery_epochs' must be at least 1"):
+        PruneLayers(schedule="during-training", recovery_epochs=0)
 
 
 def test_a_ratio_is_of_the_blocks_that_can_go(deep: Model) -> None:

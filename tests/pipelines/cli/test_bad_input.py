@@ -69,6 +69,11 @@ def refused(done: CompletedProcess[str], *words: str) -> None:
         ("metric: drop", "metric: speed", ["small.yaml:10", "speed", "speedup_b1"]),
         ("source: digits", "source: npz, path: nowhere.npz", ["nowhere.npz", "data.path"]),
         ("architecture: lenet\n  training: {epochs: 1}", "artifact: nowhere", ["nowhere", "base.artifact"]),
+        (
+            "prune-weights: {sparsity: 0.8, recovery_epochs: 0}",
+            "distill-offline: {teachers: [base, nowhere/model]}",
+            ["'nowhere/model'", "variants.sparse.0.distill-offline.teachers"],
+        ),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )

@@ -1,0 +1,59 @@
+"""The page of what a recipe may say, made from what checks it.
+
+`python -m paddlepress_pipelines.recipe.documentation` writes it.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from paddlepress.data.config import DataConfig
+from paddlepress.errors import UsageError
+from paddlepress.evaluation.metrics import METRICS
+from paddlepress.files import write_text
+from paddlepress.registry.gates import Gate, Objective
+from paddlepress.training.settings import TrainingSettings
+from paddlepress_components.documentation import fields_table
+from paddlepress_pipelines.recipe.schema import BaseModelSpec, Cluster, EvaluationSpec, Recipe, shipped
+
+PAGE = "README.md"
+_INTRODUCTION = """\
+# Recipes
+
+A recipe is one YAML file; those in this folder ship, and `paddlepress run NAME` finds them by name. Below is every
+key that a recipe may have. A variant's chain is a list of steps, each a technique's name or `name: {field: value}`;
+the fields are on the [techniques' pages](../../components/docs) and in `paddlepress techniques NAME`.
+"""
+_PARTS: dict[str, type[BaseModel]] = {
+    "The recipe": Recipe,
+    "data": DataConfig,
+    "base": BaseModelSpec,
+    "base.training": TrainingSettings,
+    "evaluation": EvaluationSpec,
+    "gates": Gate,
+    "objective": Objective,
+    "cluster": Cluster,
+}
+
+
+def page() -> str:
+    """The page, as Markdown."""
+    parts = [_INTRODUCTION]
+    for heading, part in _PARTS.items():
+        name = heading if part is Recipe else f"`{heading}`" + (", each of the list" if part is Gate else "")
+        parts += [f"## {name}\n", fields_table(part)]
+    rows = [f"| `{name}` | {metric.unit} | {metric.description} |" for name, metric in METRICS.items()]
+    parts += ["## Metrics of gates and objective\n", "| metric | unit | what it is |", "|---|---|---|", *rows]
+    return "\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write the page."""
+    folder = shipped()
+    if folder is None:
+        raise UsageError("there is no folder of recipes here: this is no checkout of paddlepress")
+    write_text(folder / PAGE, page())
+
+
+if __name__ == "__main__":
+    main()
