@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
+from paddlepress_components.quantization.fields import ActivationFields, free_layers
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from paddlepress.training.loop import Constraint
 
 
-class QuantizeAwareTraining(Technique, Recovery):
+class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
     """Put weights on grids of few integers while the network trains, so that it learns to cope with them.
 
     The network computes with rounded weights, and float weights behind them learn; at the end the rounded
@@ -52,28 +52,6 @@ class QuantizeAwareTraining(Technique, Recovery):
     granularity: Literal["per-channel", "per-tensor"] = Field(
         default="per-channel", description="one scale for each output of a layer, or one for the layer"
     )
-    activations: Literal["int8", "none"] = Field(
-        default="int8", description="whether layers' inputs are rounded to 8 bits too"
-    )
-    calibrator: Annotated[Literal["min-max", "percentile", "entropy", "mse"], When("activations", "int8")] = Field(
-        default="percentile", description="how an input's range is read from the calibration data"
-    )
-    percentile: Annotated[float, When("activations", "int8"), When("calibrator", "percentile")] = Field(
-        default=99.99,
-        gt=50,
-        le=100,
-        description="share of an input's values that neither end of its range cuts off, in percent",
-    )
-    reduce_range: Annotated[bool, When("activations", "int8")] = Field(
-        default=True,
-        description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
-        "the processor",
-    )
-    residual_adds: Annotated[bool, When("activations", "int8")] = Field(
-        default=True,
-        description="with int8 activations: round what residual additions add too, so that they and the convolutions "
-        "before them run on integers",
-    )
     ends_bits: Literal[8] | None = Field(
         default=None,
         description="bits of the first and the last layer, which lose most, if not the same as the others'",
@@ -95,7 +73,6 @@ class QuantizeAwareTraining(Technique, Recovery):
         from paddlepress.surgery.folding import fold_norms
         from paddlepress_components.quantization import trained_grids
         from paddlepress_components.quantization.activation_grids import ActivationGrids, Ranges
-        from paddlepress_components.quantization.fields import free_layers
         from paddlepress_components.quantization.following_scales import FollowingScales
         from paddlepress_components.quantization.learned_steps import LearnedSteps
 

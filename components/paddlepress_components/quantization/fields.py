@@ -19,27 +19,11 @@ if TYPE_CHECKING:
     from paddlepress.surgery.edits import Quantize
 
 
-class IntegerFields(Fields):
-    """How weights and inputs are put on grids of integers."""
+class ActivationFields(Fields):
+    """How the inputs of layers are rounded to integers."""
 
-    granularity: Literal["per-channel", "per-tensor", "per-group"] = Field(
-        default="per-channel",
-        description="one scale for each output of a layer, for the layer, or for each run of an output's weights "
-        "(not for 16 bits)",
-    )
-    group_size: Annotated[int, When("granularity", "per-group")] = Field(
-        default=64,
-        ge=2,
-        le=65_536,
-        description="per-group: weights in a run; in deployment such layers compute with decoded floats",
-    )
-    weight_range: Literal["auto", "max", "mse"] = Field(
-        default="auto",
-        description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
-        "auto: max for 8 bits, mse for 4 and 2",
-    )
     activations: Literal["int8", "none"] = Field(
-        default="int8", description="whether layers' inputs are rounded to 8 bits too (not for 16-bit weights)"
+        default="int8", description="whether layers' inputs are rounded to 8 bits too"
     )
     calibrator: Annotated[Literal["min-max", "percentile", "entropy", "mse"], When("activations", "int8")] = Field(
         default="percentile",
@@ -61,6 +45,27 @@ class IntegerFields(Fields):
         default=True,
         description="with int8 activations: round what residual additions add too, so that they and the convolutions "
         "before them run on integers",
+    )
+
+
+class IntegerFields(ActivationFields):
+    """How weights and inputs are put on grids of integers."""
+
+    granularity: Literal["per-channel", "per-tensor", "per-group"] = Field(
+        default="per-channel",
+        description="one scale for each output of a layer, for the layer, or for each run of an output's weights "
+        "(not for 16 bits)",
+    )
+    group_size: Annotated[int, When("granularity", "per-group")] = Field(
+        default=64,
+        ge=2,
+        le=65_536,
+        description="per-group: weights in a run; in deployment such layers compute with decoded floats",
+    )
+    weight_range: Literal["auto", "max", "mse"] = Field(
+        default="auto",
+        description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
+        "auto: max for 8 bits, mse for 4 and 2",
     )
     rounding: Literal["nearest", "adaround", "gptq"] = Field(
         default="nearest",

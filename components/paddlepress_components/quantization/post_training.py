@@ -52,7 +52,7 @@ class QuantizePostTraining(Technique, IntegerFields):
         if self.bits == 16:
             for name, info in IntegerFields.model_fields.items():
                 if name != "exclude" and getattr(self, name) != info.default:
-                    raise ValueError(f"{name!r} is {getattr(self, name)!r}, which does nothing with 16 bits: floats")
+                    raise ValueError(f"{name!r} is {getattr(self, name)!r}, which does nothing with bits 16")
         return self
 
     def apply(self, model: Model, context: Context) -> Model:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,10 +9,10 @@ import pytest
 from paddlepress.artifact import store
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import DataError, TechniqueRefused
+from paddlepress.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.evaluation import size
 from paddlepress.surgery.edits import Share, parameter
-from paddlepress.techniques import run
+from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.pruning.prune_weights import PruneWeights
 from paddlepress_components.quantization.calibration import input_ranges
@@ -207,9 +208,9 @@ def test_calibration_without_data_is_refused() -> None:
     """Rounding inputs without calibration data says what is missing."""
     empty = digits().split("calibration")
     context = digits_context(trained(), calibration=type(empty)(empty.inputs[:0], empty.labels[:0]))
-    for technique in (QuantizePostTraining(), QuantizePostTraining(activations="none", rounding="gptq")):
+    for chosen in (QuantizePostTraining(), QuantizePostTraining(activations="none", rounding="gptq")):
         with pytest.raises(DataError, match="calibration split is empty"):
-            run(technique, trained(), context)
+            run(chosen, trained(), context)
     run(QuantizePostTraining(activations="none"), trained(), context)
 
 
@@ -219,3 +220,18 @@ def test_values_that_are_not_finite_have_no_range() -> None:
     parameter(model.network, "conv1.weight").set_value(np.full((32, 1, 3, 3), np.inf, np.float32))
     with pytest.raises(TechniqueRefused, match="conv2 receives values that are not finite"):
         run(QuantizePostTraining(), model, digits_context(trained()))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"bits": 16, "rounding": "gptq"}, "'rounding' is 'gptq', which does nothing with bits 16"),
+        ({"bits": 16, "granularity": "per-tensor"}, "'granularity' is 'per-tensor', which does nothing with bits 16"),
+        ({"bits": 8, "format": "bfloat16"}, "'format' is 'bfloat16', which does nothing with bits 8"),
+        ({"activations": "none", "calibrator": "mse"}, "'calibrator' is 'mse', which does nothing with activations"),
+    ],
+)
+def test_fields_in_vain_are_refused(fields: dict[str, Any], told: str) -> None:
+    """Floats have no grid to round to, and inputs that stay floats no range."""
+    with pytest.raises(UsageError, match=told):
+        technique("quantize-post-training", fields)
