@@ -232,9 +232,11 @@ def show(rows: list[Row]) -> bool:
     by_name = {one.variant: one for one in rows}
     fine = True
     for family, names in WANTED.items():
-        for one in (by_name[name] for name in names if name in by_name):
-            fine &= one.better
-            print(f"  {'met   ' if one.better else 'MISSED'}   {family}: {one.variant}")
+        run = [by_name[name] for name in names if name in by_name]
+        if run:
+            best = max(run, key=lambda one: one.difference)
+            fine &= best.better
+            print(f"  {'met   ' if best.better else 'MISSED'}   {family}: {best.variant}")
     return fine
 
 
