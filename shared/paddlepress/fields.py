@@ -31,11 +31,13 @@ class When:
     Args:
         field: the other field.
         values: beside which it counts; `...` alone stands for any that is true, not zero, not empty.
+        also: values of the marked field that may stand beside any: they say what is so anyway.
     """
 
-    def __init__(self, field: str, *values: object) -> None:
+    def __init__(self, field: str, *values: object, also: tuple[object, ...] = ()) -> None:
         self.field = field
         self.values = values
+        self.also = also
 
     def problem(self, name: str, value: object, beside: object) -> str:
         """Why a value is in vain; empty if it is not.
@@ -44,7 +46,7 @@ class When:
             name, value: of the marked field.
             beside: the other field's value.
         """
-        if beside in self.values or (self.values == (...,) and beside):
+        if beside in self.values or value in self.also or (self.values == (...,) and beside):
             return ""
         told = [value for value in self.values if value is not None and value is not ...]
         other = f": it goes with {self.field} {' or '.join(map(repr, told))}" if told else ""
@@ -63,10 +65,14 @@ class Place:
     def __init__(self, *words: str) -> None:
         self.words = words
 
-    def local(self, value: str | list[str]) -> list[Path]:
-        """The paths among a field's value."""
-        places = [value] if isinstance(value, str) else value
-        return [Path(place).expanduser() for place in places if place not in ("", *self.words) and "://" not in place]
+    def places(self, value: str | list[str] | None) -> list[str]:
+        """The places among a field's value."""
+        found = [value] if isinstance(value, str) else value or []
+        return [place for place in found if place not in ("", *self.words)]
+
+    def local(self, value: str | list[str] | None) -> list[Path]:
+        """Those that are paths on this machine."""
+        return [Path(place).expanduser() for place in self.places(value) if "://" not in place]
 
 
 class Fields(BaseModel):
@@ -78,7 +84,8 @@ class Fields(BaseModel):
     @classmethod
     def _is_no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic takes true for 1: `bits: true` would be 1 bit.
-        if isinstance(value, bool) and not _takes_booleans(cls.model_fields[str(info.field_name)].annotation):
+        boolean = any(isinstance(inner, bool) for inner in (value if isinstance(value, list | tuple) else [value]))
+        if boolean and not _takes_booleans(cls.model_fields[str(info.field_name)].annotation):
             raise ValueError("neither true nor false is valid here")
         return value
 
@@ -135,15 +142,17 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:
-    """A model's fields for people, its own before inherited ones: field, type, default, range, description.
+    """A model's fields for people: field, type, default, range, description.
 
-    A description stands in the field, or in the `Attributes:` of the class's docstring.
+    Its own come before those that it inherits, class by class. A description stands in the field, or in the
+    `Attributes:` of the class's docstring.
     """
     schema = model.model_json_schema().get("properties", {})
     described = _attribute_docs(model)
     rows = []
-    own = vars(model).get("__annotations__", {})
-    for name, info in sorted(model.model_fields.items(), key=lambda field: field[0] not in own):
+    kinds = enumerate(model.__mro__)
+    first_in = {name: place for place, kind in kinds for name in vars(kind).get("__annotations__", {})}
+    for name, info in sorted(model.model_fields.items(), key=lambda field: first_in[field[0]]):
         default = info.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             default = default.model_dump(exclude_defaults=True)

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
+WORDS = frozenset({"yes", "no", "on", "off"})
+"""Booleans of version 1.1 that are text in 1.2."""
 _CORE = "tag:yaml.org,2002:"
+_DIGITS = list("-+.0123456789")
 
 
 class Loader(yaml.SafeLoader):
-    """Version 1.2's core: `2:4`, `yes` and `2026-01-31` are text, not 124 (to base 60), true and a date."""
+    """The core schema of version 1.2: `2:4`, `no` and `2026-01-31` are text, `010` is 10, `1e-3` a number."""
 
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        tag = str(super().resolve(kind, value, implicit))  # type: ignore[no-untyped-call]
-        is_number = tag in (f"{_CORE}int", f"{_CORE}float")
-        is_word = tag == f"{_CORE}bool" and value.lower() not in ("true", "false")
-        is_text = (is_number and ":" in value) or is_word or tag == f"{_CORE}timestamp"
-        return str(self.DEFAULT_SCALAR_TAG) if is_text else tag
+    # For each first character what a plain scalar may be; only null and merges (`<<`) are as in version 1.1.
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if tag in (f"{_CORE}null", f"{_CORE}merge")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def whole_number(self, node: yaml.ScalarNode) -> int:
+        """An integer: decimal, octal with 0o, hexadecimal with 0x."""
+        text = str(node.value)
+        return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
+
+
+Loader.add_implicit_resolver(f"{_CORE}bool", re.compile("^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+Loader.add_implicit_resolver(f"{_CORE}int", re.compile("^([-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$"), _DIGITS)
+Loader.add_implicit_resolver(
+    f"{_CORE}float",
+    re.compile(r"^[-+]?((\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|\.(inf|Inf|INF))$|^\.(nan|NaN|NAN)$"),
+    _DIGITS,
+)
+Loader.add_constructor(f"{_CORE}int", Loader.whole_number)
 
 
 def read(text: str) -> Any:

@@ -47,7 +47,7 @@ def test_fields_become_typed_inputs_with_their_defaults() -> None:
         "threshold": ("Float", None),
         "limit": ("Float", None),
     }
-    assert inputs["ratio"].description == "told in the docstring."
+    assert inputs["ratio"].description == "told in the docstring"
     assert not inputs["wanted"].optional
 
 

@@ -49,9 +49,9 @@ class DistillSelf(StudentTraining, Technique):
         default=[],
         description="auxiliary-heads: layers that get a head; empty: the last feature map of each size, at most three",
     )
-    start: Annotated[Literal["incoming", "fresh"], When("method", "auxiliary-heads"), When("student", "")] = Field(
-        default="incoming", description="auxiliary-heads: first weights where no student is named"
-    )
+    start: Annotated[
+        Literal["incoming", "fresh"], When("method", "auxiliary-heads"), When("student", "", also=("fresh",))
+    ] = Field(default="incoming", description="auxiliary-heads: first weights where no student is named")
     temperature: float = Field(default=3.0, gt=0, le=100, description="what logits are divided by")
     alpha: float = Field(default=0.3, ge=0, le=1, description="share of the soft loss; the rest is the labels'")
     hint_weight: Annotated[float, When("method", "auxiliary-heads")] = Field(

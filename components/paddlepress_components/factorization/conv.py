@@ -53,7 +53,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
     min_channels: int = Field(default=8, ge=1, description="leave convolutions of fewer input or output channels alone")
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
     recovery_epochs: int = Field(default=2, ge=0, le=10_000, description="epochs of training afterwards; 0 for none")
-    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ..., also=("plain",))] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
 

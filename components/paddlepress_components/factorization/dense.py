@@ -48,7 +48,7 @@ class FactorizeDense(Technique, RankFields, Recovery):
     recovery_learning_rate: Annotated[float, When("recovery_epochs", ...)] = Field(
         default=5e-4, gt=0, le=10, description="highest learning rate of that training (Adam)"
     )
-    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ..., also=("plain",))] = Field(
         default="distilled", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
 

@@ -54,7 +54,7 @@ class PruneUnits(Technique, Recovery):
         description="how many times units are chosen, each time by new scores, to get to the target; "
         f"by default once, and {GRADUALLY} times during training",
     )
-    taylor_batches: int = Field(
+    taylor_batches: Annotated[int, When("importance", "taylor", "output-gradient")] = Field(
         default=10, ge=1, le=10_000, description="training batches that taylor and output-gradient look at"
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")

@@ -36,12 +36,12 @@ class ActivationFields(Fields):
         le=100,
         description="share of an input's values that neither end of its range cuts off, in percent",
     )
-    reduce_range: Annotated[bool, When("activations", "int8")] = Field(
+    reduce_range: Annotated[bool, When("activations", "int8", also=(False,))] = Field(
         default=True,
         description="7-bit weights where it would be 8 and inputs are rounded: without VNNI, 8-bit ones overflow in "
         "the processor",
     )
-    residual_adds: Annotated[bool, When("activations", "int8")] = Field(
+    residual_adds: Annotated[bool, When("activations", "int8", also=(False,))] = Field(
         default=True,
         description="with int8 activations: round what residual additions add too, so that they and the convolutions "
         "before them run on integers",

@@ -51,7 +51,7 @@ class QuantizePostTraining(Technique, IntegerFields):
     def _floats_need_no_grid(self) -> QuantizePostTraining:
         if self.bits == 16:
             for name, info in IntegerFields.model_fields.items():
-                if name != "exclude" and getattr(self, name) != info.default:
+                if name != "exclude" and getattr(self, name) not in (info.default, False, "none"):
                     raise ValueError(f"{name!r} is {getattr(self, name)!r}, which does nothing with bits 16")
         return self
 

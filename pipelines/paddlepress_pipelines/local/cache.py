@@ -22,14 +22,16 @@ from typing import Any
 import paddlepress
 import paddlepress_components
 from paddlepress import files
-from paddlepress.plugins import ARCHITECTURES, TECHNIQUES
+from paddlepress.fields import Place
+from paddlepress.plugins import ARCHITECTURES, TECHNIQUES, listed
 from paddlepress.storage import is_s3
+from paddlepress.techniques import technique_class
 from paddlepress_pipelines.local.spec import TaskSpec
 
 DONE = "done.json"
 DELIVERY = frozenset({"register", "compare", "promote", "report"})
 OUTSIDE = {"load-data": "path", "import-model": "artifact"}
-"""Component -> its parameter that names something outside the home."""
+"""Component -> its parameter that names something outside the home; a technique's are those marked as a `Place`."""
 # The parts of the library whose code can't change what the other components compute.
 _DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
 _OWN = frozenset({"paddlepress", "paddlepress_components"})
@@ -123,13 +125,27 @@ class Cache:
 
 def reads_remote(task: TaskSpec) -> bool:
     """Whether a task reads something that can change without a file on this machine changing."""
-    return is_s3(str(task.constants.get(OUTSIDE.get(task.component, ""), "")))
+    return any(is_s3(place) for place in _outside(task))
 
 
-def _outside_digest(task: TaskSpec) -> str:
-    """Content of the file or folder outside the home that a task reads, by its component's parameter."""
-    location = str(task.constants.get(OUTSIDE.get(task.component, ""), ""))
-    return content_digest(Path(location).expanduser()) if location and not is_s3(location) else ""
+def _outside_digest(task: TaskSpec) -> list[str]:
+    """Content of the files and folders on this machine, but outside the home, that a task reads."""
+    return [content_digest(Path(place).expanduser()) for place in _outside(task) if not is_s3(place)]
+
+
+def _outside(task: TaskSpec) -> list[str]:
+    """The places outside the home that a task reads, by its component's parameters."""
+    if task.component in OUTSIDE:
+        return Place().places(task.constants.get(OUTSIDE[task.component]))
+    if task.component not in listed(TECHNIQUES):
+        return []
+    marks = [
+        (name, mark)
+        for name, info in technique_class(task.component).model_fields.items()
+        for mark in info.metadata
+        if isinstance(mark, Place)
+    ]
+    return [place for name, mark in marks for place in mark.places(task.constants.get(name))]
 
 
 def content_digest(path: Path) -> str:

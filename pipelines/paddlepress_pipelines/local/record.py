@@ -55,7 +55,7 @@ def write(result: RunResult, recipe: Recipe, home: Path) -> None:
 
 
 def model_of(home: Path, name: str) -> Path:
-    """Where a model of a recipe's last run is.
+    """Where a model is: the one of the recipe's last run that made, or found made, that variant.
 
     Args:
         home: where the runs are.
@@ -65,19 +65,19 @@ def model_of(home: Path, name: str) -> Path:
         UnknownName: there is none of that name; the message lists those that there are.
         UsageError: no run has made a model.
     """
-    last: dict[str, dict[str, Path]] = {}
+    found: dict[str, Path] = {}
     # A run's name begins with its time.
     for path in sorted((home / "runs").glob(f"*/{RECORD}")):
         run = json.loads(path.read_text(encoding="utf-8"))
         recipe = run["recipe"]["name"]
-        last[recipe] = {f"{recipe}/{variant}": home / model for variant, model in run.get("models", {}).items()}
-    found = {key: path for models in last.values() for key, path in models.items()}
+        found |= {f"{recipe}/{variant}": home / model for variant, model in run.get("models", {}).items()}
     if not found:
         raise UsageError(
             f"there is no folder {name!r}, and no run in {home} has made a model. Run a recipe first, or give --home"
         )
     if name not in found:
-        valid = last.get(name.split("/")[0]) or found
+        recipe = f"{name.split('/')[0]}/"
+        valid = [other for other in found if other.startswith(recipe)] or found
         raise UnknownName("model", name, valid, f"no such folder, and in {home}")
     return found[name]
 

@@ -14,7 +14,7 @@ from paddlepress import architectures
 from paddlepress.errors import RecipeError, UnknownName, UsageError
 from paddlepress.fields import reason
 from paddlepress.model import ArchitectureRef
-from paddlepress.yaml_text import Loader
+from paddlepress.yaml_text import WORDS, Loader
 from paddlepress_pipelines.recipe.schema import Recipe, shipped
 
 Key = tuple[str, ...]
@@ -119,7 +119,9 @@ class _Document:
             self._check(node)
 
     def _check(self, node: yaml.Node) -> None:
-        """Refuse a date, a number and the like that is none."""
+        """Refuse a date, a number and the like that is none, and words that once were booleans."""
+        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in WORDS:
+            raise self._error(node, f"{node.value!r} is text: write true or false, or quote it if it is text")
         try:
             self._loader.construct_object(node)
         except (ValueError, LookupError, AttributeError) as error:  # how PyYAML's own conversions fail

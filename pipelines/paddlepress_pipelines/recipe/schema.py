@@ -127,13 +127,14 @@ class Recipe(_Part):
     """A whole recipe.
 
     Attributes:
-        name: names the pipeline, the MLflow experiment and the registered model.
+        name: names the pipeline, the MLflow experiment and the registered model: small letters, digits and hyphens.
         title, description: shown to people.
         seed: what every random choice follows.
-        device: `cpu`, `gpu`, or `auto`.
+        device: `cpu`, `gpu`, one such as `gpu:1`, or `auto`.
         data: the data set.
         base: the model to compress.
-        variants: chains of techniques by name; chains that share a prefix share its work.
+        variants: chains of techniques by name (small letters, digits and hyphens); chains that share a prefix share its
+            work.
         evaluation: how variants are measured.
         gates: what a variant must fulfil to be promoted.
         objective: what makes one passing variant better than another.

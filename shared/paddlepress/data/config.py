@@ -31,7 +31,9 @@ class DataConfig(Fields):
     test: float = Field(
         default=0.2, gt=0, lt=1, description="share of all examples to hold out, if the source has no test split"
     )
-    calibration: int = Field(default=1000, ge=1, description="training examples that post-training quantization sees")
+    calibration: int = Field(
+        default=1000, ge=1, description="training examples that calibrate: for quantization, data-aware factorization"
+    )
     limit: int | None = Field(
         default=None,
         ge=1,

@@ -50,8 +50,8 @@ METRICS: dict[str, Metric] = {
     "speedup_b32": Metric("x", True, "time of the base model over time of this one, batch of 32, ONNX Runtime"),
     "speedup_b32_low": Metric("x", True, "lower quartile of the paired speed-ups with a batch of 32"),
     "speedup_b32_high": Metric("x", True, "upper quartile of the paired speed-ups with a batch of 32"),
-    "paddle_speedup_b1": Metric("x", True, "the same with one input on Paddle Inference, where all weights are floats"),
-    "paddle_speedup_b32": Metric("x", True, "the same with a batch of 32 on Paddle Inference"),
+    "paddle_speedup_b1": Metric("x", True, "speed-up with one input on Paddle Inference, where all weights are floats"),
+    "paddle_speedup_b32": Metric("x", True, "speed-up with a batch of 32 on Paddle Inference"),
     "peak_memory_mib": Metric(
         "MiB", False, "memory that loading the deployable and one prediction take at the most", 1
     ),

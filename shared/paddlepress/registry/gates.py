@@ -25,7 +25,7 @@ class Gate(BaseModel):
     """A limit on one metric of a variant.
 
     Attributes:
-        metric: what is judged, such as `accuracy` or `ratio`: one of the `METRICS`.
+        metric: what is judged, such as `accuracy` or `ratio`.
         at_least: the lowest value that passes. Exactly one of the two limits is set.
         at_most: the highest value that passes.
         against: empty: the metric itself is judged; `base` or `champion`: the variant's metric minus theirs.

@@ -36,7 +36,7 @@ class Recovery(Fields):
     recovery_batch_size: Annotated[int, When("recovery_epochs", ...)] = Field(
         default=128, ge=1, le=65_536, description="examples in one step of that training"
     )
-    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ...)] = Field(
+    recovery_loss: Annotated[Literal["plain", "distilled"], When("recovery_epochs", ..., also=("plain",))] = Field(
         default="plain", description="plain: learn from the labels; distilled: from the base model's outputs too"
     )
     recovery_shift: Annotated[int, When("recovery_epochs", ...)] = Field(

@@ -183,18 +183,17 @@ def test_steps_reach_the_same_size_and_go_on_from_a_kill(tmp_path: Path) -> None
     assert sum(note.startswith("resuming after") for note in notes.said) == 3
 
 
-@pytest.mark.parametrize("importance", ["l1", "taylor"])
-def test_units_fall_silent_during_training(importance: Any) -> None:
+@pytest.mark.parametrize("scored", [{"importance": "l1"}, {"importance": "taylor", "taylor_batches": 2}])
+def test_units_fall_silent_during_training(scored: dict[str, Any]) -> None:
     """The network has reached its target by the end of training, and is as good as it was then."""
     chosen = PruneFilters(
         ratio=0.6,
-        importance=importance,
         schedule="during-training",
         neurons=True,
         steps=5,
-        taylor_batches=2,
         recovery_epochs=4,
         recovery_batch_size=32,
+        **scored,
     )
     logged: list[tuple[str, float, int]] = []
     model = pruned(chosen, log=lambda *entry: logged.append(entry))
@@ -301,7 +300,7 @@ def test_more_units_fall_silent_early() -> None:
 
 def test_during_training_needs_training() -> None:
     """To prune during training without any is refused."""
-    with pytest.raises(UsageError, match="recovery_epochs must be at least 1"):
+    with pytest.raises(UsageError, match="'recovery_epochs' must be at least 1"):
         technique("prune-filters", {"schedule": "during-training", "recovery_epochs": 0})
 
 

@@ -18,13 +18,17 @@ def record(home: Path, run: str, recipe: str, **models: str) -> None:
 
 
 def test_the_last_run_of_a_recipe_counts(tmp_path: Path) -> None:
-    """Neither an older run of the recipe nor a newer one of another recipe has a say."""
-    record(tmp_path, "20260101-120000-mnist", "mnist", base="cache/old/model", gone="cache/gone/model")
+    """A newer model of a variant takes the place of an older; a run without models, or of another recipe, of none."""
+    record(tmp_path, "20260101-120000-mnist", "mnist", base="cache/old/model", early="cache/early/model")
     record(tmp_path, "20260102-120000-mnist", "mnist", base="cache/new/model", int8="cache/int8/model")
     record(tmp_path, "20260103-120000-digits", "digits", base="cache/digits/model")
+    record(tmp_path, "20260104-120000-mnist", "mnist")
     assert model_of(tmp_path, "mnist/base") == tmp_path / "cache/new/model"
+    assert model_of(tmp_path, "mnist/early") == tmp_path / "cache/early/model"
     assert model_of(tmp_path, "digits/base") == tmp_path / "cache/digits/model"
-    with pytest.raises(UnknownName, match=r"unknown model 'mnist/gone'.* Valid: mnist/base, mnist/int8$"):
+    with pytest.raises(UnknownName, match=r"unknown model 'mnist/gone'.* Valid: mnist/base, mnist/early, mnist/int8$"):
         model_of(tmp_path, "mnist/gone")
-    with pytest.raises(UnknownName, match=r"Did you mean 'mnist/int8'.* Valid: digits/base, mnist/base, mnist/int8$"):
+    with pytest.raises(
+        UnknownName, match=r"Did you mean 'mnist/int8'.* Valid: digits/base, mnist/base, mnist/early, mnist/int8$"
+    ):
         model_of(tmp_path, "mnits/int8")

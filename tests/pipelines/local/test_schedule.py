@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from paddlepress_pipelines.build import pipeline
-from paddlepress_pipelines.local.cache import Cache
+from paddlepress_pipelines.local.cache import Cache, reads_remote
 from paddlepress_pipelines.local.spec import tasks_of
 from paddlepress_pipelines.recipe import load
 from tests.pipelines.local.conftest import Bench
@@ -106,7 +106,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from paddlepress_pipelines.build import pipeline
-from paddlepress_pipelines.local.cache import Cache
+from paddlepress_pipelines.local.cache import Cache, reads_remote
 from paddlepress_pipelines.local.spec import tasks_of
 from paddlepress_pipelines.recipe import load
 from tests.pipelines.local.conftest import Bench
@@ -205,3 +205,26 @@ def test_a_changed_file_outside_is_noticed(tmp_path: Path) -> None:
         data.write_bytes(content)
         keys.append(cache.key(task, {}))
     assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
+    """A technique's field that says where files are is an input too: a teacher that learned more is another."""
+    teacher, recipe = tmp_path / "teacher", tmp_path / "r.yaml"
+    teacher.mkdir()
+    recipe.write_text(
+        "name: r\ndata: {source: digits}\nbase: {architecture: lenet}\n"
+        f"variants: {{v: [distill-offline: {{teachers: [base, {teacher}]}}]}}\n"
+    )
+    task = next(t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "distill-offline")
+    cache = Cache(tmp_path / "cache", "registry")
+    keys = []
+    for content in ("one", "two", "one"):
+        (teacher / "model.json").write_text(content)
+        keys.append(cache.key(task, {}))
+    assert keys[0] == keys[2] != keys[1]
+    assert not reads_remote(task)
+    recipe.write_text(recipe.read_text().replace(str(teacher), "s3://models/teacher"))
+    remote = next(
+        t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "distill-offline"
+    )
+    assert reads_remote(remote)

@@ -64,7 +64,9 @@ def test_a_pattern_with_a_colon_is_text_without_quotes(tmp_path: Path) -> None:
     settings = recipe.variants["sparse"][0].settings()
     assert settings["pattern"] == "2:4"
     assert load(write(tmp_path, GOOD + "title: 2026-01-31")).title == "2026-01-31"
-    with pytest.raises(RecipeError, match="'recovery_epochs' is 'yes'"):
+    learning = load(write(tmp_path, GOOD.replace("{sparsity: 0.8}", "{recovery_learning_rate: 1e-3}")))
+    assert learning.variants["sparse"][0].parameters == {"recovery_learning_rate": 0.001}
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:8: 'yes' is text: write true or false, or quote it"):
         load(write(tmp_path, GOOD.replace("{sparsity: 0.8}", "{recovery_epochs: yes}")))
 
 
