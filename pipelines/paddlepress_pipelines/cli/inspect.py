@@ -83,7 +83,7 @@ def show(
     model: Annotated[
         str,
         typer.Argument(
-            help="RECIPE/VARIANT, of the recipe's last run (the base model is the variant `base`); or a model "
+            help="RECIPE/VARIANT, the newest that runs made (the base model is the variant `base`); or a model "
             "artifact's folder or s3:// prefix.",
             metavar="MODEL",
         ),

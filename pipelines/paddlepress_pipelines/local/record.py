@@ -68,9 +68,12 @@ def model_of(home: Path, name: str) -> Path:
     found: dict[str, Path] = {}
     # A run's name begins with its time.
     for path in sorted((home / "runs").glob(f"*/{RECORD}")):
-        run = json.loads(path.read_text(encoding="utf-8"))
-        recipe = run["recipe"]["name"]
-        found |= {f"{recipe}/{variant}": home / model for variant, model in run.get("models", {}).items()}
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            recipe = run["recipe"]["name"]
+            found |= {f"{recipe}/{variant}": home / model for variant, model in run.get("models", {}).items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue  # damaged: the other runs' models are there all the same
     if not found:
         raise UsageError(
             f"there is no folder {name!r}, and no run in {home} has made a model. Run a recipe first, or give --home"

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
+
 from pydantic import BaseModel
 
 from paddlepress.data.config import DataConfig
-from paddlepress.errors import UsageError
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.files import write_text
 from paddlepress.registry.gates import Gate, Objective
@@ -49,9 +51,10 @@ def page() -> str:
 
 def main() -> None:
     """Write the page."""
+    argparse.ArgumentParser(description="Write the page of what a recipe may say.").parse_args()
     folder = shipped()
     if folder is None:
-        raise UsageError("there is no folder of recipes here: this is no checkout of paddlepress")
+        sys.exit("error: there is no folder of recipes: paddlepress is not installed from a checkout")
     write_text(folder / PAGE, page())
 
 

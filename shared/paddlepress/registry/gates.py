@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from paddlepress.errors import UnknownName
 from paddlepress.evaluation.metrics import METRICS
+from paddlepress.fields import Fields
 
 Metrics = Mapping[str, float]
 Reference = Literal["", "base", "champion"]
@@ -21,7 +22,7 @@ def _known_metric(name: str) -> str:
     return name
 
 
-class Gate(BaseModel):
+class Gate(Fields):
     """A limit on one metric of a variant.
 
     Attributes:
@@ -31,11 +32,9 @@ class Gate(BaseModel):
         against: empty: the metric itself is judged; `base` or `champion`: the variant's metric minus theirs.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     metric: str
-    at_least: float | None = Field(default=None, allow_inf_nan=False)
-    at_most: float | None = Field(default=None, allow_inf_nan=False)
+    at_least: float | None = None
+    at_most: float | None = None
     against: Reference = ""
 
     _metric_exists = field_validator("metric")(_known_metric)
@@ -64,15 +63,13 @@ class Gate(BaseModel):
         return f"{subject} {side} {number(self.limit)}"
 
 
-class Objective(BaseModel):
+class Objective(Fields):
     """What the champion is best at: `{maximize: METRIC}` or `{minimize: METRIC}`.
 
     Attributes:
         maximize: the metric of which more is better. Exactly one of the two is set.
         minimize: the metric of which less is better.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     maximize: str | None = None
     minimize: str | None = None

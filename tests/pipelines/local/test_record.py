@@ -17,6 +17,15 @@ def record(home: Path, run: str, recipe: str, **models: str) -> None:
     (folder / "run.json").write_text(json.dumps({"recipe": {"name": recipe}, "models": models}))
 
 
+@pytest.mark.parametrize("damage", ['{"recipe": {"na', "[]", '{"recipe": {"name": "mnist"}, "models": [1]}'])
+def test_a_damaged_record_hides_no_other(damage: str, tmp_path: Path) -> None:
+    """What can't be read is passed over: the models of other runs are found, and nothing else is told wrongly."""
+    record(tmp_path, "20260101-120000-mnist", "mnist", base="cache/base/model")
+    record(tmp_path, "20260102-120000-mnist", "mnist")
+    (tmp_path / "runs" / "20260102-120000-mnist" / "run.json").write_text(damage)
+    assert model_of(tmp_path, "mnist/base") == tmp_path / "cache/base/model"
+
+
 def test_the_last_run_of_a_recipe_counts(tmp_path: Path) -> None:
     """A newer model of a variant takes the place of an older; a run without models, or of another recipe, of none."""
     record(tmp_path, "20260101-120000-mnist", "mnist", base="cache/old/model", early="cache/early/model")

@@ -121,6 +121,7 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
         (("source: digits", "source: mnits"), 2, ["source", "mnits", "digits"]),
         (("metric: drop", "metric: dorp"), 12, ["dorp", "accuracy", "ratio"]),
         (("at_most: 0.3", "at_most: 0.3, at_least: 1"), 12, ["exactly one"]),
+        (("at_most: 0.3", "at_most: true"), 12, ["at_most", "True", "neither true nor false"]),
         (("maximize: ratio", "maximize: speed"), 13, ["speed", "speedup_b1"]),
         (("  int8:", "  sparse:"), 9, ["two variants", "sparse", "line 7"]),
         (("  int8:", "  Int 8:"), 9, ["Int 8"]),
