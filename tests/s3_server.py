@@ -97,7 +97,7 @@ def _start(weed: str, directory: Path, bucket: str, access: str, secret: str) ->
     return process, s3
 
 
-def _await(server: S3Server, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 60) -> None:
+def _await(server: S3Server, process: subprocess.Popen[bytes], log: Path, timeout_s: float = 400) -> None:
     """Wait until the bucket takes an object, which is later than the port being open."""
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError

@@ -14,7 +14,7 @@ def write_number(number: int, out: dsl.Output[dsl.Artifact], journal: str, wait_
 
     with Path(journal).open("a") as stream:
         stream.write(f"start {number} {os.getpid()}\n")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 400
     while wait_for and not Path(wait_for).exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     print(f"PROGRESS {number} 10 counting")

@@ -109,7 +109,11 @@ def test_a_pickle_of_something_else(content: Any, message: str, tmp_path: Path) 
         read_pickle(pickled(tmp_path / "other.pkl.gz", content, 4))
 
 
-@pytest.mark.parametrize("content", [b"", b"text", gzip.compress(b"text"), gzip.compress(bytes(99))[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", gzip.compress(b"text"), gzip.compress(bytes(99))[:-9]],
+    ids=["empty", "text", "no pickle", "truncated"],
+)
 def test_a_damaged_file(content: bytes, tmp_path: Path) -> None:
     """What is no gzipped pickle is refused by name."""
     (tmp_path / "bad.pkl.gz").write_bytes(content)

@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
+
+from paddlepress.evaluation import latency
 from paddlepress.evaluation.latency import interleaved
 
 
-def test_a_function_against_itself_is_neither_faster_nor_slower() -> None:
-    """The paired ratio of equal work is around 1."""
+class Clock:
+    """Time that goes by only when work is said to take some: no other process disturbs it."""
 
-    def work() -> int:
-        return sum(range(20_000))
+    def __init__(self) -> None:
+        self.now = 0.0
 
-    measured = interleaved(work, work, budget_s=0.2)
-    assert 0.5 < measured.speedup < 2
+    def perf_counter(self) -> float:
+        return self.now
+
+    def work(self, seconds: float) -> Callable[[], None]:
+        def call() -> None:
+            self.now += seconds
+
+        return call
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(latency, "time", found)
+    return found
+
+
+def test_a_function_against_itself_is_neither_faster_nor_slower(clock: Clock) -> None:
+    """The paired ratio of equal work is 1."""
+    measured = interleaved(clock.work(0.001), clock.work(0.001), budget_s=0.2)
+    assert measured.speedup == pytest.approx(1)
     assert measured.low <= measured.speedup <= measured.high
     assert measured.rounds >= 5
 
 
-def test_a_slower_variant_has_a_speedup_below_one() -> None:
+def test_a_slower_variant_has_a_speedup_below_one(clock: Clock) -> None:
     """The ratio is base time over variant time, and the times are in milliseconds."""
-    measured = interleaved(lambda: time.sleep(0.001), lambda: time.sleep(0.01), budget_s=0.2)
-    assert measured.speedup < 0.6
-    assert measured.base_ms >= 1
-    assert measured.variant_ms >= 10
+    measured = interleaved(clock.work(0.001), clock.work(0.01), budget_s=0.2)
+    assert measured.speedup == pytest.approx(0.1)
+    assert measured.base_ms == pytest.approx(1)
+    assert measured.variant_ms == pytest.approx(10)
 
 
-def test_both_functions_take_turns() -> None:
+def test_both_functions_take_turns(clock: Clock) -> None:
     """Neither is measured in one piece after the other."""
     order: list[str] = []
-    interleaved(lambda: order.append("base"), lambda: order.append("variant"), budget_s=0.05)
+    step = clock.work(0.001)
+    interleaved(lambda: (order.append("base"), step()), lambda: (order.append("variant"), step()), budget_s=0.05)  # type: ignore[func-returns-value]
     measured = order[len(order) // 2 :]
     changes = sum(a != b for a, b in pairwise(measured))
     assert changes > 5

@@ -284,4 +284,4 @@ def stop(server: Any) -> None:
     import signal
 
     os.killpg(server.pid, signal.SIGTERM)
-    server.wait(30)
+    server.wait(240)
