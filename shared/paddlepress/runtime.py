@@ -11,6 +11,8 @@ import os
 import random
 import sys
 import warnings
+from functools import cache
+from pathlib import Path
 
 SWITCH = "PADDLEPRESS_CPU_TUNING"
 
@@ -21,8 +23,13 @@ MALLOC_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": "8589934592",
     "MALLOC_TOP_PAD_": "268435456",
 }
-# Paddle's bundled MKL takes a slow path on AMD processors unless told otherwise; harmless on Intel's.
-MKL_ENVIRONMENT = {"MKL_DEBUG_CPU_TYPE": "5"}
+# Paddle's bundled MKL computes without AVX on a processor that it does not know, such as any of AMD's, unless
+# it is told a type: of 5, AVX2, matrix products run 2.5 to 7 times as fast there. On Intel's with AVX-512 that
+# type would halve them, and they gain half again where MKL is told to use just that.
+MKL_ON_AMD = {"MKL_DEBUG_CPU_TYPE": "5"}
+MKL_ON_INTEL_WITH_AVX512 = {"MKL_ENABLE_INSTRUCTIONS": "AVX512"}
+_AVX512 = {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}  # what MKL means by it
+CPUINFO = Path("/proc/cpuinfo")
 
 
 def tuning_wanted() -> bool:
@@ -32,7 +39,32 @@ def tuning_wanted() -> bool:
 
 def subprocess_environment() -> dict[str, str]:
     """Variables that a process which will import Paddle should be started with."""
-    return {**MALLOC_ENVIRONMENT, **MKL_ENVIRONMENT} if tuning_wanted() else {}
+    return {**MALLOC_ENVIRONMENT, **mkl_environment(CPUINFO)} if tuning_wanted() else {}
+
+
+@cache
+def mkl_environment(cpuinfo: Path) -> dict[str, str]:
+    """The variables with which MKL takes its fast paths on a processor; none for one that is not known.
+
+    Args:
+        cpuinfo: Linux's description of the processors, `/proc/cpuinfo`; there may be none.
+    """
+    facts: dict[str, str] = {}
+    try:
+        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if not line.strip():  # the end of the first processor; a machine may have hundreds
+                    break
+                key, _, value = line.partition(":")
+                facts[key.strip()] = value.strip()
+    except OSError:
+        return {}
+    vendor = facts.get("vendor_id")
+    if vendor == "AuthenticAMD":
+        return MKL_ON_AMD
+    if vendor == "GenuineIntel" and set(facts.get("flags", "").split()) >= _AVX512:
+        return MKL_ON_INTEL_WITH_AVX512
+    return {}
 
 
 def prepare() -> None:
@@ -41,7 +73,7 @@ def prepare() -> None:
     os.environ.setdefault("GLOG_minloglevel", "2")  # Paddle's C++ code warns of its own internals
     if not tuning_wanted():
         return
-    for name, value in MKL_ENVIRONMENT.items():
+    for name, value in mkl_environment(CPUINFO).items():
         os.environ.setdefault(name, value)
     if sys.platform == "linux" and not any(name in os.environ for name in MALLOC_ENVIRONMENT):
         _keep_freed_memory()

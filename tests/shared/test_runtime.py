@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,47 @@ from paddlepress import runtime
 
 def test_settings_are_applied_unless_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """`PADDLEPRESS_CPU_TUNING=0` leaves a process as it was."""
-    assert runtime.subprocess_environment()["MKL_DEBUG_CPU_TYPE"] == "5"
+    assert runtime.subprocess_environment()["MALLOC_TOP_PAD_"]
     for word in ("0", "false", "Off"):
         monkeypatch.setenv(runtime.SWITCH, word)
         assert runtime.subprocess_environment() == {}
+
+
+_AVX512 = "fpu sse avx2 avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "flags", "expected"),
+    [
+        ("AuthenticAMD", "fpu sse avx2", {"MKL_DEBUG_CPU_TYPE": "5"}),
+        ("AuthenticAMD", _AVX512, {"MKL_DEBUG_CPU_TYPE": "5"}),
+        ("GenuineIntel", _AVX512, {"MKL_ENABLE_INSTRUCTIONS": "AVX512"}),
+        ("GenuineIntel", "fpu sse avx2", {}),
+        ("GenuineIntel", "fpu sse avx2 avx512f avx512cd avx512er avx512pf", {}),
+        ("CentaurHauls", _AVX512, {}),
+    ],
+)
+def test_matrix_products_are_tuned_by_the_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vendor: str, flags: str, expected: dict[str, str]
+) -> None:
+    """What makes MKL fast on AMD's processors makes it slow on Intel's, and is set on AMD's alone."""
+    block = "processor\t: {}\nvendor_id\t: " + vendor + "\nmodel name\t: any\nflags\t\t: " + flags + "\n\n"
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(block.format(0) + block.format(1))
+    monkeypatch.setattr(runtime, "CPUINFO", cpuinfo)
+    for name in ("MKL_DEBUG_CPU_TYPE", "MKL_ENABLE_INSTRUCTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    runtime.prepare()
+    for found in (dict(os.environ), runtime.subprocess_environment()):
+        assert {name: value for name, value in found.items() if name.startswith("MKL_")} == expected
+    for name in expected:
+        os.environ.pop(name)
+
+
+def test_an_unknown_machine_is_left_alone(tmp_path: Path) -> None:
+    """Where the processor is not described, or in other words, no variable is set."""
+    (tmp_path / "arm").write_text("processor\t: 0\nCPU implementer\t: 0x41\n")
+    assert runtime.mkl_environment(tmp_path / "arm") == runtime.mkl_environment(tmp_path / "none") == {}
 
 
 def test_what_the_user_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
