@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from paddlepress.artifact.codec import Array, Quantized, spread_scale
 from paddlepress.errors import ArtifactError
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Edit, Mask, Quantize, QuantizeOutput, Share
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ class Model:
         edits: the structural edits made since, in order.
         lineage: the techniques applied, in order.
         scales: for each quantized weight, its float32 scales.
+        preprocessing: what becomes of stored inputs before the network takes them; None: unknown, and whoever uses
+            the model gives it inputs as the network takes them.
     """
 
     network: paddle.nn.Layer
@@ -89,6 +92,7 @@ class Model:
     edits: tuple[Edit, ...] = ()
     lineage: tuple[LineageEntry, ...] = ()
     scales: dict[str, Array] = field(default_factory=dict)
+    preprocessing: Preprocessing | None = None
 
     @classmethod
     def build(
@@ -98,21 +102,25 @@ class Model:
         task: Task,
         edits: Iterable[Edit] = (),
         lineage: Iterable[LineageEntry] = (),
+        preprocessing: Preprocessing | None = None,
     ) -> Model:
         """A model with fresh weights: build the architecture, replay the edits.
 
         Raises:
             UsageError: an unknown architecture, or arguments it does not take.
-            ArtifactError: an edit that does not fit the architecture.
+            ArtifactError: an edit that does not fit the architecture, or preprocessing that does not fit the inputs.
         """
         from paddlepress.architectures import build
 
+        misfit = preprocessing.misfit(inputs[0].shape) if preprocessing is not None and inputs else ""
+        if misfit:
+            raise ArtifactError(f"the preprocessing does not fit: {misfit}")
         network = build(architecture, inputs, task)
         edits = tuple(edits)
         for edit in edits:
             edit.replay(network)
         network.eval()
-        return cls(network, architecture, inputs, task, edits, tuple(lineage))
+        return cls(network, architecture, inputs, task, edits, tuple(lineage), preprocessing=preprocessing)
 
     def tensors(self) -> dict[str, paddle.Tensor]:
         """Every parameter and buffer by name; one that several layers hold has the first of its names only."""
@@ -148,7 +156,7 @@ class Model:
 
     def copy(self) -> Model:
         """An independent model with the same weights."""
-        twin = Model.build(self.architecture, self.inputs, self.task, self.edits, self.lineage)
+        twin = Model.build(self.architecture, self.inputs, self.task, self.edits, self.lineage, self.preprocessing)
         twin.load_state(self.state())
         twin.scales.update({name: scale.copy() for name, scale in self.scales.items()})
         return twin
@@ -162,14 +170,16 @@ class Model:
         return replace(self, lineage=(*self.lineage, entry))
 
     def digest(self) -> str:
-        """SHA-256 of structure, inputs, task and weights: equal for models that are the same but for their history."""
+        """SHA-256 of structure, inputs, preprocessing, task and weights: all but the history."""
         sha = hashlib.sha256()
-        parts = {
+        parts: dict[str, Sequence[BaseModel]] = {
             "architecture": [self.architecture],
             "inputs": self.inputs,
             "task": [self.task],
             "edits": self.edits,
         }
+        if self.preprocessing is not None:
+            parts["preprocessing"] = [self.preprocessing]
         structure = {key: [part.model_dump(mode="json") for part in found] for key, found in parts.items()}
         sha.update(json.dumps(structure, sort_keys=True).encode())
         for name, value in sorted(self.state().items()):
@@ -229,7 +239,7 @@ class Model:
         """The network's outputs for a batch of inputs, computed without gradients, in evaluation mode.
 
         Args:
-            inputs: float32 array [n, *shape].
+            inputs: float32 array [n, *shape], as the network takes them: after `preprocessing`.
             batch_size: how many go through the network at once.
 
         Returns:

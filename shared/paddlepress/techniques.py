@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -148,6 +148,8 @@ def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Mo
     result = chosen.apply(model.copy(), context)
     result.network.eval()
     result.drop_negative_zeros()
+    # It saw data as the incoming model takes them, so that is what the result takes, whatever network it is.
+    result = replace(result, preprocessing=model.preprocessing)
     entry = LineageEntry(
         technique=name,
         version=distribution_version(name),

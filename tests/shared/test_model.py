@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from paddlepress import runtime
 from paddlepress.errors import ArtifactError
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.preprocessing import Preprocessing
 
 runtime.prepare()
 
@@ -28,11 +31,21 @@ def test_weights_of_another_dtype_are_refused(model: Model) -> None:
         model.load_state(state)
 
 
-def test_the_digest_covers_inputs_and_task(model: Model) -> None:
-    """The same weights for other inputs or other classes are another model."""
+def test_the_digest_covers_inputs_task_and_preprocessing(model: Model) -> None:
+    """The same weights for other inputs, other classes, or inputs that are normalized otherwise are another model."""
     renamed = Model(model.network, model.architecture, INPUTS, Task(classes=("a", "c", "b")))
     scaled = Model(model.network, model.architecture, (InputSpec(name="picture", shape=(1, 12, 12)),), TASK)
-    assert len({model.digest(), renamed.digest(), scaled.digest()}) == 3
+    by_255, by_256 = (replace(model, preprocessing=Preprocessing(scale=scale)) for scale in (255, 256))
+    digests = {each.digest() for each in (model, renamed, scaled, by_255, by_256)}
+    assert len(digests) == 5
+
+
+def test_preprocessing_goes_with_copies(model: Model) -> None:
+    """A copy normalizes its inputs as the original does; one that does not fit the inputs is refused."""
+    normalized = replace(model, preprocessing=Preprocessing(scale=255, mean=(0.5,)))
+    assert normalized.copy().preprocessing == normalized.preprocessing
+    with pytest.raises(ArtifactError, match=r"'std' has 3 numbers, and inputs of shape \[1, 12, 12\] have 1"):
+        Model.build(model.architecture, INPUTS, TASK, preprocessing=Preprocessing(std=(1, 2, 3)))
 
 
 def test_prediction_leaves_the_networks_mode_alone(model: Model) -> None:

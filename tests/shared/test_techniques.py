@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from paddlepress.model import Model
+from dataclasses import replace
+
+from paddlepress.model import ArchitectureRef, Model
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique, run
 from paddlepress.testing import digits_context, trained
 
@@ -19,3 +22,16 @@ def test_the_lineage_has_the_name_that_was_asked_for() -> None:
     context = digits_context(trained())
     assert run(Nothing(), trained(), context, name="do-nothing").lineage[-1].technique == "do-nothing"
     assert run(Nothing(), trained(), context).lineage[-1].technique == "Nothing"
+
+
+class Replace(Technique):
+    """Makes another network, and does not think of what its inputs go through."""
+
+    def apply(self, model: Model, context: Context) -> Model:
+        return Model.build(ArchitectureRef(name="lenet-half"), model.inputs, model.task, lineage=model.lineage)
+
+
+def test_a_technique_never_changes_the_preprocessing() -> None:
+    """Whatever network a technique returns, it takes inputs as the model before did: so were the data it saw."""
+    model = replace(trained(), preprocessing=Preprocessing(scale=255, mean=(0.5,)))
+    assert run(Replace(), model, digits_context(model)).preprocessing == model.preprocessing

@@ -67,4 +67,6 @@ class StudentTraining(Fields):
         if not self.student:
             return None
         reference = ArchitectureRef(name=self.student, arguments=self.student_arguments)
-        return Model.build(reference, model.inputs, model.task, lineage=model.lineage)
+        return Model.build(
+            reference, model.inputs, model.task, lineage=model.lineage, preprocessing=model.preprocessing
+        )

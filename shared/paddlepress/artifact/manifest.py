@@ -9,9 +9,10 @@ from paddlepress.artifact.codec import TensorRecord
 from paddlepress.errors import ArtifactError
 from paddlepress.manifests import CheckedManifest, read_checked
 from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Task
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Edit
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
 
@@ -23,6 +24,7 @@ class Manifest(CheckedManifest):
     architecture: ArchitectureRef
     inputs: tuple[InputSpec, ...]
     task: Task
+    preprocessing: Preprocessing | None = None
     edits: tuple[Edit, ...] = ()
     lineage: tuple[LineageEntry, ...] = ()
     digest: str

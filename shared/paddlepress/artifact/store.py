@@ -39,6 +39,7 @@ def save(model: Model, directory: Path) -> Manifest:
             architecture=model.architecture,
             inputs=model.inputs,
             task=model.task,
+            preprocessing=model.preprocessing,
             edits=model.edits,
             lineage=model.lineage,
             digest=model.digest(),
@@ -59,7 +60,14 @@ def load(directory: Path) -> Model:
     manifest = manifests.read(directory)
     tensors = read_tensors(directory, manifest)
     try:
-        model = Model.build(manifest.architecture, manifest.inputs, manifest.task, manifest.edits, manifest.lineage)
+        model = Model.build(
+            manifest.architecture,
+            manifest.inputs,
+            manifest.task,
+            manifest.edits,
+            manifest.lineage,
+            manifest.preprocessing,
+        )
         model.load_state({name: value_of(tensor) for name, tensor in tensors.items()})
     except ArtifactError as error:
         raise ArtifactError(f"{directory}: {error}") from None

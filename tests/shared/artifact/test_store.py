@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from paddlepress.artifact.manifest import FORMAT_VERSION, MANIFEST, WEIGHTS
 from paddlepress.artifact.store import load, save
 from paddlepress.errors import ArtifactError
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Factorize, Narrow
 
 runtime.prepare()
@@ -87,6 +89,19 @@ def test_a_manifest_that_was_changed_is_refused(saved: Path, changes: dict[str, 
     with pytest.raises(Exception, match=words) as caught:
         load(saved)
     assert getattr(caught.value, "exit_code", None) == 2
+
+
+def test_preprocessing_is_stored(model: Model, tmp_path: Path) -> None:
+    """A model is loaded with the preprocessing that it was saved with, to the last bit, or with none."""
+    for stated in (None, Preprocessing(), Preprocessing(dtype="uint8", scale=255, mean=(1 / 3,), std=(0.1,))):
+        save(replace(model, preprocessing=stated), tmp_path / "saved")
+        assert load(tmp_path / "saved").preprocessing == stated
+
+
+def test_an_artifact_of_before_preprocessing_is_loaded(saved: Path) -> None:
+    """Format version 2, which stated none, still loads: its model takes inputs as its network does."""
+    rewrite(saved, format_version=2)
+    assert load(saved).preprocessing is None
 
 
 def test_weights_of_another_model_are_refused(model: Model, saved: Path, tmp_path: Path) -> None:
