@@ -53,6 +53,8 @@ def apply_technique(
         )
         result = techniques.run(chosen, store.load(Path(model.path)), context, name=technique)
         manifest = store.save(result, Path(compressed_model.path))
-        compressed_model.metadata.update(digest=manifest.digest, technique=technique)
+        compressed_model.metadata.update(
+            digest=manifest.digest, technique=technique, architecture=result.architecture.name
+        )
         metrics.log_metric("parameters", float(sum(p.size for p in result.network.parameters())))
         metrics.log_metric("bytes", float(sum(file.bytes for file in manifest.files.values())))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -22,7 +24,8 @@ def sha256_of(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; on success it takes the place of `path`, else it goes away.
 
-    The body may make a file or a directory at the temporary name. What the body raises goes through.
+    The body may make a file or a directory at the temporary name. What the body raises goes through. After a
+    power cut too, either what was there is at `path` or the whole of what was made.
 
     Raises:
         UsageError: nothing can be put at `path`; what was there still is.
@@ -35,7 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         assert temporary.exists(), f"nothing was made to take the place of {path}"
         with _writing(path):
+            sync(temporary)
             _replace(path, temporary, holder / f"{path.name}.replaced")
+            _sync_one(path.parent)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -48,6 +53,32 @@ def write_text(path: Path, text: str) -> None:
     """
     with replacing(path) as temporary, _writing(path):
         temporary.write_text(text, encoding="utf-8")
+
+
+def sync(path: Path) -> None:
+    """Have a file, or a directory with all that is in it, reach the disk.
+
+    Raises:
+        OSError: it can't be written there.
+    """
+    for inner in path.rglob("*") if path.is_dir() else ():
+        if not inner.is_symlink():
+            _sync_one(inner)
+    _sync_one(path)
+
+
+def _sync_one(path: Path) -> None:
+    if not (path.is_file() or path.is_dir()):
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some file systems know no such thing for a directory.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP) or not path.is_dir():
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def _replace(path: Path, new: Path, old: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,27 @@ def test_digests_are_sha256(tmp_path: Path) -> None:
     path = tmp_path / "empty"
     path.touch()
     assert sha256_of(path) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+def test_what_is_written_reaches_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file and folder, then the rename, then the folder around: a power cut leaves the old or the new, whole."""
+    events: list[str] = []
+    replace, fsync = Path.replace, os.fsync
+
+    def synced(descriptor: int) -> None:
+        events.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def renamed(source: Path, target: Path) -> Path:
+        events.append("renamed")
+        return replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    with replacing(tmp_path / "model") as temporary:
+        (temporary / "inner").mkdir(parents=True)
+        (temporary / "inner" / "weights").write_text("1")
+    assert sorted(events[:3]) == ["inner", "model", "weights"]
+    assert events[3:] == ["renamed", tmp_path.name]

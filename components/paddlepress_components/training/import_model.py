@@ -42,7 +42,7 @@ def import_model(*, data: Any, model: Any, artifact: str) -> None:
             seed=0,
         )
         manifest = store.save(loaded.with_lineage(step), Path(model.path))
-        model.metadata.update(digest=manifest.digest, artifact=artifact)
+        model.metadata.update(digest=manifest.digest, artifact=artifact, architecture=loaded.architecture.name)
 
 
 def check_fit(model: Model, dataset: Dataset, artifact: str) -> None:

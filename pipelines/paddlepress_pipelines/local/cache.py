@@ -3,7 +3,7 @@
 A task's directory is `CACHE/COMPONENT-KEY/`; its key covers its component, its parameters, the content of
 every input artifact and of files outside that it reads, and the code that computes it. `done.json`, written
 last and by a rename, says that the outputs beside it are complete: a task that was killed has none and is
-made again.
+made again. It holds their digests too: outputs that are not what was made are no longer believed.
 """
 
 from __future__ import annotations
@@ -13,30 +13,29 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import paddlepress
-import paddlepress_components
 from paddlepress import files
+from paddlepress.architectures import ArchitectureName
+from paddlepress.errors import PaddlepressError
 from paddlepress.fields import Place
-from paddlepress.plugins import ARCHITECTURES, TECHNIQUES, listed
+from paddlepress.plugins import TECHNIQUES, listed
 from paddlepress.storage import is_s3
 from paddlepress.techniques import technique_class
+from paddlepress_pipelines.local.code import library_digest, plugins_digest
 from paddlepress_pipelines.local.spec import TaskSpec
 
 DONE = "done.json"
 DELIVERY = frozenset({"register", "compare", "promote", "report"})
 OUTSIDE = {"load-data": "path", "import-model": "artifact"}
 """Component -> its parameter that names something outside the home; a technique's are those marked as a `Place`."""
-# The parts of the library whose code can't change what the other components compute.
-_DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
-_OWN = frozenset({"paddlepress", "paddlepress_components"})
-# Whose version can change what a task computes.
-_LIBRARIES = ("paddlepaddle", "paddle2onnx", "onnxruntime", "numpy", "scikit-learn")
+BUILDS_NO_NETWORK = DELIVERY | {"load-data"}
+MODEL = "system.Model"
+
+
+class DamagedOutput(PaddlepressError):
+    """What a finished task left is no longer what it made."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Finished:
     """A finished task.
 
     Attributes:
-        outputs: artifact output -> {uri, type, metadata, digest}.
+        outputs: artifact output -> {uri, type, metadata, digest, bytes}.
         seconds: how long it took when it was made.
     """
 
@@ -64,17 +63,23 @@ class Cache:
         self.root = root
         self.registry = registry
 
-    def key(self, task: TaskSpec, input_digests: Mapping[str, str]) -> str:
-        """SHA-256 of everything that decides what a task's outputs are."""
+    def key(self, task: TaskSpec, inputs: Mapping[str, Mapping[str, Any]]) -> str:
+        """SHA-256 of everything that decides what a task's outputs are.
+
+        Args:
+            task: the task.
+            inputs: its input artifacts, as the outputs of finished tasks.
+        """
         container = task.executor_spec.container
         content = {
             "component": task.component,
             "image": container.image,
             "command": [*container.command, *container.args],
             "parameters": task.constants,
-            "inputs": dict(input_digests),
+            "inputs": {name: artifact["digest"] for name, artifact in inputs.items()},
             "outside": _outside_digest(task),
-            "code": code_digest(delivery=task.component in DELIVERY),
+            "code": library_digest(delivery=task.component in DELIVERY),
+            "plugins": plugins_digest(task.component, _architectures(task, inputs)),
             "registry": self.registry if task.component in DELIVERY else "",
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
@@ -84,9 +89,20 @@ class Cache:
         return self.root / f"{task.component}-{key[:16]}"
 
     def find(self, directory: Path) -> Finished | None:
-        """A finished task with all its outputs, or None."""
+        """A finished task with all its outputs as they were made, or None where none has finished.
+
+        Raises:
+            DamagedOutput: an output is missing or changed.
+        """
         try:
             content = json.loads((directory / DONE).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise DamagedOutput(f"{directory / DONE} can't be read") from None
+        try:
+            if content.pop("checksum") != _checksum(content):
+                raise DamagedOutput(f"{directory / DONE} was changed")
             finished = Finished(
                 {
                     name: {**output, "uri": str(directory / output["uri"])}
@@ -94,9 +110,11 @@ class Cache:
                 },
                 float(content["seconds"]),
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return finished if all(Path(output["uri"]).exists() for output in finished.outputs.values()) else None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DamagedOutput(f"{directory / DONE} is not what a task leaves") from None
+        for output in finished.outputs.values():
+            _check(Path(output["uri"]), output)
+        return finished
 
     def prepare(self, directory: Path, *, fresh: bool) -> Path:
         """Clear what an earlier attempt left, but for its checkpoint unless `fresh`; returns the checkpoint's place."""
@@ -111,16 +129,39 @@ class Cache:
         return checkpoint
 
     def finish(self, directory: Path, outputs: dict[str, dict[str, Any]], seconds: float) -> Finished:
-        """Declare a task's outputs complete."""
+        """Declare a task's outputs complete; they survive a power cut from here on."""
         for output in outputs.values():
-            output["digest"] = content_digest(Path(output["uri"]))
+            place = Path(output["uri"])
+            files.sync(place)
+            output.update(digest=content_digest(place), bytes=_size(place))
         # Relative names: a home that is moved or copied keeps its own outputs.
         stored = {
             name: {**output, "uri": str(Path(output["uri"]).relative_to(directory))} for name, output in outputs.items()
         }
-        files.write_text(directory / DONE, json.dumps({"outputs": stored, "seconds": seconds}, indent=1))
+        content = {"outputs": stored, "seconds": seconds}
+        files.write_text(directory / DONE, json.dumps({**content, "checksum": _checksum(content)}, indent=1))
         shutil.rmtree(directory / "checkpoint", ignore_errors=True)
         return Finished(outputs, seconds)
+
+
+def _checksum(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check(place: Path, made: Mapping[str, Any]) -> None:
+    """Compare an output with what was made: its size first, which tells most damage at once."""
+    if not place.exists():
+        raise DamagedOutput(f"{place} is missing")
+    size = _size(place)
+    if size != made["bytes"]:
+        raise DamagedOutput(f"{place} has {size} bytes, and had {made['bytes']} when it was made")
+    if content_digest(place) != made["digest"]:
+        raise DamagedOutput(f"{place} does not match its checksum")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a directory."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
 
 
 def reads_remote(task: TaskSpec) -> bool:
@@ -159,31 +200,29 @@ def content_digest(path: Path) -> str:
     return sha.hexdigest()
 
 
-@cache
-def code_digest(*, delivery: bool) -> str:
-    """SHA-256 of the installed code that computes a task: change the code, and the task is made again."""
-    sha = hashlib.sha256(paddlepress.__version__.encode())
-    for package in (paddlepress, paddlepress_components):
-        root = Path(str(package.__file__)).parent
-        for file in sorted(root.rglob("*.py")):
-            part = file.relative_to(root)
-            if delivery or not _DELIVERY_PACKAGES & set(part.parts):
-                sha.update(f"{part} {files.sha256_of(file)}\n".encode())
-    for entry in (*entry_points(group=TECHNIQUES), *entry_points(group=ARCHITECTURES)):
-        sha.update(f"{entry.name} {entry.value} {_plugin_digest(entry.module.partition('.')[0])}\n".encode())
-    for library in _LIBRARIES:
-        sha.update(f"{library} {version(library)}\n".encode())
-    return sha.hexdigest()
+def _architectures(task: TaskSpec, inputs: Mapping[str, Mapping[str, Any]]) -> frozenset[str] | None:
+    """The architectures of the networks that a task builds; None where they can't be told."""
+    if task.component in BUILDS_NO_NETWORK:
+        return frozenset()
+    # What makes a model says its architecture; a deployable, which no network is built of, has none.
+    named = [artifact["metadata"].get("architecture") for artifact in inputs.values() if artifact["type"] == MODEL]
+    named += [_architecture_at(place) for place in _outside(task)]
+    if task.component in listed(TECHNIQUES):
+        for field, info in technique_class(task.component).model_fields.items():
+            if any(isinstance(mark, ArchitectureName) for mark in info.metadata):
+                named.append(task.constants.get(field) or "")
+    elif "architecture" in task.constants:
+        named.append(task.constants["architecture"])
+    return None if None in named else frozenset(named)
 
 
-@cache
-def _plugin_digest(package: str) -> str:
-    """Digest of a plugin's top-level package; finding it does not import it."""
-    found = find_spec(package) if package not in _OWN else None
-    sha = hashlib.sha256()
-    for root in found.submodule_search_locations or [] if found else []:
-        for file in sorted(Path(root).rglob("*.py")):
-            sha.update(f"{file.relative_to(root)} {files.sha256_of(file)}\n".encode())
-    if found is not None and found.origin and not found.submodule_search_locations:
-        sha.update(files.sha256_of(Path(found.origin)).encode())
-    return sha.hexdigest()
+def _architecture_at(place: str) -> str | None:
+    """The architecture of the model artifact in a folder on this machine."""
+    from paddlepress.artifact import manifest
+
+    if is_s3(place):
+        return None
+    try:
+        return manifest.read(Path(place).expanduser()).architecture.name
+    except PaddlepressError:
+        return None

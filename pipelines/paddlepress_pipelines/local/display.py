@@ -69,6 +69,9 @@ class Display:
         if not cached:
             self._say(("  ✓ ", "green"), f"{task.title} ", (duration(seconds), "dim"))
 
+    def damaged(self, task: TaskSpec, problem: str) -> None:
+        self._say(("  ! ", "yellow"), f"{task.title}: {problem}; it is made again")
+
     def failed(self, task: TaskSpec, message: str) -> None:
         self._end(task)
         self._say(("  ✗ ", "red"), f"{task.title}: {message}")

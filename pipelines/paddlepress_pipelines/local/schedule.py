@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from paddlepress.errors import PaddlepressError
-from paddlepress_pipelines.local.cache import DELIVERY, Cache, Finished, reads_remote
+from paddlepress_pipelines.local.cache import DELIVERY, Cache, DamagedOutput, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
 
@@ -25,6 +25,8 @@ class Watcher(Protocol):
     def started(self, task: TaskSpec) -> OnProgress: ...
 
     def finished(self, task: TaskSpec, seconds: float, cached: bool) -> None: ...
+
+    def damaged(self, task: TaskSpec, problem: str) -> None: ...
 
     def failed(self, task: TaskSpec, message: str) -> None: ...
 
@@ -124,13 +126,12 @@ class Scheduler:
 
     def _run_task(self, task: TaskSpec) -> None:
         inputs = {name: self.outcome.done[producer].outputs[key] for name, (producer, key) in task.inputs.items()}
-        key = self.cache.key(task, {name: value["digest"] for name, value in inputs.items()})
-        directory = self.cache.directory(task, key)
+        directory = self.cache.directory(task, self.cache.key(task, inputs))
         # Two tasks can be the same one, such as the evaluations of two variants with one chain.
         with self._lock:
             mine = self._directories.setdefault(directory, threading.Lock())
         with mine:
-            finished = self.cache.find(directory) if self._may_reuse(task, directory) else None
+            finished = self._find(task, directory) if self._may_reuse(task, directory) else None
             if finished is None:
                 finished, cached = self._make(task, inputs, directory), False
             else:
@@ -139,6 +140,13 @@ class Scheduler:
             self.outcome.cached.add(task.name)
         self.outcome.done[task.name] = finished
         self.watcher.finished(task, finished.seconds, cached)
+
+    def _find(self, task: TaskSpec, directory: Path) -> Finished | None:
+        try:
+            return self.cache.find(directory)
+        except DamagedOutput as error:
+            self.watcher.damaged(task, str(error))
+            return None
 
     def _may_reuse(self, task: TaskSpec, directory: Path) -> bool:
         made_now = directory in self._made

@@ -26,6 +26,9 @@ class Recorder:
     def finished(self, task: TaskSpec, seconds: float, cached: bool) -> None:
         self.events.append(f"{'cached' if cached else 'finished'} {task.title}")
 
+    def damaged(self, task: TaskSpec, problem: str) -> None:
+        self.events.append(f"damaged {task.title}: {problem}")
+
     def failed(self, task: TaskSpec, message: str) -> None:
         self.events.append(f"failed {task.title}: {message}")
 

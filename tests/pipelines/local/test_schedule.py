@@ -70,15 +70,6 @@ def test_fresh_makes_everything_again(bench: Bench) -> None:
     assert len(bench.executed()) == 6
 
 
-def test_a_lost_output_is_made_again(bench: Bench) -> None:
-    """A finished task whose file somebody deleted is not finished."""
-    first = bench.run(sums(str(bench.journal)))
-    Path(first.done["write-number"].outputs["out"]["uri"]).unlink()
-    again = bench.run(sums(str(bench.journal)))
-    # What it makes again is the same, so what depends on it is still good.
-    assert again.cached == {"write-number-2", "add"}
-
-
 def test_a_failure_stops_only_what_needs_it(bench: Bench) -> None:
     """The failed task's own message and exit code are kept; tasks beside it are done."""
     outcome = bench.run(one_failure(str(bench.journal)))
