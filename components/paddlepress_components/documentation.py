@@ -187,8 +187,7 @@ def catalogue() -> str:
     rows = ["| name | what it does | source |", "|---|---|---|"]
     for name in shipped():
         chosen = technique_class(name)
-        summary = inspect.cleandoc(chosen.__doc__ or "").split("\n\n")[0]
-        what = " ".join(summary.split())
+        what = plugins.summary_of(chosen)
         rows.append(f"| [`{name}`]({PAGES / f'{name}.md'}) | {what} | {chosen.paper} |")
     return "\n".join(rows)
 

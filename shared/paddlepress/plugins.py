@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -43,8 +44,20 @@ def load(group: str, name: str, where: str = "") -> Any:
 
     Raises:
         UnknownName: nothing is registered under that name; the message lists what is.
+        UsageError: its package does not import.
     """
     known = listed(group)
     if name not in known:
         raise UnknownName(_KINDS.get(group, group), name, known, where)
-    return known[name].load()
+    entry = known[name]
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"the {_KINDS.get(group, group)} {name!r} of {_origin(entry)} can't be imported: {error}"
+        ) from error
+
+
+def summary_of(plugin: Any) -> str:
+    """The first paragraph of a plugin's docstring, on one line; empty if it has none."""
+    return " ".join(inspect.cleandoc(plugin.__doc__ or "").split("\n\n")[0].split())

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home
+from paddlepress_pipelines.cli.output import console
 
 app = typer.Typer()
 
@@ -20,39 +21,48 @@ def techniques(
 ) -> None:
     """List the techniques, or show the fields of one."""
     from paddlepress import plugins
+    from paddlepress.errors import UsageError
     from paddlepress.techniques import technique_class
 
     if name is not None:
         _one_technique(name, technique_class(name), as_json)
         return
-    rows = [
-        {
-            "name": key,
-            "package": entry.dist.name if entry.dist else "",
-            "version": entry.dist.version if entry.dist else "",
-        }
-        for key, entry in plugins.listed(plugins.TECHNIQUES).items()
-    ]
+    rows = []
+    for key, entry in plugins.listed(plugins.TECHNIQUES).items():
+        try:
+            found = technique_class(key)
+            about = {"family": str(found.family), "what it does": plugins.summary_of(found)}
+        except UsageError as error:  # one that is broken hides no other
+            about = {"family": "", "what it does": str(error)}
+        rows.append(
+            {
+                "name": key,
+                **about,
+                "package": entry.dist.name if entry.dist else "",
+                "version": entry.dist.version if entry.dist else "",
+            }
+        )
     if as_json:
         print(json.dumps(rows, indent=2))
         return
-    _print_table("Techniques", ["name", "package", "version"], rows)
+    # Where all come in one package, it need not be said of each.
+    plugged = len({row["package"] for row in rows}) > 1
+    _print_table("", ["name", "family", "what it does", *(["package", "version"] if plugged else [])], rows)
 
 
 def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
     from paddlepress.fields import describe_fields
+    from paddlepress.plugins import summary_of
 
-    fields = describe_fields(chosen)
-    summary = (chosen.__doc__ or "").strip().split("\n\n")[0]
+    fields, summary = describe_fields(chosen), summary_of(chosen)
     if as_json:
         content = {"name": name, "family": chosen.family, "summary": summary, "paper": chosen.paper, "fields": fields}
         print(json.dumps(content, indent=2))
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
-    console.print(Text.assemble((name, "bold"), f"  {chosen.family}\n\n{' '.join(summary.split())}\n"))
+    screen = console()
+    screen.print(Text.assemble((name, "bold"), f"  {chosen.family}\n\n{summary}\n"))
     rows = [
         {
             "field": row["field"],
@@ -64,16 +74,32 @@ def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
     ]
     _print_table("", ["field", "default", "valid", "description"], rows)
     if chosen.paper:
-        console.print(f"\nSource: {chosen.paper}", highlight=False, markup=False)
+        screen.print(f"\nSource: {chosen.paper}", highlight=False, markup=False)
 
 
 @app.command()
-def architectures(as_json: AsJson = False) -> None:
-    """List the architectures that a recipe can name."""
+def architectures(
+    name: Annotated[Optional[str], typer.Argument(help="Show this architecture's arguments.", metavar="NAME")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """List the architectures that a recipe can name, or show the arguments of one."""
     from paddlepress import runtime
-    from paddlepress.architectures import names
+    from paddlepress.architectures import description, names
 
     runtime.prepare()
+    if name is not None:
+        summary, rows = description.summary(name), description.arguments(name)
+        if as_json:
+            print(json.dumps({"name": name, "summary": summary, "arguments": rows}, indent=2))
+            return
+        from rich.text import Text
+
+        console().print(Text.assemble((name, "bold"), f"\n\n{summary}\n"))
+        if rows:
+            _print_table("", list(rows[0]), rows)
+        else:
+            print("It takes no arguments.")
+        return
     found = names()
     print(json.dumps(found, indent=2) if as_json else "\n".join(found))
 
@@ -131,19 +157,18 @@ def _show_layers(folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"manifest": manifest.model_dump(mode="json"), "layers": rows}, indent=2))
         return
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    screen = console()
     architecture = manifest.architecture
     arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
     about = f"{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
-    console.print(Text.assemble((architecture.name, "bold"), about))
+    screen.print(Text.assemble((architecture.name, "bold"), about))
     for entry in manifest.lineage:
-        console.print(Text.assemble(f"  {entry.technique} ", (_parameters(entry.parameters), "dim")))
+        screen.print(Text.assemble(f"  {entry.technique} ", (_parameters(entry.parameters), "dim")))
     _print_table("", list(rows[0]) if rows else [], rows)
     total = sum(file.bytes for file in manifest.files.values()) + (folder / manifests.MANIFEST).stat().st_size
-    console.print(f"{total:,} bytes on disk, digest {manifest.digest[:16]}", highlight=False)
+    screen.print(f"{total:,} bytes on disk, digest {manifest.digest[:16]}", highlight=False)
 
 
 def _parameters(values: dict[str, Any]) -> str:
@@ -152,18 +177,17 @@ def _parameters(values: dict[str, Any]) -> str:
 
 
 def _print_table(title: str, columns: list[str], rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(title=title or None, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in columns:
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
-        whole = column in {"field", "layer", "name"}
+        whole = column in {"field", "layer", "name", "argument"}
         table.add_column(column, justify="right" if numeric else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         table.add_row(*(Text(_cell(row[column])) for column in columns))
-    Console().print(table)
+    console().print(table)
 
 
 def _cell(value: Any) -> str:

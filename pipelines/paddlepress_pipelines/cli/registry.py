@@ -49,14 +49,13 @@ def compare(
     if as_json:
         print(json.dumps(comparison.flat_rows(report), indent=2))
         return
-    from rich.console import Console
+    from paddlepress.report.terminal import show
+    from paddlepress_pipelines.cli.output import console
 
-    from paddlepress.report.terminal import table
-
-    console = Console()
-    console.print(table(report.variants))
+    screen = console()
+    show(report, screen)
     if output is not None:
-        console.print(f"Report {output}", highlight=False, markup=False, soft_wrap=True)
+        screen.print(f"Report {output}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _last_reason(client: Any, name: str) -> str:
@@ -101,15 +100,16 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
     if as_json:
         print(json.dumps(entries, indent=2))
         return
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from paddlepress_pipelines.cli.output import console
 
     table = Table.grid(padding=(0, 2))
     for entry in entries:
         when = datetime.fromisoformat(entry["time"]).astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(Text(when, "dim"), Text(entry["action"], "bold"), Text(entry["reason"]))
-    Console().print(table)
+    console().print(table)
 
 
 def _connect(home: Path) -> Any:
@@ -130,6 +130,6 @@ def _say(decision: Decision, as_json: bool) -> None:
     if as_json:
         print(decision.json())
         return
-    from rich.console import Console
+    from paddlepress_pipelines.cli.output import console
 
-    Console().print(decision.reason, highlight=False, markup=False)
+    console().print(decision.reason, highlight=False, markup=False)

@@ -39,13 +39,13 @@ def run(
     What is finished is kept by content: a run that was stopped goes on where it was, and a changed recipe
     makes only what the change touches.
     """
-    from rich.console import Console
     from rich.text import Text
 
+    from paddlepress_pipelines.cli import output
     from paddlepress_pipelines.local.run import run_recipe
     from paddlepress_pipelines.recipe import load
 
-    console = Console()
+    console = output.console()
     chosen = load(recipe).only(only or [])
     count = len(chosen.variants)
     about = f"  {count} variant{'s' if count != 1 else ''}, home {home}"
@@ -110,17 +110,17 @@ def _conclude(console: Console, result: RunResult, name: str, home: Path, fresh:
 
 
 def _show_decision(console: Console, result: RunResult) -> None:
-    """The table of variants, and who is champion and why."""
+    """The comparison, and who is champion and why."""
     from rich.text import Text
 
     from paddlepress.report.comparison import decided
     from paddlepress.report.data import ReportData
-    from paddlepress.report.terminal import table
+    from paddlepress.report.terminal import show
 
     decision = result.json("promote", "decision")
     report = decided(ReportData.model_validate(result.json("compare", "comparison")), decision)
     console.print()
-    console.print(table(report.variants))
+    show(report, console)
     console.print(
         Text.assemble(("\nChampion" if report.champion else "\nNo champion", "bold cyan"), f"  {decision['reason']}")
     )

@@ -74,7 +74,13 @@ class LeNet300100(nn.Layer):
 
 
 def lenet(inputs: tuple[InputSpec, ...], task: Task, width: float = 1.0) -> LeNet:
-    """LeNet with 32 and 64 filters and 128 hidden units, each times `width`."""
+    """LeNet with 32 and 64 filters and 128 hidden units, each times `width`.
+
+    Args:
+        inputs: one image.
+        task: as many logits as it has classes.
+        width: what the filters and units are multiplied by, above 0 and at most 16.
+    """
     if not 0 < width <= 16:
         raise ValueError(f"width is {width}; it must be above 0 and at most 16")
     return LeNet(single_image_input(inputs), len(task.classes), width)

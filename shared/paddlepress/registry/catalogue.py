@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from paddlepress.errors import RegistryError, UnknownName
+from paddlepress.evaluation.pairing import paired
 from paddlepress.registry import tags as keys
 
 if TYPE_CHECKING:
@@ -72,6 +73,16 @@ def newest(found: Iterable[Row]) -> list[Row]:
     for row in sorted(found, key=recency):
         latest[row.variant] = row
     return sorted(latest.values(), key=lambda row: (row.variant != BASE, row.version))
+
+
+def with_paired_latency(found: Iterable[Row], base: Row | None) -> list[Row]:
+    """Rows whose latencies follow from the base's and the paired speed-ups; the base itself stays as it is."""
+    return [
+        row
+        if base is None or row.version == base.version
+        else row.model_copy(update={"metrics": paired(row.metrics, base.metrics)})
+        for row in found
+    ]
 
 
 def recency(row: Row) -> tuple[datetime, int]:

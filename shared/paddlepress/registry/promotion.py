@@ -192,6 +192,9 @@ def promote(
         gone = records.deposed(records.history(client, name))
         candidates = catalogue.newest(known if variant is not None else _of_policy(known, policy))
         base = next((row for row in (*candidates, *catalogue.newest(known)) if row.variant == BASE), None)
+        candidates = catalogue.with_paired_latency(candidates, base)
+        if champion is not None:
+            (champion,) = catalogue.with_paired_latency([champion], base)
         decision = decide(candidates, base, champion, policy.gates, policy.objective, variant, gone)
         records.carry_out(client, name, decision.entry())
     if variant is not None and decision.action == "refused":

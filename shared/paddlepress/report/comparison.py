@@ -47,7 +47,9 @@ def compare(
     Raises:
         UnknownName: there is no such model, or it lacks one of the variants.
     """
-    rows = {row.variant: row for row in catalogue.rows(client, name)}
+    newest = catalogue.rows(client, name)
+    reference = next((row for row in newest if row.variant == catalogue.BASE), None)
+    rows = {row.variant: row for row in catalogue.with_paired_latency(newest, reference)}
     chosen = [rows[variant] for variant in variants if variant in rows] or list(rows.values())
     missing = [variant for variant in variants if variant not in rows]
     if missing:
@@ -57,8 +59,10 @@ def compare(
     if not chosen:
         raise RegistryError(f"{name} has no registered variant yet; run its recipe first")
     evaluations = _evaluations(client, chosen)
-    base = rows[catalogue.BASE].metrics if catalogue.BASE in rows else None
+    base = reference.metrics if reference is not None else None
     champion = _champion(client, name)
+    if champion is not None:
+        (champion,) = catalogue.with_paired_latency([champion], reference)
     return ReportData(
         recipe=name,
         title=title or name,
@@ -140,7 +144,9 @@ def _variant(
             ClassChange.model_validate(entry.model_dump(include=set(ClassChange.model_fields)))
             for entry in evaluation.per_class
         ),
-        gates=tuple(GateOutcome(text=result.text, passed=result.passed) for result in judged),
+        gates=tuple(
+            GateOutcome(text=result.text, passed=result.passed, metric=result.gate.metric) for result in judged
+        ),
     )
 
 

@@ -36,10 +36,11 @@ class Champion(_Frozen):
 
 
 class GateOutcome(_Frozen):
-    """One gate judged on one variant: a sentence with the gate, the value and the limit."""
+    """One gate judged on one variant: a sentence with the gate, the value and the limit, and the metric it judges."""
 
     text: str
     passed: bool
+    metric: str
 
 
 class Step(_Frozen):

@@ -53,7 +53,8 @@ METHODS: tuple[tuple[str, str], ...] = (
     (
         "Latency",
         "ONNX Runtime, one thread, base and variant taking turns in one process so that both see the same machine. "
-        "The speed-up is the median of the paired ratios, with its quartiles; under 1× is slower.",
+        "The speed-up is the median of the paired ratios, with its quartiles; under 1× is slower. A variant's latency "
+        "is the base model's median, divided by that speed-up.",
     ),
     ("Agreement", "How often the variant gives the base model's answer, right or wrong."),
     ("Pareto front", "The variants that no other variant beats in accuracy and in cost at once."),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from paddlepress.report.data import ReportData, VariantReport
 from paddlepress.report.figures import MISSING, human_bytes, milliseconds, percent, points, signed_points, times
 
+_TIE = "as fast"
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -73,8 +75,8 @@ def _sentence(champion: VariantReport) -> str:
 
 def _speed_words(champion: VariantReport, speed: float) -> str:
     low, high = champion.figure("speedup_b1_low"), champion.figure("speedup_b1_high")
-    if low is not None and high is not None and low <= 1 <= high:
-        return "as fast"
+    if times(speed) == times(1) or (low is not None and high is not None and low <= 1 <= high):
+        return _TIE
     return f"{times(speed)} faster" if speed >= 1 else f"{times(1 / speed)} slower"
 
 
@@ -99,7 +101,8 @@ def _speed(champion: VariantReport, base: VariantReport | None) -> Tile:
     note = "batch 1"
     if time is not None:
         note = f"{milliseconds(time)} at batch 1" + (f", was {milliseconds(before)}" if before is not None else "")
-    return Tile("Faster" if speed >= 1 else "Speed", times(speed), note, *_bar(time, before))
+    gained = speed >= 1 and _speed_words(champion, speed) != _TIE
+    return Tile("Faster" if gained else "Speed", times(speed), note, *_bar(time, before))
 
 
 def _accuracy(champion: VariantReport, base: VariantReport | None) -> Tile:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from paddlepress.report import figures, view
 from paddlepress.report.data import ReportData
 from paddlepress.report.headline import headline
+from paddlepress.report.warnings import warnings
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,6 +36,7 @@ def render(report: ReportData) -> str:
         report=report,
         created=view.when(report.created),
         headline=headline(report),
+        warnings=warnings(report),
         columns=view.columns(),
         rows=view.rows(report),
         plots=[(plot, Markup(plot.wide), Markup(plot.narrow)) for plot in view.plots(report)],

@@ -1,18 +1,23 @@
-"""The comparison as a table for the terminal."""
+"""The comparison for the terminal: a table that fits its width, and what to look at below it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paddlepress.report import figures
-from paddlepress.report.data import VariantReport
+from paddlepress.report.data import ReportData, VariantReport
+from paddlepress.report.warnings import warnings
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
 CHAMPION = "champion"
+VARIANT = "Variant"
+GATES = "Gates"
 
 _FIGURES = (
     ("drop", "Drop"),
@@ -22,38 +27,100 @@ _FIGURES = (
     ("speedup_b1", "Speed\nb1"),
     ("speedup_b32", "Speed\nb32"),
 )
+_SPARE = ("MACs", "V", "Speed\nb32", "Size", "Speed\nb1", "Drop", "Ratio")
+"""The columns that give way on a narrow terminal, the first that goes first. Names, accuracy and gates stay."""
+_GAP = 2
+"""Blanks between two columns."""
 
 
-def table(rows: Iterable[VariantReport]) -> Table:
+@dataclass(frozen=True)
+class _Column:
+    heading: str
+    cells: tuple[Text, ...]
+
+    @property
+    def width(self) -> int:
+        """Cells of a terminal that the widest of its lines takes."""
+        from rich.cells import cell_len
+
+        lines = [*self.heading.splitlines(), *(line for cell in self.cells for line in cell.plain.splitlines())]
+        return max(map(cell_len, lines), default=0)
+
+
+def table(rows: Iterable[VariantReport], width: int) -> Table:
     """Variants side by side; the one that has the alias `champion` stands out.
+
+    On a narrow terminal whole columns are left out rather than names or figures cut; the gates' column names the
+    metrics of those that were missed.
 
     Args:
         rows: variants in the order to show them.
+        width: cells that a line of the terminal has.
 
     Returns:
         A table for `rich.console.Console.print`. Names are text, never markup.
     """
     from rich import box
     from rich.table import Table
+
+    shown = list(rows)
+    columns = _fitting(_columns(shown), width)
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+    for column in columns:
+        if column.heading in (VARIANT, GATES):
+            # Only where the terminal is narrower than a name and its accuracy is a name continued on the next line.
+            made.add_column(column.heading, overflow="fold", no_wrap=False)
+        else:
+            made.add_column(column.heading, justify="right", no_wrap=True)
+    for number, row in enumerate(shown):
+        style = "bold cyan" if CHAMPION in row.aliases else None
+        made.add_row(*(column.cells[number] for column in columns), style=style)
+    return made
+
+
+def show(report: ReportData, console: Console) -> None:
+    """Print a comparison: the table, which gates were missed and by how much, and the warnings."""
     from rich.text import Text
 
-    # It fits 80 columns: aliases stand under the names, long names fold, figures stay whole.
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
-    made.add_column("Variant", overflow="fold", min_width=8)
-    made.add_column("V", justify="right", no_wrap=True)
-    for heading in ("Accuracy %", *(heading for _, heading in _FIGURES)):
-        made.add_column(heading, justify="right", no_wrap=True)
-    made.add_column("Gates", no_wrap=True)
-    for row in rows:
-        cells = [
-            _name(row),
-            Text(row.version or figures.MISSING),
-            Text(accuracy(row)),
-            *(Text(figures.written(name, row.figure(name)).replace(" ", "")) for name, _ in _FIGURES),
-            _gates(row),
-        ]
-        made.add_row(*cells, style="bold cyan" if CHAMPION in row.aliases else None)
-    return made
+    console.print(table(report.variants, console.width))
+    missed = [(row.variant, gate.text) for row in report.variants for gate in row.gates if not gate.passed]
+    if missed:
+        console.print(Text("\nGates missed", "bold"))
+        for variant, text in missed:
+            console.print(Text.assemble(("  ✗ ", "yellow"), f"{variant}: {text}"))
+    found = warnings(report)
+    if found:
+        console.print(Text("\nLook at this", "bold"))
+        for text in found:
+            console.print(Text.assemble(("  ! ", "yellow"), text))
+
+
+def _columns(rows: Sequence[VariantReport]) -> list[_Column]:
+    from rich.text import Text
+
+    def column(heading: str, cells: Iterable[str]) -> _Column:
+        return _Column(heading, tuple(map(Text, cells)))
+
+    return [
+        _Column(VARIANT, tuple(map(_name, rows))),
+        column("V", (row.version or figures.MISSING for row in rows)),
+        column("Accuracy %", map(accuracy, rows)),
+        *(
+            column(heading, (figures.written(name, row.figure(name)).replace(" ", "") for row in rows))
+            for name, heading in _FIGURES
+        ),
+        _Column(GATES, tuple(map(_gates, rows))),
+    ]
+
+
+def _fitting(columns: Sequence[_Column], width: int) -> list[_Column]:
+    """The columns that a terminal has room for."""
+    left = list(columns)
+    for heading in _SPARE:
+        if sum(column.width for column in left) + _GAP * (len(left) - 1) <= width:
+            break
+        left = [column for column in left if column.heading != heading]
+    return left
 
 
 def _name(row: VariantReport) -> Text:
@@ -77,6 +144,7 @@ def _gates(row: VariantReport) -> Text:
 
     if not row.gates:
         return Text(figures.MISSING)
-    failed = row.failed_gates
-    passed = f"{len(row.gates) - failed}/{len(row.gates)}"
-    return Text(f"✗ {passed}", "yellow") if failed else Text(f"✓ {passed}", "green")
+    missed = dict.fromkeys(gate.metric for gate in row.gates if not gate.passed)
+    if not missed:
+        return Text(f"✓ {len(row.gates)}/{len(row.gates)}", "green")
+    return Text(f"✗ {', '.join(missed)}", "yellow")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import DataError
+from paddlepress.errors import DataError, UnknownName
 from paddlepress_pipelines.cli import inspect
 
 
@@ -38,3 +39,35 @@ def test_an_artifact_in_s3_is_a_folder(location: str, monkeypatch: pytest.Monkey
     with pytest.raises(DataError):
         inspect.show(location)
     assert asked == ["s3://bucket/model/"]
+
+
+def test_techniques_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The list says of each technique its family and, in a sentence, what it does."""
+    inspect.techniques()
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("factorize-dense"))
+    assert "factorization" in line
+    assert "Split dense layers into two thinner ones" in line
+
+
+def test_an_architecture_is_shown_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    """One architecture is shown with what it is, and each argument with its default and its meaning."""
+    inspect.architectures("resnet-cifar")
+    printed = capsys.readouterr().out
+    assert "The residual network for small images" in printed
+    (depth,) = (line for line in printed.splitlines() if line.startswith("depth"))
+    assert "8" in depth and "6n + 2" in depth
+    assert "inputs" not in printed
+
+
+def test_a_vision_model_is_shown_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    """Paddle's own models show the arguments a recipe can set, and not those that the data decide."""
+    inspect.architectures("vision/mobilenet_v2", as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert [row["argument"] for row in shown["arguments"]] == ["scale"]
+    assert shown["arguments"][0]["default"] == "1.0"
+
+
+def test_an_unknown_architecture_is_refused() -> None:
+    """A name that is none is told with those that are."""
+    with pytest.raises(UnknownName, match="resnet-cifar"):
+        inspect.architectures("resnet-cifa")

@@ -101,8 +101,8 @@ def variant(position: int) -> dict[str, Any]:
         metrics = {key: value for key, value in metrics.items() if key not in missing}
     ratio = metrics["ratio"]
     gates = [
-        {"text": f"drop {drop:.2f} points, at most 0.30", "passed": drop <= 0.3},
-        {"text": f"{ratio:.1f}× smaller, at least 2×", "passed": ratio >= 2},
+        {"text": f"drop {drop:.2f} points, at most 0.30", "passed": drop <= 0.3, "metric": "drop"},
+        {"text": f"{ratio:.1f}× smaller, at least 2×", "passed": ratio >= 2, "metric": "ratio"},
     ]
     return {
         "variant": name,

@@ -31,6 +31,7 @@ def champion(make_report: Callable[..., ReportData], **metrics: float) -> Report
             {"ratio": 2, "speedup_b1": 1.01, "speedup_b1_low": 0.98, "speedup_b1_high": 1.03, "drop": 0.001},
             "2.00× smaller and as fast, as accurate as the base model.",
         ),
+        ({"ratio": 2, "speedup_b1": 1.003, "drop": 0}, "2.00× smaller and as fast, as accurate as the base model."),
         ({"ratio": 2}, "2.00× smaller."),
     ],
 )
@@ -67,3 +68,10 @@ def test_champion_of_an_earlier_run_has_no_figures_here(make_report: Callable[..
     assert said is not None
     assert (said.variant, said.version, said.tiles) == ("int8", "1", ())
     assert "earlier run" in said.sentence
+
+
+def test_a_tie_is_not_called_faster(make_report: Callable[..., ReportData]) -> None:
+    """A speed-up that is written as 1.00x stands under "Speed", not under "Faster"."""
+    said = headline(champion(make_report, ratio=2, bytes=850, speedup_b1=1.003, latency_b1_ms=0.1994))
+    assert said is not None
+    assert (said.tiles[1].label, said.tiles[1].value) == ("Speed", "1.00×")

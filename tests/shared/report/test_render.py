@@ -61,7 +61,7 @@ def test_everything_from_the_data_is_escaped(make_report: Callable[..., ReportDa
             "aliases": (NASTY,),
             "missing": {NASTY: NASTY},
             "chain": [{"technique": NASTY, "parameters": {NASTY: NASTY}}] if variant.chain else [],
-            "gates": [{"text": NASTY, "passed": False}],
+            "gates": [{"text": NASTY, "passed": False, "metric": NASTY}],
             "per_class": [one.model_dump() | {"name": f"{NASTY}{one.name}"} for one in variant.per_class],
         }
         for index, variant in enumerate(clean.variants)
