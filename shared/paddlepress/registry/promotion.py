@@ -126,6 +126,8 @@ def decide(
     Raises:
         UnknownName: `variant` is none of the candidates.
     """
+    candidates = catalogue.with_paired_latency(candidates, base)
+    champion = next(iter(catalogue.with_paired_latency([champion] if champion else [], base)), None)
     considered = [row for row in candidates if row.variant == variant or (variant is None and row.variant != BASE)]
     if variant is not None and not considered:
         raise UnknownName("variant", variant, (row.variant for row in candidates))
@@ -192,9 +194,6 @@ def promote(
         gone = records.deposed(records.history(client, name))
         candidates = catalogue.newest(known if variant is not None else _of_policy(known, policy))
         base = next((row for row in (*candidates, *catalogue.newest(known)) if row.variant == BASE), None)
-        candidates = catalogue.with_paired_latency(candidates, base)
-        if champion is not None:
-            (champion,) = catalogue.with_paired_latency([champion], base)
         decision = decide(candidates, base, champion, policy.gates, policy.objective, variant, gone)
         records.carry_out(client, name, decision.entry())
     if variant is not None and decision.action == "refused":

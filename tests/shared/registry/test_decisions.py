@@ -114,3 +114,16 @@ def test_an_objective_that_was_not_measured(row: MakeRow) -> None:
     decision = decide(rows, None, None, GATES, SMALLEST)
     assert decision.champion == 2
     assert decision.results["half"].obstacles == "bytes, which decides, was not measured"
+
+
+def test_latencies_are_compared_by_the_paired_speed_ups(row: MakeRow) -> None:
+    """A machine that was slow while one variant was measured neither fails its gate nor costs it the title."""
+    base = row("base", 1, latency_b1_ms=0.2, speedup_b1=1.0)
+    rows = [
+        base,
+        row("unlucky", 2, latency_b1_ms=0.9, speedup_b1=2.0),
+        row("lucky", 3, latency_b1_ms=0.1, speedup_b1=1.25),
+    ]
+    gates = (Gate(metric="latency_b1_ms", at_most=0.17),)
+    decision = decide(rows, base, None, gates, Objective(minimize="latency_b1_ms"))
+    assert (decision.variant, decision.results["unlucky"].passed) == ("unlucky", True)
