@@ -117,9 +117,9 @@ def _connect(home: Path) -> Any:
     import os
 
     from paddlepress.errors import RegistryError
-    from paddlepress.registry import connection
+    from paddlepress.registry import connection, location
 
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / connection.DATABASE).exists():
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / location.DATABASE).exists():
         raise RegistryError(
             f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI"
         )

@@ -129,6 +129,6 @@ def _show_decision(console: Console, result: RunResult) -> None:
 def _remote() -> str:
     import os
 
-    from paddlepress.registry.connection import redacted
+    from paddlepress.registry.location import redacted
 
     return redacted(os.environ.get("MLFLOW_TRACKING_URI", ""))

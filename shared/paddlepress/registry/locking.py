@@ -38,7 +38,7 @@ def exclusive(client: MlflowClient, home: Path | None = None, patience_s: float 
 @contextmanager
 def hold(uri: str, home: Path | None, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """What `exclusive` does, by the registry's URI."""
-    from paddlepress.registry.connection import sqlite_file
+    from paddlepress.registry.location import sqlite_file
 
     if uri.startswith("postgresql"):
         with _advisory(uri, patience_s):

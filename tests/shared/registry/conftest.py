@@ -231,7 +231,7 @@ def registry(variants: dict[str, Variant], empty_home: Path, tmp_path_factory: p
 @pytest.fixture
 def environment(registry: Registry) -> Iterator[dict[str, str]]:
     """Variables for a process that is to find the registry by MLflow's own means."""
-    from paddlepress.registry.connection import tracking_uri
+    from paddlepress.registry.location import tracking_uri
 
     # The scripts of this interpreter's environment come first: MLflow starts `uvicorn` by name.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

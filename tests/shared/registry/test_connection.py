@@ -16,15 +16,9 @@ from typing import Any
 import pytest
 
 from paddlepress.errors import RegistryError
-from paddlepress.registry.connection import connect, fingerprint, in_use, redacted, tracking_uri
+from paddlepress.registry.connection import connect, fingerprint, in_use
+from paddlepress.registry.location import redacted, tracking_uri
 from paddlepress.registry.locking import exclusive
-
-
-def test_the_local_database_is_the_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without MLFLOW_TRACKING_URI the registry is a file under the home directory; with it, it is what it says."""
-    assert tracking_uri(home) == f"sqlite:///{home}/mlflow.db"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://registry:5000")
-    assert tracking_uri(home) == "http://registry:5000"
 
 
 def test_connecting_leaves_the_surroundings_alone(home: Path) -> None:
@@ -66,13 +60,6 @@ def test_a_fingerprint_tells_a_registry_from_its_successor(
     assert fingerprint(client, "digits") == second  # restored
 
 
-def test_passwords_are_not_shown() -> None:
-    """A URI in a message has no password, whatever characters that has."""
-    assert redacted("postgresql+psycopg2://me:p@ss:w/rd@host/db") == "postgresql+psycopg2://me:***@host/db"
-    assert redacted("https://me:secret@host:5000") == "https://me:***@host:5000"
-    assert redacted("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
-
-
 @pytest.mark.parametrize(
     "uri",
     [
@@ -96,30 +83,12 @@ def test_an_unreachable_registry_is_one_line(uri: str, tmp_path: Path, monkeypat
 
 def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that accepts and then stays silent ends in the same one line, not in minutes of waiting."""
-    monkeypatch.setattr("paddlepress.registry.connection.PROBE_TIMEOUT_S", 1)
+    monkeypatch.setattr("paddlepress.registry.database.PROBE_TIMEOUT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
         with pytest.raises(RegistryError, match=f"the model registry {uri} can't be reached: .*timed out"):
             connect(tmp_path / "home")
-
-
-def test_a_home_that_cannot_hold_a_database(tmp_path: Path) -> None:
-    """A home under a file, and a database file that is none, are told in one line with the path."""
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RegistryError, match=r"file/mlflow\.db can't be reached: .*can't be made: File exists"):
-        connect(tmp_path / "file")
-    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(RegistryError, match=r"mlflow\.db can't be reached: file is not a database"):
-        connect(tmp_path)
-
-
-def test_tables_of_another_mlflow_are_not_touched(home: Path) -> None:
-    """A database whose tables belong to another MLflow version is refused with the command that updates it."""
-    with sqlite3.connect(home / "mlflow.db") as database:
-        database.execute("update alembic_version set version_num = '451aebb31d03'")
-    with pytest.raises(RegistryError, match=r"Back it up, then: mlflow db upgrade sqlite:///"):
-        connect(home)
 
 
 def test_a_locked_database_is_waited_for(client: Any, home: Path) -> None:

@@ -57,6 +57,24 @@ def test_everything_lies_under_the_home(registry: Any) -> None:
     assert not (Path.cwd() / "mlruns").exists()
 
 
+@pytest.mark.parametrize("name", ["a b é 中文", "feature%2Fx 50%25 e#f g?h"])
+def test_a_home_may_be_called_anything(name: str, variants: Any, empty_home: Path, tmp_path: Path) -> None:
+    """Spaces, percent signs, question marks and Chinese in a home's path: models are put there and load from there."""
+    import mlflow
+
+    home = tmp_path / "homes" / name
+    shutil.copytree(empty_home, home)
+    client = connect(home)
+    variants["student"].register(client)
+    # MLflow itself looks in the wrong folder for a model below one that has %, # or ?, unless told where to copy it.
+    place = {"dst_path": str(tmp_path)} if "%" in name else {}
+    with in_use(client):
+        loaded = mlflow.pyfunc.load_model("models:/digits/1", **place)
+    assert loaded.metadata.get_input_schema() is not None
+    assert [path.name for path in (tmp_path / "homes").iterdir()] == [name]
+    assert len(list(home.rglob("graph.onnx"))) == 1
+
+
 def test_registering_again_makes_no_second_version(registry: Any, variants: Any) -> None:
     """The same variant of the same recipe and data is found; another recipe makes a new version."""
     client = registry.client

@@ -1,0 +1,82 @@
+"""Waiting for a registry that is locked or away."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from paddlepress.errors import RegistryError
+from paddlepress.progress import Progress
+from paddlepress.registry.failures import RegistryAway, told
+from paddlepress.registry.location import redacted
+
+T = TypeVar("T")
+
+OUTAGE_PATIENCE_S = 300.0
+"""How long the tasks of a run wait for a registry that has gone away."""
+_LOCKED_PATIENCE_S = 60.0
+_LONGEST_PAUSE_S = 30.0
+
+
+def steady(call: Callable[[], T], patience_s: float = _LOCKED_PATIENCE_S) -> T:
+    """Call, and call again while SQLite says that another process has locked its file.
+
+    SQLite refuses at once, whatever its busy timeout, where waiting could deadlock; nothing was written then.
+
+    Raises:
+        RegistryError: the file stayed locked.
+    """
+    deadline = time.monotonic() + patience_s
+    pause = 0.05
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            if "database is locked" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise RegistryError(
+                    f"another process has kept the registry's database locked for {patience_s:.0f} s"
+                ) from None
+        time.sleep(pause)
+        pause = min(1.0, pause * 1.6)
+
+
+def through_outages(
+    work: Callable[[], T], uri: str, progress: Progress, patience_s: float = OUTAGE_PATIENCE_S, pause_s: float = 1.0
+) -> T:
+    """Do work on a registry, and do it again, from its beginning, while the registry is away.
+
+    Pauses double, from `pause_s` to half a minute. The progress says that it waits, and for what.
+
+    Args:
+        work: may be cut off anywhere and begun again.
+        uri: of the registry.
+        progress: told that the registry is away.
+        patience_s: after so many seconds without success it is given up.
+        pause_s: the first pause.
+
+    Raises:
+        RegistryError: the registry stayed away, or failed for a reason that waiting does not mend.
+    """
+    # MLflow alone would ask an absent server for four minutes without a word.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    began, pause = time.monotonic(), pause_s
+    while True:
+        try:
+            with told(uri):
+                return work()
+        except RegistryAway as error:
+            waited = time.monotonic() - began
+            if waited + pause > patience_s:
+                raise RegistryError(
+                    f"{error}; it did not answer for {waited:.0f} s. What is finished is kept: "
+                    "when the registry is back, the same command goes on from here"
+                ) from None
+            parts = max(1, round(pause))
+            about = f"the registry {redacted(uri)} does not answer: trying again in {parts} s"
+            for _ in progress.track(range(parts), parts, about):
+                time.sleep(pause / parts)
+        pause = min(_LONGEST_PAUSE_S, 2 * pause)
