@@ -19,6 +19,8 @@ from paddlepress.surgery.edits import Edit, Mask, Quantize, QuantizeOutput, Shar
 if TYPE_CHECKING:
     import paddle
 
+    from paddlepress.surgery.parametrization import Parametrization
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -83,6 +85,8 @@ class Model:
         scales: for each quantized weight, its float32 scales.
         preprocessing: what becomes of stored inputs before the network takes them; None: unknown, and whoever uses
             the model gives it inputs as the network takes them.
+        parametrizations: the weights that the architecture computes from other parameters before each pass, as under
+            `paddle.nn.utils.weight_norm` and `spectral_norm`. The network has them as plain parameters from the start.
     """
 
     network: paddle.nn.Layer
@@ -93,6 +97,7 @@ class Model:
     lineage: tuple[LineageEntry, ...] = ()
     scales: dict[str, Array] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
+    parametrizations: tuple[Parametrization, ...] = ()
 
     @classmethod
     def build(
@@ -106,21 +111,35 @@ class Model:
     ) -> Model:
         """A model with fresh weights: build the architecture, replay the edits.
 
+        Weight and spectral normalization of the architecture's layers are removed: the weights that they compute
+        become plain parameters, so that training, surgery and files know these alone.
+
         Raises:
             UsageError: an unknown architecture, or arguments it does not take.
             ArtifactError: an edit that does not fit the architecture, or preprocessing that does not fit the inputs.
         """
         from paddlepress.architectures import build
+        from paddlepress.surgery import parametrization
 
         misfit = preprocessing.misfit(inputs[0].shape) if preprocessing is not None and inputs else ""
         if misfit:
             raise ArtifactError(f"the preprocessing does not fit: {misfit}")
         network = build(architecture, inputs, task)
+        removed = parametrization.remove(network)
         edits = tuple(edits)
         for edit in edits:
             edit.replay(network)
         network.eval()
-        return cls(network, architecture, inputs, task, edits, tuple(lineage), preprocessing=preprocessing)
+        return cls(
+            network,
+            architecture,
+            inputs,
+            task,
+            edits,
+            tuple(lineage),
+            preprocessing=preprocessing,
+            parametrizations=removed,
+        )
 
     def tensors(self) -> dict[str, paddle.Tensor]:
         """Every parameter and buffer by name; one that several layers hold has the first of its names only."""
@@ -136,9 +155,16 @@ class Model:
     def load_state(self, state: dict[str, Array]) -> None:
         """Set every parameter and buffer.
 
+        Args:
+            state: by name. In place of a weight it may hold the parameters that weight or spectral normalization
+                compute it from, as a network saved by Paddle and an artifact of before version 4 do.
+
         Raises:
             ArtifactError: a tensor is missing, unknown, or of another shape or dtype.
         """
+        from paddlepress.surgery import parametrization
+
+        state = parametrization.plain(state, self.parametrizations)
         target = self.tensors()
         missing, unknown = target.keys() - state.keys(), state.keys() - target.keys()
         if missing:

@@ -19,6 +19,8 @@ IMPORT = "import"
 def import_model(*, data: Any, model: Any, artifact: str) -> None:
     """Copy a model artifact into the pipeline, after checking it against its checksums and the data.
 
+    A network that can't be deployed is refused here, and not by each variant in the end.
+
     Args:
         data: input; the data set that the model must fit.
         model: output; the model.
@@ -27,6 +29,7 @@ def import_model(*, data: Any, model: Any, artifact: str) -> None:
     with entry.task():
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
+        from paddlepress.deployment.export import check_exportable
         from paddlepress.model import LineageEntry
         from paddlepress.storage import fetch
         from paddlepress.techniques import distribution_version
@@ -35,6 +38,7 @@ def import_model(*, data: Any, model: Any, artifact: str) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
         check_fit(loaded, dataset, artifact)
+        check_exportable(loaded)
         step = LineageEntry(
             technique=IMPORT,
             version=distribution_version(IMPORT),

@@ -20,7 +20,7 @@ def train(
     device: str,
     fields: dict[str, Any],
 ) -> None:
-    """Train an architecture from fresh weights.
+    """Train an architecture from fresh weights, if it can be deployed.
 
     Args:
         data: input; a data set with training and validation splits.
@@ -34,16 +34,20 @@ def train(
         entry.check_seed(seed)
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
-        from paddlepress.model import ArchitectureRef
+        from paddlepress.deployment.export import check_exportable
+        from paddlepress.model import ArchitectureRef, Model
         from paddlepress.progress import Lines
         from paddlepress.training.base import train_base
         from paddlepress.training.settings import TrainingSettings
 
         settings = entry.validated(TrainingSettings, fields, "train")
         reference = entry.validated(ArchitectureRef, {"name": architecture, "arguments": arguments}, "train")
+        dataset = load_data(Path(data.path))
+        # Before anything is spent on it: what can't be deployed is told now and not by each variant in the end.
+        check_exportable(Model.build(reference, dataset.inputs, dataset.task))
         trained = train_base(
             reference,
-            load_data(Path(data.path)),
+            dataset,
             settings,
             seed=seed,
             device=device,

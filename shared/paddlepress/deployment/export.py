@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from paddlepress.artifact import manifest as manifests
+from paddlepress.artifact.codec import Array
 from paddlepress.artifact.manifest import MANIFEST, WEIGHTS, Manifest
 from paddlepress.deployment import bundle, integers
+from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.deployment.graph import Graph, drop_unused, simplify
-from paddlepress.deployment.trace import onnx_graph
+from paddlepress.deployment.predictor import Predictor
+from paddlepress.deployment.verification import run_graph, verify
 from paddlepress.errors import ArtifactError
 from paddlepress.files import replacing, sha256_of
 from paddlepress.model import Model
 
 
-def export(model: Model, artifact: Path, directory: Path) -> None:
+def export(model: Model, artifact: Path, directory: Path, inputs: Array | None = None) -> None:
     """Write the deployable of a model: graph without weights, encoded weights, manifest.
+
+    The finished deployable is loaded and compared with the network before it is kept.
 
     Args:
         model: the model in memory.
         artifact: the artifact that it was saved as; its files are taken over unchanged.
         directory: where the deployable goes; an existing one is replaced once the new one is whole.
+        inputs: what to compare with, as the network takes it; see `verification.verify`.
 
     Raises:
         ArtifactError: the artifact is damaged, or holds another model.
-        TechniqueRefused: the network has an operator that ONNX does not know.
+        TechniqueRefused: the network has an operator that can't be converted, or the graph computes something else;
+            the message names the operator or the layer.
     """
     manifest = manifests.read(artifact)
     if manifest.digest != model.digest():
@@ -40,6 +48,36 @@ def export(model: Model, artifact: Path, directory: Path) -> None:
         (temporary / bundle.GRAPH).write_bytes(graph)
         for name in (WEIGHTS, MANIFEST):
             shutil.copyfile(artifact / name, temporary / name)
+        verify(model, _deployed(temporary), inputs)
+
+
+def check_exportable(model: Model) -> None:
+    """Refuse a network whose graph can't be made or computes something else, before anything is spent on it.
+
+    Weights that are all alike, as many are in a network that was not trained, are given other values in a copy: a bias
+    of zeros that gets lost would not be missed.
+
+    Raises:
+        TechniqueRefused: as `export`.
+    """
+    twin = model.copy()
+    random = np.random.default_rng(0)
+    for tensor in twin.tensors().values():
+        value = np.asarray(tensor.numpy())
+        if np.issubdtype(value.dtype, np.floating) and value.size > 1 and np.all(value == value.flat[0]):
+            tensor.set_value(value + np.abs(random.normal(0, 0.1, value.shape)).astype(value.dtype))
+    proto, _ = onnx_graph(twin)
+    graph = Graph(proto)
+    simplify(graph)
+    graph.write_values()
+    verify(twin, run_graph(proto))
+
+
+def _deployed(directory: Path) -> Callable[[Array], Array]:
+    """What a deployable computes, of inputs as the network takes them."""
+    predictor = Predictor.load(directory)
+    name = predictor.manifest.inputs[0].name
+    return lambda batch: np.asarray(predictor.session.run(None, {name: batch})[0])
 
 
 def sealed_graph(model: Model, manifest: Manifest, manifest_digest: str) -> bytes:

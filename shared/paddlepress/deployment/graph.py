@@ -117,6 +117,14 @@ class Graph:
         del self.proto.node[:]
         self.proto.node.extend(self.nodes)
 
+    def write_values(self) -> None:
+        """Write the nodes and the constants back, so that `proto` is whole."""
+        from onnx import numpy_helper
+
+        self.finish()
+        del self.proto.initializer[:]
+        self.proto.initializer.extend(numpy_helper.from_array(value, name) for name, value in self.values.items())
+
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename values wherever nodes read or make them."""
         for node in self.nodes:

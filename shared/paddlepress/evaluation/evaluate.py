@@ -49,14 +49,16 @@ def evaluate(
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
-        TechniqueRefused: the network can't be exported.
+        TechniqueRefused: the network can't be exported, or its graph computes something else.
     """
     model, base = store.load(model_dir), store.load(base_dir)
     progress.note("exporting to ONNX")
-    export(model, model_dir, deployable_dir)
+    # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
+    # so the inputs that are measured with are the right ones, and no further data need to be here.
+    export(model, model_dir, deployable_dir, test.inputs)
     with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
         base_deployable = Path(folder) / "base"
-        export(base, base_dir, base_deployable)
+        export(base, base_dir, base_deployable, test.inputs)
         progress.note("predicting the test data")
         logits = Predictor.load(deployable_dir).predict(test.inputs)
         base_logits = Predictor.load(base_deployable).predict(test.inputs)

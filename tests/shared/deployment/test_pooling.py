@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddlepress import architectures, runtime
-from paddlepress.deployment.trace import onnx_graph
+from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
 
 runtime.prepare()

@@ -1,0 +1,172 @@
+"""A graph that computes something else than its network is refused, and the message says where it begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paddlepress import runtime
+from paddlepress.artifact import store
+from paddlepress.deployment import conversion, decomposition, integers, verification
+from paddlepress.deployment.export import check_exportable, export
+from paddlepress.errors import TechniqueRefused
+from paddlepress.model import Model
+
+runtime.prepare()
+import paddle  # noqa: E402
+from own_networks import SHAPE, Computed, Lambda, as_model  # noqa: E402
+from paddle import nn  # noqa: E402
+
+
+def _network() -> nn.Layer:
+    return nn.Sequential(
+        ("first", nn.Conv2D(1, 4, 3)),
+        ("act", nn.LeakyReLU(0.3)),
+        ("second", nn.Conv2D(4, 4, 3)),
+        ("flat", nn.Flatten()),
+    )
+
+
+def _refusal(model: Model, folder: Path) -> str:
+    store.save(model, folder / "artifact")
+    with pytest.raises(TechniqueRefused, match="architecture 'own' can't be deployed") as caught:
+        export(model, folder / "artifact", folder / "deployable")
+    assert not (folder / "deployable").exists()
+    return str(caught.value)
+
+
+def test_the_first_layer_that_differs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a graph in which one layer computes something else, that layer and its operators are named."""
+    monkeypatch.setattr(decomposition, "_replace", _wrong_slope)
+    model = as_model(_network, monkeypatch)
+    said = _refusal(model, tmp_path)
+    assert "first layer whose output differs is 'act' (operators: leaky_relu)" in said
+    assert "off by" in said
+
+
+def _wrong_slope(block: Any, found: Any) -> bool:
+    """In place of the rules: LeakyReLU as if its slope were another."""
+    import paddle.nn.functional as F
+
+    if found.name() != "pd_op.leaky_relu" or abs(found.attrs()["negative_slope"] - 0.3) > 1e-6:
+        return False
+    paddle.base.libpaddle.pir.set_insertion_point(found)
+    found.result(0).replace_all_uses_with(F.leaky_relu(found.operand_source(0), 0.2))
+    block.remove_op(found)
+    return True
+
+
+class Own(nn.Layer):
+    """Computes something between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(64, 8), nn.Linear(8, 4)
+
+    def forward(self, x: Any) -> Any:
+        return self.second(paddle.nn.functional.leaky_relu(self.first(x.flatten(1)) - 4, 0.3))
+
+
+def test_a_difference_outside_of_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the network's own forward computes wrong is told by the layers before and after it."""
+    monkeypatch.setattr(decomposition, "_replace", _wrong_slope)
+    said = _refusal(as_model(Own, monkeypatch), tmp_path)
+    assert "computed by the network itself, outside of its sublayers after 'first' before 'second' (operators: " in said
+    assert "leaky_relu" in said
+
+
+def test_an_unknown_operator_and_its_layer_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that the converter does not know is named, and none of those that it does."""
+    model = as_model(lambda: Computed(Lambda(lambda x: paddle.cumprod(x.tanh(), 1)), SHAPE), monkeypatch)
+    assert "does not convert cumprod in layer 'then'" in _refusal(model, tmp_path)
+    monkeypatch.setattr(decomposition, "RULES", {})
+    model = as_model(lambda: Computed(nn.Softplus(3.0), SHAPE), monkeypatch)
+    said = _refusal(model, tmp_path)
+    assert "does not convert softplus in layer 'then'" in said
+    assert "Only support softplus with beta == 1.0" in said
+
+
+def test_a_graph_that_does_not_run_names_the_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where conversion gives a graph that ONNX Runtime refuses, the operator that became it is named."""
+    monkeypatch.setattr(decomposition, "RULES", {})
+    model = as_model(lambda: Computed(Lambda(lambda x: x.repeat_interleave(2, axis=1)), SHAPE), monkeypatch)
+    assert "ONNX Runtime does not run what becomes of repeat_interleave in layer 'then'" in _refusal(model, tmp_path)
+
+
+class Mixed(nn.Layer):
+    """Gives for each example a sum over the batch that it comes in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(64, 4)
+
+    def forward(self, x: Any) -> Any:
+        y = self.fc(x.flatten(1))
+        return y * (x.shape[0] if isinstance(x.shape[0], int) and x.shape[0] > 0 else 1)
+
+
+def test_several_batches_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph that is right for a batch of one alone is refused."""
+    said = _refusal(as_model(Mixed, monkeypatch), tmp_path)
+    assert "its outputs for 3 inputs are off by" in said
+
+
+def test_random_inputs_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An architecture is checked before there is any data, and zeros that training would fill do not hide a fault."""
+    model = as_model(_network, monkeypatch)
+    for parameter in model.network.parameters():
+        parameter.set_value(np.zeros(parameter.shape, np.float32))
+    before = model.digest()
+    check_exportable(model)
+    monkeypatch.setattr(decomposition, "_replace", _wrong_slope)
+    with pytest.raises(TechniqueRefused, match="first layer whose output differs is 'act'"):
+        check_exportable(model)
+    assert model.digest() == before
+
+
+def test_rounding_is_no_difference(lenet_int8: Model) -> None:
+    """Outputs that are off as far as rounding throws them are those of the network; three times as far they are not."""
+    inputs = verification.random_inputs(lenet_int8.inputs[0], 32)
+    expected = lenet_int8.predict(inputs)
+    with verification.unrounded(lenet_int8):
+        noise = np.sqrt(np.mean((lenet_int8.predict(inputs) - expected) ** 2))
+    random = np.random.default_rng(1)
+
+    def off_by(times: float) -> verification.Run:
+        return lambda batch: lenet_int8.predict(batch) + times * noise * random.normal(size=(len(batch), 10))
+
+    verification.verify(lenet_int8, off_by(1.0), inputs)
+    with pytest.raises(TechniqueRefused, match=r"where \S+ is rounding"):
+        verification.verify(lenet_int8, off_by(10.0), inputs)
+
+
+def test_a_wrong_integer_graph_is_refused(lenet_int8: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Biases that are lost where weights become integers are more than rounding."""
+    store.save(lenet_int8, tmp_path / "artifact")
+    export(lenet_int8, tmp_path / "artifact", tmp_path / "right")
+    monkeypatch.setattr(integers, "_LARGEST_BIAS", 2.0)
+    with pytest.raises(TechniqueRefused, match="its graph computes something else"):
+        export(lenet_int8, tmp_path / "artifact", tmp_path / "wrong")
+
+
+def test_a_network_without_digits_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs that a millionth of the inputs changes are compared no closer than that."""
+    model = as_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), monkeypatch)
+    far = np.full((4, *SHAPE), 1e6, np.float32)
+    model.network[1].weight.set_value(np.repeat(np.arange(64)[:, None] % 2 * 2 - 1, 4, axis=1).astype(np.float32))
+    expected = model.predict(far)
+    moved = verification._movement(model, far, expected)
+    assert moved > 1
+    verification.verify(model, lambda batch: model.predict(batch) + np.float32(moved), far)
+    with pytest.raises(TechniqueRefused):
+        verification.verify(model, lambda batch: model.predict(batch) + np.float32(10 * moved), far)
+
+
+def test_a_converter_that_hangs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is stopped, and that is said."""
+    monkeypatch.setattr(conversion, "CONVERSION_LIMIT_S", 0)
+    with pytest.raises(conversion.NotConverted, match="did not end within 0 s"):
+        conversion.convert(tmp_path / "nothing")
