@@ -19,6 +19,15 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+def in_one_line(problem: object, longest: int = 400) -> str:
+    """What somebody else's error or value says, as a part of one line: what is too long loses its middle."""
+    text = "".join(
+        each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in " ".join(str(problem).split())
+    )
+    half = longest // 2
+    return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
+
+
 class PaddlepressError(Exception):
     """The work failed for a reason that can be told in one line."""
 
@@ -48,11 +57,11 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, valid: Iterable[str], where: str = "") -> None:
         known = sorted(valid)
-        close = get_close_matches(name, known, n=1)
+        close = get_close_matches(name[:100], known, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         prefix = f"{where}: " if where else ""
         choices = ", ".join(known) if known else "none"
-        super().__init__(f"{prefix}unknown {kind} {name!r}.{hint} Valid: {choices}")
+        super().__init__(f"{prefix}unknown {kind} {in_one_line(repr(name), 100)}.{hint} Valid: {choices}")
 
 
 class RecipeError(UsageError):

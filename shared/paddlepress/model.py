@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -197,21 +197,7 @@ class Model:
 
     def digest(self) -> str:
         """SHA-256 of structure, inputs, preprocessing, task and weights: all but the history."""
-        sha = hashlib.sha256()
-        parts: dict[str, Sequence[BaseModel]] = {
-            "architecture": [self.architecture],
-            "inputs": self.inputs,
-            "task": [self.task],
-            "edits": self.edits,
-        }
-        if self.preprocessing is not None:
-            parts["preprocessing"] = [self.preprocessing]
-        structure = {key: [part.model_dump(mode="json") for part in found] for key, found in parts.items()}
-        sha.update(json.dumps(structure, sort_keys=True).encode())
-        for name, value in sorted(self.state().items()):
-            sha.update(f"{name} {value.dtype} {value.shape}".encode())
-            sha.update(np.ascontiguousarray(value).tobytes())
-        return sha.hexdigest()
+        return digest_of(self.architecture, self.inputs, self.preprocessing, self.task, self.edits, self.state())
 
     def drop_negative_zeros(self) -> None:
         """Turn -0.0 into 0.0, which computes the same: sparse and quantized storage have one zero only."""
@@ -283,3 +269,36 @@ def input_specs(model: Model) -> list[Any]:
     import paddle
 
     return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
+
+
+def digest_of(
+    architecture: ArchitectureRef,
+    inputs: Iterable[InputSpec],
+    preprocessing: Preprocessing | None,
+    task: Task,
+    edits: Iterable[Edit],
+    state: Mapping[str, Array | Quantized],
+) -> str:
+    """The digest of a model, see `Model.digest`, from its parts; needs no Paddle.
+
+    Args:
+        architecture, inputs, preprocessing, task, edits: its structure.
+        state: every parameter and buffer by name.
+    """
+    sha = hashlib.sha256()
+    parts: dict[str, Iterable[BaseModel]] = {
+        "architecture": [architecture],
+        "inputs": inputs,
+        "task": [task],
+        "edits": edits,
+    }
+    if preprocessing is not None:
+        parts["preprocessing"] = [preprocessing]
+    structure = {key: [part.model_dump(mode="json") for part in found] for key, found in parts.items()}
+    sha.update(json.dumps(structure, sort_keys=True).encode())
+    for name in sorted(state):
+        tensor = state[name]
+        value = tensor.values() if isinstance(tensor, Quantized) else tensor
+        sha.update(f"{name} {value.dtype} {value.shape}".encode())
+        sha.update(np.ascontiguousarray(value).tobytes())
+    return sha.hexdigest()

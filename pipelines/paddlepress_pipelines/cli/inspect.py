@@ -149,11 +149,10 @@ def _show_graph(folder: Path) -> None:
 def _show_layers(folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from paddlepress.artifact import manifest as manifests
-    from paddlepress.evaluation.size import layers
+    from paddlepress.evaluation import size
 
-    manifest = manifests.read(folder)
-    rows = [asdict(row) for row in layers(folder)]
+    manifest = size.read_manifest(folder)
+    rows = [asdict(row) for row in size.layers(folder)]
     if as_json:
         print(json.dumps({"manifest": manifest.model_dump(mode="json"), "layers": rows}, indent=2))
         return
@@ -167,7 +166,7 @@ def _show_layers(folder: Path, as_json: bool) -> None:
     for entry in manifest.lineage:
         screen.print(Text.assemble(f"  {entry.technique} ", (_parameters(entry.parameters), "dim")))
     _print_table("", list(rows[0]) if rows else [], rows)
-    total = sum(file.bytes for file in manifest.files.values()) + (folder / manifests.MANIFEST).stat().st_size
+    total = size.disk_bytes(folder)
     screen.print(f"{total:,} bytes on disk, digest {manifest.digest[:16]}", highlight=False)
 
 

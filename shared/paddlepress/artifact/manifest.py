@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any, ClassVar
 
 from paddlepress.artifact.codec import TensorRecord
-from paddlepress.errors import ArtifactError
-from paddlepress.manifests import CheckedManifest, read_checked
+from paddlepress.errors import ArtifactError, UsageError
+from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Task
 from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Edit
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+SEALED_SINCE = 4
 MANIFEST = "model.json"
 WEIGHTS = "weights.safetensors"
 
 
 class Manifest(CheckedManifest):
     """What a model is, how it came to be, and which files hold it."""
+
+    kind: ClassVar[str] = "model artifact"
+    error: ClassVar[type[UsageError]] = ArtifactError
+    newest: ClassVar[int] = FORMAT_VERSION
+    sealed_since: ClassVar[int] = SEALED_SINCE
 
     format_version: int = FORMAT_VERSION
     architecture: ArchitectureRef
@@ -27,17 +34,22 @@ class Manifest(CheckedManifest):
     preprocessing: Preprocessing | None = None
     edits: tuple[Edit, ...] = ()
     lineage: tuple[LineageEntry, ...] = ()
-    digest: str
+    digest: Sha256
     tensors: dict[str, TensorRecord]
 
 
-def write(manifest: Manifest, directory: Path) -> None:
-    """Write `model.json`."""
+def content_of(manifest: Manifest) -> dict[str, Any]:
+    """What `model.json` says, sealed."""
     content = manifest.model_dump(mode="json", exclude_defaults=True)
     content["format_version"] = FORMAT_VERSION
     for edit, written in zip(manifest.edits, content.get("edits", ()), strict=False):
         written["kind"] = edit.kind  # a default too, but what tells the kinds apart
-    (directory / MANIFEST).write_text(json.dumps(content), encoding="utf-8")
+    return sealed(content)
+
+
+def write(manifest: Manifest, directory: Path) -> None:
+    """Write `model.json`."""
+    (directory / MANIFEST).write_text(json.dumps(content_of(manifest), allow_nan=False), encoding="utf-8")
 
 
 def read(directory: Path) -> Manifest:
@@ -46,4 +58,4 @@ def read(directory: Path) -> Manifest:
     Raises:
         ArtifactError: the directory is no artifact, or something in it is damaged, missing or too new.
     """
-    return read_checked(directory / MANIFEST, Manifest, FORMAT_VERSION, "model artifact", ArtifactError)
+    return read_checked(directory / MANIFEST, Manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from paddlepress.artifact.codec import (
     encode_shared,
 )
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
-from paddlepress.errors import ArtifactError
+from paddlepress.errors import ArtifactError, in_one_line
 from paddlepress.files import replacing
 from paddlepress.manifests import record
 from paddlepress.model import Model
@@ -83,17 +84,56 @@ def read_tensors(directory: Path, manifest: Manifest) -> dict[str, Array | Quant
     Raises:
         ArtifactError: the weights file is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    return decode_all(manifest, read_arrays(directory, manifest))
 
+
+def decode_all(manifest: Manifest, arrays: Mapping[str, Array]) -> dict[str, Array | Quantized]:
+    """Decode every tensor of what a weights file holds.
+
+    Raises:
+        ArtifactError: the arrays are not those that the manifest describes.
+    """
+    return {name: decode(name, record, arrays) for name, record in manifest.tensors.items()}
+
+
+def read_arrays(directory: Path, manifest: Manifest) -> dict[str, Array]:
+    """What the weights file of an artifact holds, see `paddlepress.artifact.codec`.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
     path = directory / WEIGHTS
     if WEIGHTS not in manifest.files:
         raise ArtifactError(f"{directory / manifests.MANIFEST} is damaged: it does not name {WEIGHTS}")
     try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ArtifactError(f"{path} is damaged: {error}") from None
-    return {name: decode(name, record, arrays) for name, record in manifest.tensors.items()}
+        data = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error.strerror or error}") from None
+    return parse_arrays(data, path)
+
+
+def parse_arrays(data: bytes, path: Path) -> dict[str, Array]:
+    """The arrays of a safetensors file.
+
+    Args:
+        data: the file's bytes.
+        path: where they came from, for messages.
+
+    Raises:
+        ArtifactError: it is damaged.
+    """
+    from safetensors.numpy import load
+
+    try:
+        arrays: dict[str, Array] = load(data)
+    except Exception as error:  # it has several of its own for damaged files, and KeyError for types unknown to NumPy
+        raise ArtifactError(f"{path} is damaged: {in_one_line(error)}") from None
+    return arrays
+
+
+def header_bytes(data: bytes) -> int:
+    """How many bytes at the start of a safetensors file say what it holds: a length of 8 bytes, and JSON."""
+    return 8 + int.from_bytes(data[:8], "little")
 
 
 def value_of(tensor: Array | Quantized) -> Array:

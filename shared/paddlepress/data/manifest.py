@@ -6,18 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from paddlepress.errors import DataError
-from paddlepress.manifests import CheckedManifest, read_checked
+from paddlepress.errors import DataError, UsageError
+from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.manifests import record as record  # part of this module's interface
 from paddlepress.model import InputSpec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+SEALED_SINCE = 2
 MANIFEST = "data.json"
 
 
@@ -45,6 +46,11 @@ class DataManifest(CheckedManifest):
         digest: SHA-256 over everything that a reader gets: classes, normalization and examples.
     """
 
+    kind: ClassVar[str] = "data set"
+    error: ClassVar[type[UsageError]] = DataError
+    newest: ClassVar[int] = FORMAT_VERSION
+    sealed_since: ClassVar[int] = SEALED_SINCE
+
     format_version: int = FORMAT_VERSION
     name: str
     inputs: tuple[InputSpec, ...] = Field(min_length=1)
@@ -53,7 +59,7 @@ class DataManifest(CheckedManifest):
     mean: tuple[float, ...] = Field(min_length=1)
     std: tuple[float, ...] = Field(min_length=1)
     splits: dict[str, SplitRecord]
-    digest: str
+    digest: Sha256
 
 
 def digest_of(manifest: DataManifest, splits: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> str:
@@ -69,7 +75,7 @@ def digest_of(manifest: DataManifest, splits: Mapping[str, tuple[NDArray[Any], N
 
 def write(manifest: DataManifest, directory: Path) -> None:
     """Write `data.json`."""
-    text = json.dumps(manifest.model_dump(mode="json"), indent=1)
+    text = json.dumps(sealed(manifest.model_dump(mode="json")), indent=1, allow_nan=False)
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
 
@@ -80,7 +86,7 @@ def read(directory: Path) -> DataManifest:
         DataError: the directory is no data set, or something in it is damaged, missing or too new.
     """
     path = directory / MANIFEST
-    manifest = read_checked(path, DataManifest, FORMAT_VERSION, "data set", DataError)
+    manifest = read_checked(path, DataManifest)
     for split, stated in manifest.splits.items():
         if stated.file not in manifest.files:
             raise DataError(

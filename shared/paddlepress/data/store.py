@@ -106,7 +106,7 @@ def save(
             std=normalization.std,
             splits={split: SplitRecord(count=len(part), file=_file(split)) for split, part in splits.items()},
             files={_file(split): manifests.record(temporary / _file(split)) for split in splits},
-            digest="",
+            digest="0" * 64,  # until it is known
         )
         stored = {split: (part.inputs, part.labels) for split, part in splits.items()}
         manifest = manifest.model_copy(update={"digest": manifests.digest_of(manifest, stored)})

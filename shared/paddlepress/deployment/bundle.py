@@ -1,123 +1,205 @@
-"""The files of a deployable, and the seals that hold them together.
+"""The files of a deployable, and the digests that hold them together.
 
-========================  ==========================================================================
-``graph.onnx``            the computation; its parameters are external initializers without values
-``weights.safetensors``   the artifact's encoded weights, unchanged
-``model.json``            the artifact's manifest, unchanged; it has the weights' checksum
-========================  ==========================================================================
+==========================  ========================================================================
+``graph.onnx.gz``           the computation; its parameters are external initializers without values
+``weights.safetensors.gz``  the artifact's encoded weights: the file's header compressed, the rest as it is
+``deployable.json.gz``      what it is: the artifact's manifest, checksums of the other two, a digest
+==========================  ========================================================================
 
-The graph carries two digests in its ONNX metadata: the SHA-256 of the `model.json` it was made for, so
-that it is never run with other weights, and the SHA-256 of the graph file itself, taken while the place
-of that digest holds zeros. Both are read from the file's bytes, without an ONNX library.
+`gunzip` makes of each the file that it is named after. Nothing is decompressed beyond a size that was stated and
+found possible. A stock ONNX Runtime can't run the graph, compressed or not: the place where it looks for the
+parameters does not exist.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from paddlepress.artifact.manifest import MANIFEST, WEIGHTS
-from paddlepress.errors import ArtifactError
+from pydantic import Field
 
-GRAPH = "graph.onnx"
-FILES = (GRAPH, WEIGHTS, MANIFEST)
+from paddlepress import compressed, json_text, manifests
+from paddlepress.artifact import manifest as artifacts
+from paddlepress.artifact import store
+from paddlepress.artifact.codec import Array
+from paddlepress.artifact.manifest import WEIGHTS, Manifest
+from paddlepress.deployment import older
+from paddlepress.errors import ArtifactError, UsageError, in_one_line
+from paddlepress.manifests import CheckedManifest, Sha256
 
-# Keys of the graph's metadata.
-MADE_FOR = "paddlepress.manifest"
-SEAL = "paddlepress.seal"
-INTEGERS = "paddlepress.integers"
-"""JSON list of the weights that the graph takes as `NAME:codes` and `NAME:scale`."""
-UNUSED = "paddlepress.unused"
-"""JSON list of the artifact's tensors that the graph does not take."""
+FORMAT_VERSION = 1
+GRAPH = "graph.onnx.gz"
+PACKED_WEIGHTS = "weights.safetensors.gz"
+MANIFEST = "deployable.json.gz"
+FILES = (GRAPH, PACKED_WEIGHTS, MANIFEST)
+
+NOWHERE = "paddlepress decodes these weights: see paddlepress.deployment.predictor"
+"""Where the graph says that its parameters are: no file of that name exists."""
 
 # What stands for a quantized weight's integers and scales among the graph's initializers.
 CODES = ":codes"
 SCALE = ":scale"
 
-BLANK = "0" * 64
-
-_METADATA_FIELD = 14  # onnx.proto3: ModelProto.metadata_props
-
-
-def seal(graph: bytes) -> bytes:
-    """Write a graph file's own digest into the place that its metadata keep blank for it."""
-    start, end = _metadata(graph)[SEAL]
-    digest = hashlib.sha256(graph).hexdigest().encode()
-    return graph[:start] + digest + graph[end:]
+_LARGEST_GRAPH = 2**31  # no protobuf message can be larger
+_GRAPH_RATIO = 1100  # what deflate makes of its input at the most, rounded up
 
 
-def check(graph: bytes, path: Path, manifest_digest: str) -> dict[str, str]:
-    """Check that a graph file is whole and was made for a certain manifest.
+class DeployableManifest(CheckedManifest):
+    """What a deployable is.
+
+    Attributes:
+        model: the artifact's manifest, without its seal.
+        graph_bytes: size of the graph when decompressed.
+        integers: the weights that the graph takes as `NAME:codes` and `NAME:scale`.
+        unused: the artifact's tensors that the graph does not take.
+        digest: SHA-256 of the model's digest and the graph, see `digest_of`.
+    """
+
+    kind: ClassVar[str] = "deployable"
+    error: ClassVar[type[UsageError]] = ArtifactError
+    newest: ClassVar[int] = FORMAT_VERSION
+    sealed_since: ClassVar[int] = 1
+
+    format_version: int = FORMAT_VERSION
+    model: Manifest
+    graph_bytes: int = Field(ge=0, le=_LARGEST_GRAPH)
+    integers: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+    digest: Sha256
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A deployable whose checksums were found right; its weights are still encoded.
+
+    Attributes:
+        manifest: of the model's artifact.
+        graph: an ONNX file.
+        arrays: what the weights file holds, see `paddlepress.artifact.codec`.
+        integers, unused: as in `DeployableManifest`.
+    """
+
+    manifest: Manifest
+    graph: bytes
+    arrays: Mapping[str, Array]
+    integers: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+def write(
+    directory: Path, artifact: Path, graph: bytes, integers: tuple[str, ...] = (), unused: tuple[str, ...] = ()
+) -> None:
+    """Write a deployable's files into an existing directory.
 
     Args:
-        graph: the file's bytes.
-        path: where they came from, for messages.
-        manifest_digest: SHA-256 of the `model.json` beside it.
+        directory: where to.
+        artifact: of the model; its weights are taken over unchanged.
+        graph: the ONNX file.
+        integers, unused: as in `DeployableManifest`.
+    """
+    manifest = artifacts.read(artifact)
+    weights = (artifact / WEIGHTS).read_bytes()
+    start = store.header_bytes(weights)
+    (directory / PACKED_WEIGHTS).write_bytes(
+        compressed.compress(weights[:start]) + compressed.compress(weights[start:], level=0)
+    )
+    (directory / GRAPH).write_bytes(compressed.compress(graph))
+    model = artifacts.content_of(manifest)
+    del model[manifests.SEAL]  # it is within this manifest's own
+    content = {
+        "format_version": FORMAT_VERSION,
+        "files": {name: manifests.record(directory / name).model_dump() for name in (GRAPH, PACKED_WEIGHTS)},
+        "model": model,
+        "graph_bytes": len(graph),
+        "integers": list(integers),
+        "unused": list(unused),
+        "digest": digest_of(manifest, graph, integers, unused),
+    }
+    text = json.dumps(manifests.sealed(content), separators=(",", ":"), allow_nan=False)
+    (directory / MANIFEST).write_bytes(compressed.compress(text.encode()))
 
-    Returns:
-        The graph's metadata.
+
+def digest_of(manifest: Manifest, graph: bytes, integers: tuple[str, ...], unused: tuple[str, ...]) -> str:
+    """SHA-256 of what is computed: the model, and the graph that computes it."""
+    sha = hashlib.sha256(json.dumps([manifest.digest, integers, unused]).encode())
+    sha.update(graph)
+    return sha.hexdigest()
+
+
+def read(directory: Path) -> Bundle:
+    """Read a deployable and check everything in it but the weights' values, which nobody has decoded yet.
 
     Raises:
-        ArtifactError: it is damaged, or was made for another model.
+        ArtifactError: a file is missing, damaged, or belongs to another model.
     """
+    if _is_older(directory):
+        manifest, graph, integers, unused = older.read(directory)
+        return Bundle(manifest, graph, store.read_arrays(directory, manifest), integers, unused)
+    stated = _read_manifest(directory)
+    path = directory / GRAPH
+    if stated.graph_bytes > _GRAPH_RATIO * stated.files[GRAPH].bytes:
+        raise ArtifactError(f"{path} can't hold the {stated.graph_bytes:,} bytes that {MANIFEST} states")
+    graph = _decompressed(path, stated.graph_bytes)
+    if digest_of(stated.model, graph, stated.integers, stated.unused) != stated.digest:
+        raise ArtifactError(f"{path} is not the graph that was exported, or not that of this model")
+    path, weights = directory / PACKED_WEIGHTS, stated.model.files.get(WEIGHTS)
+    if weights is None:
+        raise ArtifactError(f"{directory / MANIFEST} is damaged: it does not name {WEIGHTS}")
+    if weights.bytes > stated.files[PACKED_WEIGHTS].bytes + json_text.LARGEST:  # only the header is compressed
+        raise ArtifactError(f"{path} can't hold the {weights.bytes:,} bytes that {MANIFEST} states")
+    data = _decompressed(path, weights.bytes)
+    if manifests.record_of(data) != weights:
+        raise ArtifactError(f"{path} does not hold the weights that {MANIFEST} has the checksum of")
+    return Bundle(stated.model, graph, store.parse_arrays(data, path), stated.integers, stated.unused)
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of the model that a deployable was made of, every file of it checked.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or belongs to another model.
+    """
+    return artifacts.read(directory) if _is_older(directory) else _read_manifest(directory).model
+
+
+def is_deployable(directory: Path) -> bool:
+    """Whether a directory is a deployable of this version, and not a model artifact."""
+    return (directory / MANIFEST).exists()
+
+
+def files(directory: Path) -> tuple[str, ...]:
+    """The names of a deployable's files."""
+    return older.FILES if _is_older(directory) else FILES
+
+
+def _is_older(directory: Path) -> bool:
+    return (directory / older.GRAPH).exists() and not is_deployable(directory)
+
+
+def _read_manifest(directory: Path) -> DeployableManifest:
+    path = directory / MANIFEST
+    packed = manifests.read_bytes(path, DeployableManifest)
     try:
-        places = _metadata(graph)
-        start, end = places[SEAL]
-        stated = graph[start:end].decode()
-        blank = graph[:start] + BLANK.encode() + graph[end:]
-        if hashlib.sha256(blank).hexdigest() != stated:
-            raise ArtifactError(f"{path} does not match its own checksum: damaged or tampered with")
-        metadata = {key: graph[start:end].decode() for key, (start, end) in places.items()}
-        made_for = metadata[MADE_FOR]
-    except (IndexError, KeyError, ValueError):
-        raise ArtifactError(f"{path} is damaged: it is no graph that paddlepress exported") from None
-    if made_for != manifest_digest:
-        raise ArtifactError(f"{path} was made for another model than the {MANIFEST} beside it")
-    return metadata
+        text = compressed.decompress(packed, json_text.LARGEST)
+    except ValueError as error:
+        raise ArtifactError(f"{path} is damaged: {in_one_line(error)}") from None
+    stated = manifests.parse(text, path, DeployableManifest)
+    if set(stated.files) != {GRAPH, PACKED_WEIGHTS}:
+        raise ArtifactError(f"{path} is damaged: it does not name {GRAPH} and {PACKED_WEIGHTS}")
+    manifests.check_files(path, stated)
+    return stated
 
 
-def _metadata(graph: bytes) -> dict[str, tuple[int, int]]:
-    """Where in an ONNX file the value of each metadata entry begins and ends."""
-    places: dict[str, tuple[int, int]] = {}
-    for field, start, end in _fields(graph, 0, len(graph)):
-        if field == _METADATA_FIELD:
-            entry = {key: (first, last) for key, first, last in _fields(graph, start, end)}
-            (key_start, key_end), value = entry[1], entry[2]
-            places[graph[key_start:key_end].decode()] = value
-    return places
-
-
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, begin and end of each field of a protobuf message that is a string, bytes or a message.
-
-    Raises:
-        ValueError: the bytes are no protobuf message of integers and such fields.
-        IndexError: they end too early.
-    """
-    while start < end:
-        tag, start = _integer(data, start)
-        if tag & 7 == 0:
-            _, start = _integer(data, start)
-        elif tag & 7 == 2:
-            size, start = _integer(data, start)
-            if start + size > end:
-                raise ValueError("a field reaches past its message")
-            yield tag >> 3, start, start + size
-            start += size
-        else:
-            raise ValueError(f"an unexpected wire type {tag & 7}")
-
-
-def _integer(data: bytes, start: int) -> tuple[int, int]:
-    """A base-128 integer, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[start]
-        start += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, start
-        if shift > 63:
-            raise ValueError("an integer of more than 64 bits")
+def _decompressed(path: Path, size: int) -> bytes:
+    """The bytes of a compressed file, which must be as many as stated."""
+    try:
+        data = compressed.decompress(path.read_bytes(), size)
+    except ValueError as error:
+        raise ArtifactError(f"{path} is damaged: {in_one_line(error)}") from None
+    if len(data) != size:
+        raise ArtifactError(f"{path} holds {len(data):,} bytes when decompressed, {MANIFEST} says {size:,}")
+    return data

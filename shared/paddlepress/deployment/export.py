@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,14 @@ import numpy as np
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import Array
-from paddlepress.artifact.manifest import MANIFEST, WEIGHTS, Manifest
+from paddlepress.artifact.manifest import Manifest
 from paddlepress.deployment import bundle, integers
 from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.deployment.graph import Graph, drop_unused, simplify
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.deployment.verification import run_graph, verify
 from paddlepress.errors import ArtifactError
-from paddlepress.files import replacing, sha256_of
+from paddlepress.files import replacing
 from paddlepress.model import Model
 
 
@@ -42,12 +40,11 @@ def export(model: Model, artifact: Path, directory: Path, inputs: Array | None =
     manifest = manifests.read(artifact)
     if manifest.digest != model.digest():
         raise ArtifactError(f"{artifact} holds another model than the one to export")
-    graph = sealed_graph(model, manifest, sha256_of(artifact / MANIFEST))
+    graph, as_integers, used = graph_of(model, manifest)
+    unused = set(manifest.tensors) - used
     with replacing(directory) as temporary:
         temporary.mkdir()
-        (temporary / bundle.GRAPH).write_bytes(graph)
-        for name in (WEIGHTS, MANIFEST):
-            shutil.copyfile(artifact / name, temporary / name)
+        bundle.write(temporary, artifact, graph, tuple(sorted(as_integers)), tuple(sorted(unused)))
         verify(model, _deployed(temporary), inputs)
 
 
@@ -80,16 +77,16 @@ def _deployed(directory: Path) -> Callable[[Array], Array]:
     return lambda batch: np.asarray(predictor.session.run(None, {name: batch})[0])
 
 
-def sealed_graph(model: Model, manifest: Manifest, manifest_digest: str) -> bytes:
-    """The bytes of `graph.onnx`.
+def graph_of(model: Model, manifest: Manifest) -> tuple[bytes, frozenset[str], set[str]]:
+    """A model as an ONNX file without its weights.
 
     Args:
         model: the model.
         manifest: that of its artifact.
-        manifest_digest: SHA-256 of the artifact's `model.json`.
-    """
-    from onnx import helper
 
+    Returns:
+        The file's bytes, the weights that it takes as integers, and all of the artifact's tensors that it takes.
+    """
     proto, names = onnx_graph(model)
     graph = Graph(proto)
     simplify(graph)
@@ -99,16 +96,7 @@ def sealed_graph(model: Model, manifest: Manifest, manifest_digest: str) -> byte
     drop_unused(graph)
     used = _externalize(graph, manifest, as_integers)
     proto.producer_name, proto.producer_version = "paddlepress", ""
-    helper.set_model_props(
-        proto,
-        {
-            bundle.MADE_FOR: manifest_digest,
-            bundle.SEAL: bundle.BLANK,
-            bundle.INTEGERS: json.dumps(sorted(as_integers)),
-            bundle.UNUSED: json.dumps(sorted(set(manifest.tensors) - used)),
-        },
-    )
-    return bundle.seal(proto.SerializeToString(deterministic=True))
+    return proto.SerializeToString(deterministic=True), as_integers, used
 
 
 def _check_parameters(graph: Graph, names: dict[str, str], model: Model) -> None:
@@ -130,7 +118,7 @@ def _externalize(graph: Graph, manifest: Manifest, as_integers: frozenset[str]) 
 
     def external(name: str, dtype: Any, shape: tuple[int, ...]) -> Any:
         tensor = TensorProto(name=name, data_type=dtype, dims=shape, data_location=TensorProto.EXTERNAL)
-        tensor.external_data.add(key="location", value=WEIGHTS)
+        tensor.external_data.add(key="location", value=bundle.NOWHERE)
         return tensor
 
     used: set[str] = set()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import Array, Quantized
-from paddlepress.artifact.manifest import MANIFEST, Manifest
-from paddlepress.artifact.store import read_tensors, value_of
-from paddlepress.deployment import bundle
-from paddlepress.errors import ArtifactError, DataError
-from paddlepress.files import sha256_of
+from paddlepress.artifact.manifest import Manifest
+from paddlepress.artifact.store import decode_all, value_of
+from paddlepress.deployment import bundle, onnx_file
+from paddlepress.errors import ArtifactError, DataError, in_one_line
+from paddlepress.model import digest_of
 
 
 class Predictor:
@@ -37,20 +35,20 @@ class Predictor:
         """Load a deployable: check its files, decode its weights, start a session.
 
         Args:
-            directory: where `graph.onnx`, `weights.safetensors` and `model.json` are.
+            directory: where the files of `paddlepress.deployment.bundle` are.
             threads: how many threads compute one prediction.
 
         Raises:
             ArtifactError: a file is missing, damaged, or belongs to another model.
         """
-        manifest = manifests.read(directory)
-        path = directory / bundle.GRAPH
-        if not path.is_file():
-            raise ArtifactError(f"{path} is missing")
-        graph = path.read_bytes()
-        metadata = bundle.check(graph, path, sha256_of(directory / MANIFEST))
-        weights = initializers(read_tensors(directory, manifest), metadata)
-        return cls(manifest, *start_session(graph, weights, path, threads))
+        found = bundle.read(directory)
+        _check_parameters(found, directory)
+        tensors = decode_all(found.manifest, found.arrays)
+        about = found.manifest
+        if _digest(about, tensors) != about.digest:
+            raise ArtifactError(f"{directory}: the weights read are not the weights that were saved")
+        weights = initializers(tensors, found.integers, found.unused)
+        return cls(about, *start_session(found.graph, weights, directory, threads))
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -81,17 +79,20 @@ class Predictor:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
 
 
-def initializers(tensors: Mapping[str, Array | Quantized], metadata: Mapping[str, str]) -> dict[str, Array]:
+def initializers(
+    tensors: Mapping[str, Array | Quantized], integers: Iterable[str], unused: Iterable[str]
+) -> dict[str, Array]:
     """The arrays that a graph wants, by the names of its external initializers.
 
     Args:
         tensors: the artifact's decoded tensors.
-        metadata: the graph's, which say what it takes as integers and what not at all.
+        integers: those that the graph takes as integers.
+        unused: those that it does not take at all.
     """
-    as_integers, unused = (set(json.loads(metadata[key])) for key in (bundle.INTEGERS, bundle.UNUSED))
+    as_integers, left_out = set(integers), set(unused)
     found: dict[str, Array] = {}
     for name, tensor in tensors.items():
-        if name in unused:
+        if name in left_out:
             continue
         if name in as_integers and isinstance(tensor, Quantized):
             found[name + bundle.CODES] = tensor.codes
@@ -101,7 +102,52 @@ def initializers(tensors: Mapping[str, Array | Quantized], metadata: Mapping[str
     return found
 
 
-def start_session(graph: bytes, weights: Mapping[str, Array], path: Path, threads: int) -> tuple[Any, dict[str, Any]]:
+def _digest(about: Manifest, tensors: Mapping[str, Array | Quantized]) -> str:
+    return digest_of(about.architecture, about.inputs, about.preprocessing, about.task, about.edits, tensors)
+
+
+def _check_parameters(found: bundle.Bundle, directory: Path) -> None:
+    """Check that the graph wants the artifact's tensors and nothing else that is not in it.
+
+    ONNX Runtime would look for another one in a file, of whatever name the graph says.
+
+    Raises:
+        ArtifactError: it wants something else.
+    """
+    try:
+        wanted = onnx_file.outside(found.graph)
+    except (ValueError, IndexError) as error:
+        raise ArtifactError(f"{directory} is damaged: its graph is no ONNX file ({in_one_line(error)})") from None
+    given = _parameters(found)
+    for name, tensor in wanted.items():
+        if name not in given or not tensor.initializer:
+            raise ArtifactError(f"{directory}: its graph wants {in_one_line(repr(name))} from another file")
+        if given[name] != (tensor.dtype, tensor.shape):
+            raise ArtifactError(f"{directory}: its graph wants {in_one_line(repr(name))} of another shape or type")
+    missing = min(given.keys() - wanted.keys(), default=None)
+    if missing is not None:
+        raise ArtifactError(f"{directory}: its graph does not take {in_one_line(repr(missing))}")
+
+
+def _parameters(found: bundle.Bundle) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Type and shape of what `initializers` will give, before anything is decoded."""
+    as_integers, left_out = set(found.integers), set(found.unused)
+    given = {}
+    for name, record in found.manifest.tensors.items():
+        if name in left_out:
+            continue
+        if name in as_integers and record.encoding in ("coded", "packed"):
+            given[name + bundle.CODES] = (onnx_file.INT8, record.shape)
+            scales = () if record.axis is None else (record.shape[record.axis],)
+            given[name + bundle.SCALE] = (onnx_file.FLOAT, scales)
+        else:
+            given[name] = (onnx_file.TYPES.get(record.dtype, 0), record.shape)
+    return given
+
+
+def start_session(
+    graph: bytes, weights: Mapping[str, Array], directory: Path, threads: int
+) -> tuple[Any, dict[str, Any]]:
     """An ONNX Runtime session over a graph and its weights, and the values that must outlive it."""
     import onnxruntime
 
@@ -116,4 +162,4 @@ def start_session(graph: bytes, weights: Mapping[str, Array], path: Path, thread
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), held
     except Exception as error:  # onnxruntime's exceptions have no common class but this one
-        raise ArtifactError(f"{path} can't be run: {' '.join(str(error).split())}") from None
+        raise ArtifactError(f"{directory}: its graph can't be run: {in_one_line(error)}") from None

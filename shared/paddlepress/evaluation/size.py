@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy as np
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import BFLOAT16, Array, Quantized, TensorRecord
-from paddlepress.artifact.manifest import WEIGHTS, Manifest
-from paddlepress.artifact.store import read_tensors
+from paddlepress.artifact.manifest import Manifest
+from paddlepress.artifact.store import decode_all, read_arrays
 from paddlepress.deployment import bundle
 from paddlepress.errors import ArtifactError
 
@@ -50,10 +51,12 @@ def layers(artifact: Path) -> list[LayerRow]:
     Raises:
         ArtifactError: the artifact is missing or damaged.
     """
-    manifest = manifests.read(artifact)
-    stored = _stored_bytes(artifact / WEIGHTS)
+    manifest, arrays = _opened(artifact)
+    stored: dict[str, int] = defaultdict(int)
+    for key, array in arrays.items():
+        stored[key.partition(":")[0]] += array.nbytes
     rows = []
-    for name, tensor in read_tensors(artifact, manifest).items():
+    for name, tensor in decode_all(manifest, arrays).items():
         record = manifest.tensors[name]
         numbers = tensor.codes if isinstance(tensor, Quantized) else tensor
         layer, _, parameter = name.rpartition(".")
@@ -94,7 +97,7 @@ def count(directory: Path) -> Counts:
         ArtifactError: it is missing or damaged.
     """
     parameters = nonzeros = weights = nonzero_weights = 0
-    for tensor in read_tensors(directory, manifests.read(directory)).values():
+    for tensor in decode_all(*_opened(directory)).values():
         numbers = tensor.codes if isinstance(tensor, Quantized) else tensor
         present = int(np.count_nonzero(numbers))
         parameters += numbers.size
@@ -103,6 +106,15 @@ def count(directory: Path) -> Counts:
             weights += numbers.size
             nonzero_weights += present
     return Counts(parameters, nonzeros, _share_zero(weights, nonzero_weights))
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of an artifact or a deployable, every file checked.
+
+    Raises:
+        ArtifactError: one is missing or damaged.
+    """
+    return bundle.read_manifest(directory) if bundle.is_deployable(directory) else manifests.read(directory)
 
 
 def parameters(manifest: Manifest) -> int:
@@ -117,12 +129,24 @@ def file_bytes(directory: Path) -> dict[str, int]:
         ArtifactError: one is missing.
     """
     sizes = {}
-    for name in bundle.FILES:
+    for name in bundle.files(directory):
         path = directory / name
         if not path.is_file():
             raise ArtifactError(f"{path} is missing")
         sizes[name] = path.stat().st_size
     return sizes
+
+
+def disk_bytes(directory: Path) -> int:
+    """Bytes of all files of an artifact or a deployable.
+
+    Raises:
+        ArtifactError: one is missing or damaged.
+    """
+    if bundle.is_deployable(directory):
+        return sum(file_bytes(directory).values())
+    stated = manifests.read(directory).files
+    return sum(file.bytes for file in stated.values()) + (directory / manifests.MANIFEST).stat().st_size
 
 
 def ratio(base: Manifest, deployed: int) -> float:
@@ -135,14 +159,13 @@ def ratio(base: Manifest, deployed: int) -> float:
     return FLOAT32_BYTES * parameters(base) / deployed
 
 
-def _stored_bytes(weights: Path) -> dict[str, int]:
-    """Bytes of the arrays that belong to each tensor: `NAME` and `NAME:...`."""
-    from safetensors.numpy import load_file
-
-    found: dict[str, int] = defaultdict(int)
-    for name, array in load_file(weights).items():
-        found[name.partition(":")[0]] += array.nbytes
-    return found
+def _opened(directory: Path) -> tuple[Manifest, Mapping[str, Array]]:
+    """The manifest and the encoded weights of an artifact or a deployable."""
+    if bundle.is_deployable(directory):
+        found = bundle.read(directory)
+        return found.manifest, found.arrays
+    manifest = manifests.read(directory)
+    return manifest, read_arrays(directory, manifest)
 
 
 def _bits(record: TensorRecord, numbers: Array) -> int:

@@ -152,9 +152,9 @@ def refresh(client: MlflowClient, name: str, recipe_digests: Mapping[str, str]) 
 
 
 def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, evaluation: Evaluation) -> None:
-    from paddlepress.artifact import manifest as manifests
+    from paddlepress.deployment import bundle
 
-    if manifests.read(deployable).digest != manifest.digest:
+    if bundle.read_manifest(deployable).digest != manifest.digest:
         raise ArtifactError(f"{deployable} was made from another model than {model_dir}")
     if evaluation.model_digest != manifest.digest:
         raise ArtifactError(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
+from paddlepress.deployment import bundle
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import DataError, TechniqueRefused, UsageError
@@ -167,7 +168,7 @@ def test_few_bits_are_deployed_as_they_were_simulated(
     assert np.mean(deployed.argmax(1) == simulated.argmax(1)) >= 0.97
     if activations == "none":
         np.testing.assert_allclose(deployed, simulated, atol=1e-4 * np.abs(simulated).max())
-    on_integers = b":codes" in (tmp_path / "deployable" / "graph.onnx").read_bytes()
+    on_integers = b":codes" in bundle.read(tmp_path / "deployable").graph
     assert on_integers == (activations == "int8" and granularity != "per-group")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from dataclasses import replace
 from pathlib import Path
 
+import forged
 import numpy as np
 import pytest
 
 from paddlepress import runtime
+from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.manifest import FORMAT_VERSION, MANIFEST, WEIGHTS
 from paddlepress.artifact.store import load, save
 from paddlepress.errors import ArtifactError
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
 from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Factorize, Narrow
 
@@ -61,11 +62,6 @@ def test_saving_replaces_an_old_artifact_whole(model: Model, saved: Path) -> Non
     assert [path.name for path in saved.parent.iterdir()] == ["model"]
 
 
-def rewrite(saved: Path, **changes: object) -> None:
-    content = json.loads((saved / MANIFEST).read_text())
-    (saved / MANIFEST).write_text(json.dumps({**content, **changes}))
-
-
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -79,13 +75,13 @@ def rewrite(saved: Path, **changes: object) -> None:
         ({"edits": [Factorize(layer="conv1", rank=2).model_dump()]}, "conv1"),
         ({"edits": [Factorize(layer="nowhere", rank=2).model_dump()]}, "nowhere"),
         ({"edits": [Narrow(shapes={}, sizes={"fc1": {"__class__": 1}}).model_dump()]}, "__class__"),
-        ({"files": {"../other": {"sha256": "0", "bytes": 1}}}, "not inside the model artifact"),
+        ({"files": {"../other": {"sha256": "0" * 64, "bytes": 1}}}, "not inside the model artifact"),
         ({"files": {}}, "does not name weights.safetensors"),
     ],
 )
 def test_a_manifest_that_was_changed_is_refused(saved: Path, changes: dict[str, object], words: str) -> None:
-    """Nothing of it is believed, and nothing outside the artifact is touched."""
-    rewrite(saved, **changes)
+    """Nothing of it is believed, and nothing outside the artifact is touched, even where it is sealed anew."""
+    forged.change(saved / MANIFEST, **changes)
     with pytest.raises(Exception, match=words) as caught:
         load(saved)
     assert getattr(caught.value, "exit_code", None) == 2
@@ -98,10 +94,33 @@ def test_preprocessing_is_stored(model: Model, tmp_path: Path) -> None:
         assert load(tmp_path / "saved").preprocessing == stated
 
 
-def test_an_artifact_of_before_preprocessing_is_loaded(saved: Path) -> None:
-    """Format version 2, which stated none, still loads: its model takes inputs as its network does."""
-    rewrite(saved, format_version=2)
-    assert load(saved).preprocessing is None
+def test_a_change_of_anything_is_noticed(model: Model, tmp_path: Path) -> None:
+    """Whichever bit of the manifest flips, the history's too, it is refused, or it says the same as before."""
+    step = LineageEntry(technique="train", version="paddlepress 1", parameters={"epochs": 3}, seed=7)
+    save(model.with_lineage(step), tmp_path / "model")
+    path = tmp_path / "model" / MANIFEST
+    whole, said = path.read_bytes(), manifests.read(path.parent)
+    accepted = []
+    for place in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            try:
+                if manifests.read(path.parent) != said:
+                    accepted.append((place, bit))
+            except ArtifactError as error:
+                assert "\n" not in str(error)
+    assert not accepted
+
+
+def test_artifacts_of_former_versions_are_read(model: Model, saved: Path) -> None:
+    """Their manifests have no seal, and those of version 2 no preprocessing: inputs are what the network takes."""
+    content = forged.read(saved / MANIFEST)
+    del content["seal"]
+    forged.write(saved / MANIFEST, {**content, "format_version": 2}, seal=False)
+    assert load(saved).digest() == model.digest() and load(saved).preprocessing is None
+    forged.write(saved / MANIFEST, content, seal=False)
+    with pytest.raises(ArtifactError, match="seal"):
+        load(saved)
 
 
 def test_weights_of_another_model_are_refused(model: Model, saved: Path, tmp_path: Path) -> None:

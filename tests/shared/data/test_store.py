@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forged
 import numpy as np
 import pytest
 from s3_server import S3Server
@@ -102,11 +103,12 @@ def test_files_can_be_read_by_other_users(prepared: tuple[dict[str, Any], Path, 
 
 
 def change_manifest(**changes: Any) -> Callable[[Path], None]:
-    def change(data: Path) -> None:
-        content = json.loads((data / "data.json").read_text())
-        (data / "data.json").write_text(json.dumps(content | changes))
+    return lambda data: forged.change(data / "data.json", **changes)
 
-    return change
+
+def replace_text(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
 
 
 def flip(data: Path) -> None:
@@ -124,12 +126,16 @@ def flip(data: Path) -> None:
         (lambda data: (data / "data.json").unlink(), r"no data set at .*: it has no data.json"),
         (lambda data: (data / "data.json").write_text("{"), r"data.json is damaged: it is not JSON"),
         (lambda data: (data / "data.json").write_text("[]"), r"data.json is damaged: it states no format_version"),
-        (change_manifest(format_version=2), r"data.json has format version 2; .*Upgrade"),
+        (change_manifest(format_version=3), r"data.json has format version 3; .*Upgrade"),
         (change_manifest(mean=[0.5]), r"data.json does not match its digest"),
         (change_manifest(mean=[0.5, 0.5]), r"data.json is damaged: its mean and std do not fit"),
         (change_manifest(mean="x"), r"data.json is damaged: mean"),
         (change_manifest(files={}), r"the split 'train' is in 'train.safetensors', which is not among its files"),
-        (change_manifest(files={"../x": {"sha256": "", "bytes": 1}}), r"names the file '../x', which is not inside"),
+        (lambda data: replace_text(data / "data.json", "digits", "doubts"), r"data.json does not match its own seal"),
+        (
+            change_manifest(files={"../x": {"sha256": "0" * 64, "bytes": 1}}),
+            r"names the file '../x', which",
+        ),
         (
             change_manifest(splits={"train": {"count": 1, "file": "validation.safetensors"}}),
             r"validation.safetensors has inputs of shape \[144, 1, 8, 8\].*data.json says \[1, 1, 8, 8\]",

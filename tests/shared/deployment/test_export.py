@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from paddlepress.architectures import vision
 from paddlepress.artifact import store
 from paddlepress.data import Split
+from paddlepress.deployment import bundle
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import ArtifactError, TechniqueRefused
@@ -47,11 +49,22 @@ def test_any_architecture_gives_the_networks_logits(architecture: str, shape: tu
 def test_the_graph_holds_no_weights(lenet: Model, deploy: Deploy) -> None:
     """Every parameter is an external initializer under its structured name, and the graph is small."""
     deployable = deploy(lenet)
-    graph = onnx.load(deployable / "graph.onnx", load_external_data=False).graph
+    found = bundle.read(deployable)
+    graph = onnx.ModelProto.FromString(found.graph).graph
     external = {t.name for t in graph.initializer if t.data_location == onnx.TensorProto.EXTERNAL}
     assert external == set(lenet.state())
-    assert (deployable / "graph.onnx").stat().st_size < 4000
-    assert sorted(path.name for path in deployable.iterdir()) == ["graph.onnx", "model.json", "weights.safetensors"]
+    assert len(found.graph) < 4000
+    assert sorted(path.name for path in deployable.iterdir()) == sorted(bundle.FILES)
+
+
+def test_text_is_compressed(lenet_int8: Model, deploy: Deploy) -> None:
+    """The graph and the manifest take a third of their text, and the weights file no more than the artifact's."""
+    deployable = deploy(lenet_int8)
+    graph, weights, manifest = ((deployable / name).read_bytes() for name in bundle.FILES)
+    assert len(gzip.decompress(graph)) > 3 * len(graph) and len(gzip.decompress(manifest)) > 2 * len(manifest)
+    whole = (deployable.parent / "artifact" / "weights.safetensors").read_bytes()
+    assert gzip.decompress(weights) == whole
+    assert len(whole) - len(weights) > 0.5 * store.header_bytes(whole)
 
 
 def test_a_sparse_model_keeps_its_logits_and_its_size(
@@ -95,7 +108,7 @@ def test_a_network_that_was_traced_and_hooked_exports_unrounded(lenet_int8: Mode
     inputs = np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)
     before = lenet_int8.predict(inputs)
     first, second = deploy(lenet_int8, "first"), deploy(lenet_int8, "second")
-    assert (first / "graph.onnx").read_bytes() == (second / "graph.onnx").read_bytes()
+    assert all((first / name).read_bytes() == (second / name).read_bytes() for name in bundle.FILES)
     assert np.array_equal(lenet_int8.predict(inputs), before)
 
 

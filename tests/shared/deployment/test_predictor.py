@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import digits_models
+import forged
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paddlepress.deployment import bundle
+from paddlepress import compressed, manifests
+from paddlepress.artifact.manifest import WEIGHTS
+from paddlepress.deployment import bundle, older
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import ArtifactError, DataError
 from paddlepress.model import Model
@@ -77,39 +82,145 @@ def test_a_truncated_file_is_refused(name: str, deployable: Path) -> None:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-def test_a_flipped_bit_in_the_graph_is_refused(place: float, bit: int, deployable: Path) -> None:
-    """Whichever bit of graph.onnx is flipped, it is refused by its name."""
-    path = deployable / bundle.GRAPH
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), name=st.sampled_from(bundle.FILES))
+def test_a_flipped_bit_is_noticed(place: float, bit: int, name: str, deployable: Path) -> None:
+    """Whichever bit of whichever file is flipped, it is refused by its name, or it decompresses to the same."""
+    path = deployable / name
     whole = path.read_bytes()
     damaged = bytearray(whole)
     damaged[int(place * len(whole))] ^= 1 << bit
+    said = bundle.read_manifest(deployable)
     try:
         path.write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=r"graph\.onnx"):
-            Predictor.load(deployable)
+        with contextlib.suppress(ArtifactError):
+            assert Predictor.load(deployable).manifest == said and name == bundle.MANIFEST
     finally:
         path.write_bytes(whole)
 
 
-def test_a_graph_of_another_model_is_refused(lenet: Model, deployable: Path, deploy: Deploy) -> None:
-    """A whole graph beside weights that it was not made for is refused."""
-    other = deploy(digits_models.sparsified(lenet, 0.5), "other")
-    shutil.copyfile(other / bundle.GRAPH, deployable / bundle.GRAPH)
-    with pytest.raises(ArtifactError, match="made for another model"):
+def test_files_of_another_deployable_are_refused(lenet_int8: Model, deployable: Path, deploy: Deploy) -> None:
+    """A whole graph, or whole weights, are refused beside a manifest that they were not made with."""
+    other = deploy(lenet_int8, "other")
+    for name in bundle.FILES:
+        whole = (deployable / name).read_bytes()
+        shutil.copyfile(other / name, deployable / name)
+        with pytest.raises(ArtifactError, match=r"truncated or replaced|checksum"):
+            Predictor.load(deployable)
+        (deployable / name).write_bytes(whole)
+    Predictor.load(deployable)
+
+
+def test_weights_that_are_not_the_models_are_refused(deployable: Path) -> None:
+    """Other numbers are refused by the model's digest, though every checksum of a file is right."""
+    path = deployable / bundle.PACKED_WEIGHTS
+    weights = bytearray(gzip.decompress(path.read_bytes()))
+    weights[-2] ^= 1
+    path.write_bytes(compressed.compress(bytes(weights), level=0))
+    forged.edit(deployable / bundle.MANIFEST, lambda content: content["model"]["files"].update(record(weights)))
+    forged.recheck(deployable / bundle.MANIFEST)
+    with pytest.raises(ArtifactError, match="not the weights that were saved"):
         Predictor.load(deployable)
 
 
-def test_weights_of_another_model_are_refused(lenet: Model, deployable: Path, deploy: Deploy) -> None:
-    """Weights that the manifest has no checksum for are refused."""
-    other = deploy(digits_models.sparsified(lenet, 0.5), "other")
-    shutil.copyfile(other / "weights.safetensors", deployable / "weights.safetensors")
-    with pytest.raises(ArtifactError, match=r"weights\.safetensors"):
+def record(weights: bytes) -> dict[str, Any]:
+    return {WEIGHTS: manifests.record_of(bytes(weights)).model_dump()}
+
+
+def put_graph(deployable: Path, graph: bytes) -> None:
+    """Put another graph into a deployable, with every checksum and digest made anew."""
+    found = bundle.read(deployable)
+    (deployable / bundle.GRAPH).write_bytes(compressed.compress(graph))
+    digest = bundle.digest_of(found.manifest, graph, found.integers, found.unused)
+    forged.change(deployable / bundle.MANIFEST, graph_bytes=len(graph), digest=digest)
+    forged.recheck(deployable / bundle.MANIFEST)
+
+
+def test_a_graph_that_is_no_graph_is_refused(deployable: Path) -> None:
+    """Bytes that are no ONNX file are refused, whatever checksums they have."""
+    for graph in (b"", b"\x08\x08", b"\xff" * 100, b"\x3a\x7f"):
+        put_graph(deployable, graph)
+        with pytest.raises(ArtifactError):
+            Predictor.load(deployable)
+
+
+@pytest.mark.parametrize("place", ["initializer", "attribute", "subgraph", "sparse"])
+def test_a_graph_that_reads_other_files_is_refused(place: str, deployable: Path, tmp_path: Path) -> None:
+    """A tensor that is not the artifact's is never looked for in a file, wherever in the graph it is."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    model = onnx.ModelProto.FromString(bundle.read(deployable).graph)
+    stolen = TensorProto(name="stolen", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
+    stolen.external_data.add(key="location", value="secret")
+    if place == "initializer":
+        model.graph.initializer.append(stolen)
+    elif place == "attribute":
+        model.graph.node.append(helper.make_node("Constant", [], ["odd"], value=stolen))
+    elif place == "sparse":
+        model.graph.sparse_initializer.add().values.CopyFrom(stolen)
+    else:
+        inner = helper.make_graph([], "inner", [], [], initializer=[stolen])
+        model.graph.node.append(helper.make_node("If", ["odd"], ["even"], then_branch=inner, else_branch=inner))
+    put_graph(deployable, model.SerializeToString())
+    with pytest.raises(ArtifactError, match="'stolen'"):
         Predictor.load(deployable)
 
 
-def test_an_unsealed_graph_is_refused(deployable: Path) -> None:
-    """An ONNX file that paddlepress did not write is refused, whatever it computes."""
-    (deployable / bundle.GRAPH).write_bytes(b"\x08\x08")
-    with pytest.raises(ArtifactError, match="no graph that paddlepress exported"):
+@pytest.mark.parametrize("change", ["dropped", "shape", "type"])
+def test_a_graph_that_wants_other_parameters_is_refused(change: str, deployable: Path) -> None:
+    """What the graph says of a parameter is compared with the artifact before anything is decoded."""
+    import onnx
+
+    model = onnx.ModelProto.FromString(bundle.read(deployable).graph)
+    first = model.graph.initializer[0]
+    if change == "dropped":
+        del model.graph.initializer[0]
+    elif change == "shape":
+        first.dims[0] += 1
+    else:
+        first.data_type = onnx.TensorProto.DOUBLE
+    put_graph(deployable, model.SerializeToString())
+    with pytest.raises(ArtifactError, match="its graph"):
         Predictor.load(deployable)
+
+
+def test_a_stock_runtime_cannot_run_the_graph(deployable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails to load, compressed or not, rather than predict with weights that it can't decode."""
+    import onnxruntime
+
+    graph = gzip.decompress((deployable / bundle.GRAPH).read_bytes())
+    (deployable / "graph.onnx").write_bytes(graph)
+    weights = gzip.decompress((deployable / bundle.PACKED_WEIGHTS).read_bytes())
+    (deployable / WEIGHTS).write_bytes(weights)
+    monkeypatch.chdir(deployable)
+    for source in (str(deployable / bundle.GRAPH), str(deployable / "graph.onnx"), graph):
+        with pytest.raises(Exception, match=r"protobuf|Protobuf|External data path"):
+            onnxruntime.InferenceSession(source)
+
+
+def test_sizes_that_files_cannot_have_are_refused(deployable: Path) -> None:
+    """Nothing is decompressed beyond what a file of that size can hold, or than what is stated."""
+    manifest, weights = deployable / bundle.MANIFEST, deployable / bundle.PACKED_WEIGHTS
+    forged.edit(manifest, lambda content: content["model"]["files"][WEIGHTS].update(bytes=2**40))
+    with pytest.raises(ArtifactError, match="can't hold the 1,099,511,627,776 bytes"):
+        Predictor.load(deployable)
+    forged.edit(manifest, lambda content: content["model"]["files"][WEIGHTS].update(bytes=2**20))
+    weights.write_bytes(compressed.compress(bytes(2**30)))
+    forged.recheck(manifest)
+    with pytest.raises(ArtifactError, match="more than the 1,048,576 bytes"):
+        Predictor.load(deployable)
+
+
+def test_deployables_of_former_versions_are_read(tmp_path: Path) -> None:
+    """One that an older paddlepress wrote predicts what it did, and a damaged one is refused."""
+    folder = tmp_path / "older"
+    shutil.copytree(Path(__file__).with_name("older"), folder)
+    expected = np.load(folder / "logits.npy")
+    inputs = np.load(folder / "inputs.npy")
+    np.testing.assert_allclose(Predictor.load(folder).predict(inputs), expected, atol=1e-5)
+    for name in older.FILES:
+        whole = (folder / name).read_bytes()
+        (folder / name).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        with pytest.raises(ArtifactError, match=name):
+            Predictor.load(folder)
+        (folder / name).write_bytes(whole)

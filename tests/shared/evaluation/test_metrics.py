@@ -20,7 +20,7 @@ EVALUATION = Evaluation(
     environment={"cores": "2"},
     model_digest="aa",
     base_digest="bb",
-    files={"graph.onnx": 1000},
+    files={"graph.onnx.gz": 1000},
 )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddlepress.deployment import bundle
 from paddlepress.errors import ArtifactError, RegistryError
 from paddlepress.files import sha256_of
 from paddlepress.registry.catalogue import rows, versions
@@ -51,7 +52,7 @@ def test_everything_lies_under_the_home(registry: Any) -> None:
     models = [path.parent for path in registry.home.rglob("MLmodel")]
     assert len(models) >= 2
     for model in models:
-        assert {"graph.onnx", "model.json", "weights.safetensors"} <= {path.name for path in model.rglob("*")}
+        assert {*bundle.FILES, "model.json"} <= {path.name for path in model.rglob("*")}
         assert not [path for path in model.rglob("*") if path.suffix in (".pkl", ".pickle")]
         assert "paddlepress==" in (model / "requirements.txt").read_text()
     assert not (Path.cwd() / "mlruns").exists()
@@ -72,7 +73,7 @@ def test_a_home_may_be_called_anything(name: str, variants: Any, empty_home: Pat
         loaded = mlflow.pyfunc.load_model("models:/digits/1", **place)
     assert loaded.metadata.get_input_schema() is not None
     assert [path.name for path in (tmp_path / "homes").iterdir()] == [name]
-    assert len(list(home.rglob("graph.onnx"))) == 1
+    assert len(list(home.rglob(bundle.GRAPH))) == 1
 
 
 def test_registering_again_makes_no_second_version(registry: Any, variants: Any) -> None:
