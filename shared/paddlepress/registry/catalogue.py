@@ -21,6 +21,24 @@ BASE = "base"
 """The variant that is the uncompressed model."""
 
 
+class Remeasured(BaseModel):
+    """A version measured again, beside another base model or on other test data than when it was registered.
+
+    Attributes:
+        base_digest, test_data_digest: beside which base model, and on what.
+        metrics, missing: as in `Row`.
+        failure: why it could not be measured; empty if it was.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_digest: str
+    test_data_digest: str
+    metrics: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    failure: str = ""
+
+
 class Row(BaseModel):
     """One registered version.
 
@@ -32,6 +50,8 @@ class Row(BaseModel):
         chain: the techniques as the recipe writes them.
         lineage: the techniques as they were applied.
         model_digest, recipe_digest, dataset_digest, test_data_digest, evaluation_digest: SHA-256 of each.
+        base_digest: of the base model that the metrics compare with; empty where that was not noted.
+        remeasured: what was measured of it later, if anything was.
         pipeline_run: which run of the pipeline made it.
         run_id: its MLflow run.
         created: when the version was made.
@@ -52,6 +72,8 @@ class Row(BaseModel):
     dataset_digest: str = ""
     test_data_digest: str = ""
     evaluation_digest: str = ""
+    base_digest: str = ""
+    remeasured: Remeasured | None = None
     pipeline_run: str = ""
     run_id: str = ""
     created: datetime
@@ -181,6 +203,8 @@ def _row(entry: Any, aliases: dict[int, list[str]]) -> Row:
             dataset_digest=tags.get(keys.DATASET_DIGEST, ""),
             test_data_digest=tags.get(keys.TEST_DATA_DIGEST, ""),
             evaluation_digest=tags.get(keys.EVALUATION_DIGEST, ""),
+            base_digest=tags.get(keys.BASE_DIGEST, ""),
+            remeasured=json.loads(tags.get(keys.REMEASURED, "null")),
             pipeline_run=tags.get(keys.PIPELINE_RUN, ""),
             run_id=entry.run_id or "",
             created=created,

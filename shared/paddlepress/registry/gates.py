@@ -157,7 +157,7 @@ def _check(
         return result(gate.admits(value), _verdict(gate, gate.metric, value), value)
     reference = references[gate.against]
     if reference is None and gate.against == "champion":
-        return result(True, f"there is no champion yet to compare {gate.metric} with")
+        return result(True, f"there is no champion to compare {gate.metric} with")
     other = _measured(reference or {}, gate.metric)
     if other is None:
         return result(False, f"{gate.metric} of the {gate.against} was not measured, and the gate asks for {gate}")

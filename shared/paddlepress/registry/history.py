@@ -7,22 +7,23 @@ finishes what it says. So the aliases and the history can't come to disagree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
-from paddlepress.errors import RegistryError
 from paddlepress.registry import tags as keys
-from paddlepress.registry.catalogue import model
+from paddlepress.registry.catalogue import model, versions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-Action = Literal["promoted", "kept", "refused", "rolled-back"]
+Action = Literal["promoted", "kept", "refused", "rolled-back", "moved"]
 
 _REASON_LENGTH = 2000
 
@@ -33,13 +34,14 @@ class Entry(BaseModel):
     Attributes:
         number: its place in the history, from 1.
         time: when it was made.
-        action: what was decided.
+        action: what was decided; `moved` is what somebody did to the alias by hand, as it was found later.
         before: the champion's version before it (`from` in the tag); None if there was none.
         after: the champion's version after it (`to` in the tag); None if there is none.
         variant: the variant it was about, mostly the champion's after it.
         reason: why.
         gates: what each gate said of that variant.
         challenger: the version that the alias `challenger` was set on; None leaves it.
+        deposed: why the champion before it could not stay; empty where it could have.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -53,6 +55,7 @@ class Entry(BaseModel):
     reason: str
     gates: tuple[str, ...] = ()
     challenger: int | None = None
+    deposed: tuple[str, ...] = ()
 
     def tag(self) -> str:
         """The entry as JSON short enough for a tag."""
@@ -65,50 +68,86 @@ class Entry(BaseModel):
 
 
 def history(client: MlflowClient, name: str) -> list[Entry]:
-    """Every decision on a registered model, oldest first.
+    """Every decision on a registered model, oldest first, and last what was since done to its champion by hand.
 
     Raises:
         UnknownName: there is no registered model of that name.
     """
-    return entries(name, model(client, name).tags)
+    found = model(client, name)
+    past = entries(found.tags)
+    by_hand = _by_hand(client, name, found, past)
+    return [*past, by_hand] if by_hand is not None else past
 
 
-def entries(name: str, tags: dict[str, str]) -> list[Entry]:
-    """The decisions among a registered model's tags, oldest first."""
-    numbered = sorted(
-        (int(key.removeprefix(keys.DECISION)), text)
-        for key, text in tags.items()
-        if key.startswith(keys.DECISION) and key.removeprefix(keys.DECISION).isdigit()
-    )
-    try:
-        return [Entry.model_validate_json(text).model_copy(update={"number": number}) for number, text in numbered]
-    except ValidationError as error:
-        raise RegistryError(f"the history of {name} can't be read: {error.errors()[0]['msg']}") from None
+def entries(tags: Mapping[str, str]) -> list[Entry]:
+    """The decisions among a registered model's tags, oldest first; what can't be read is left out."""
+    found = []
+    for number in numbers(tags):
+        with suppress(ValidationError):
+            entry = Entry.model_validate_json(tags[f"{keys.DECISION}{number:04d}"])
+            found.append(entry.model_copy(update={"number": number}))
+    return found
+
+
+def numbers(tags: Mapping[str, str]) -> list[int]:
+    """The numbers of the decisions among a registered model's tags, in order, whether they can be read or not."""
+    found = [key.removeprefix(keys.DECISION) for key in tags if key.startswith(keys.DECISION)]
+    return sorted(int(number) for number in found if re.fullmatch(r"\d{4,9}", number))
 
 
 def champions(past: Iterable[Entry]) -> list[int]:
-    """The versions that rollbacks go back through, the reigning one last."""
+    """The versions that rollbacks go back through, the last champion last."""
     reigns: list[int] = []
     for entry in past:
         if entry.after is None:
             continue
-        if entry.action == "promoted":
-            reigns.append(entry.after)
-        elif entry.action == "rolled-back":
+        if entry.action == "rolled-back":
             while reigns and reigns[-1] != entry.after:
                 reigns.pop()
+        if not reigns or reigns[-1] != entry.after:
+            reigns.append(entry.after)
     return reigns
 
 
 def deposed(past: Iterable[Entry]) -> dict[int, datetime]:
-    """The versions that were rolled back and have not been promoted again since, and when."""
+    """The versions that were rolled back and have not been made champion again since, and when."""
     found: dict[int, datetime] = {}
     for entry in past:
         if entry.action == "rolled-back" and entry.before is not None:
             found[entry.before] = entry.time
-        if entry.action in ("promoted", "rolled-back") and entry.after is not None:
+        if entry.action in ("promoted", "rolled-back", "moved") and entry.after is not None:
             found.pop(entry.after, None)
     return found
+
+
+def _by_hand(client: MlflowClient, name: str, found: Any, past: list[Entry]) -> Entry | None:
+    """What somebody did to the champion since the last decision; None if nothing."""
+    recorded = past[-1].after if past else None
+    alias = found.aliases.get(CHAMPION)
+    actual = int(alias) if alias is not None else None
+    if actual == recorded or not numbers(found.tags):
+        return None
+    known = {row.version: row for row in versions(client, name)}
+
+    def named(version: int) -> str:
+        return f"{known[version].variant} (version {version})" if version in known else f"version {version}"
+
+    if actual is not None:
+        before = f", from {named(recorded)}" if recorded is not None else ""
+        reason = f"the alias {CHAMPION!r} was set by hand on {named(actual)}{before}"
+    elif recorded in known:
+        reason = f"the alias {CHAMPION!r} was taken by hand from {named(recorded)}"
+    else:
+        reason = f"version {recorded}, the champion, was deleted by hand"
+    return Entry(
+        number=numbers(found.tags)[-1] + 1,
+        time=now(),
+        action="moved",
+        before=recorded,
+        after=actual,
+        variant=known[actual].variant if actual in known else "",
+        reason=reason,
+    )
 
 
 def now() -> datetime:
@@ -119,22 +158,58 @@ def now() -> datetime:
 def carry_out(client: Any, name: str, entry: Entry) -> None:
     """Do and write down a decision; the caller holds the registry."""
     client.set_registered_model_tag(name, keys.PENDING, entry.tag())
-    finish(client, name)
+    catch_up(client, name)
 
 
-def finish(client: Any, name: str) -> None:
-    """Finish the decision that is noted as pending, if there is one; the caller holds the registry."""
+def catch_up(client: Any, name: str) -> None:
+    """Finish the decision that is noted as pending, and write down what was done by hand.
+
+    A note that can't be read, or whose version was deleted meanwhile, is dropped, which is written down as well. The
+    caller holds the registry.
+    """
     tags = model(client, name).tags
     text = tags.get(keys.PENDING, "")
-    if not text:
+    if text:
+        _finish(client, name, tags, text)
+    past = history(client, name)
+    if past and f"{keys.DECISION}{past[-1].number:04d}" not in model(client, name).tags:
+        _write(client, name, past[-1])
+
+
+def _finish(client: Any, name: str, tags: Mapping[str, str], text: str) -> None:
+    known = {row.version for row in versions(client, name)}
+    try:
+        pending = Entry.model_validate_json(text)
+    except ValidationError:
+        _drop(client, name, tags, "", "a note of a decision could not be read, and was dropped")
         return
-    pending = Entry.model_validate_json(text)
-    if pending.challenger is not None:
+    moves = pending.after is not None and pending.action in ("promoted", "rolled-back")
+    if moves and pending.after not in known:
+        why = f"version {pending.after} was deleted before it became champion: {pending.reason}"
+        _drop(client, name, tags, pending.variant, why)
+        return
+    if pending.challenger in known:
         client.set_registered_model_alias(name, CHALLENGER, str(pending.challenger))
-    if pending.after is not None and pending.action in ("promoted", "rolled-back"):
+    if moves:
         client.set_registered_model_alias(name, CHAMPION, str(pending.after))
-    past = entries(name, tags)
+    past = entries(tags)
     if not past or past[-1].time != pending.time:
-        number = past[-1].number + 1 if past else 1
-        client.set_registered_model_tag(name, f"{keys.DECISION}{number:04d}", text)
+        _write(client, name, pending.model_copy(update={"number": _next(tags)}))
     client.delete_registered_model_tag(name, keys.PENDING)
+
+
+def _drop(client: Any, name: str, tags: Mapping[str, str], variant: str, reason: str) -> None:
+    """Write down that a pending decision is not carried out."""
+    past = entries(tags)
+    reign = past[-1].after if past else None
+    entry = Entry(time=now(), action="refused", before=reign, after=reign, variant=variant, reason=reason)
+    _write(client, name, entry.model_copy(update={"number": _next(tags)}))
+    client.delete_registered_model_tag(name, keys.PENDING)
+
+
+def _next(tags: Mapping[str, str]) -> int:
+    return max(numbers(tags), default=0) + 1
+
+
+def _write(client: Any, name: str, entry: Entry) -> None:
+    client.set_registered_model_tag(name, f"{keys.DECISION}{entry.number:04d}", entry.tag())

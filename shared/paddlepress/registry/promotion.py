@@ -18,6 +18,7 @@ from paddlepress.registry.gates import Gate, GateResult, Objective, check, numbe
 from paddlepress.registry.history import CHAMPION, Action, Entry
 from paddlepress.registry.locking import exclusive
 from paddlepress.registry.policy import Policy
+from paddlepress.registry.standing import as_of, measured_elsewhere, standing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,6 +64,7 @@ class Decision:
         previous: the champion's version before it.
         challenger: the best candidate that passes, else the best candidate; None without candidates.
         results: the verdict on each candidate by variant.
+        deposed: why the champion before could not stay; empty where it could have.
     """
 
     action: Action
@@ -73,6 +75,7 @@ class Decision:
     previous: int | None
     challenger: int | None = None
     results: Mapping[str, Verdict] = field(default_factory=dict)
+    deposed: tuple[str, ...] = ()
 
     def entry(self) -> Entry:
         """The decision as it is written down."""
@@ -87,6 +90,7 @@ class Decision:
             reason=self.reason,
             gates=said,
             challenger=self.challenger,
+            deposed=self.deposed,
         )
 
     def json(self) -> str:
@@ -106,13 +110,16 @@ def decide(
     objective: Objective,
     variant: str | None = None,
     deposed: Mapping[int, datetime] | None = None,
+    vacancy: str = "",
 ) -> Decision:
     """Decide which of the candidates becomes champion; changes nothing.
 
     A candidate must pass every gate. Of those that do, the best by the objective replaces the champion if it is
-    strictly better, or if the champion itself misses a gate that stands on its own. A version that was rolled
-    back is promoted again only by name, and only metrics measured on the base's test data are compared. A
-    variant asked for by name becomes champion if it passes, better or not. The base is a candidate only by name.
+    strictly better, or if the champion itself fails today: it misses a gate, or its figures were not measured beside
+    the newest base model on its test data. A champion that fails is no reference for gates against the champion. A
+    version that was rolled back is promoted again only by name, and only metrics measured beside the newest base on
+    its test data are compared. A variant asked for by name becomes champion if it passes, better or not. The base is a
+    candidate only by name.
 
     Args:
         candidates: the newest version of each variant.
@@ -122,17 +129,21 @@ def decide(
         objective: what makes one candidate better than another.
         variant: the one variant to consider.
         deposed: versions that were rolled back, and when.
+        vacancy: why there is no champion, if there was one before.
 
     Raises:
         UnknownName: `variant` is none of the candidates.
     """
-    candidates = catalogue.with_paired_latency(candidates, base)
-    champion = next(iter(catalogue.with_paired_latency([champion] if champion else [], base)), None)
+    candidates = catalogue.with_paired_latency([as_of(row, base) for row in candidates], base)
+    reigning = standing(champion, base, gates) if champion is not None else None
+    champion = reigning.row if reigning is not None else None
+    failures = reigning.failures if reigning is not None else ()
     considered = [row for row in candidates if row.variant == variant or (variant is None and row.variant != BASE)]
     if variant is not None and not considered:
         raise UnknownName("variant", variant, (row.variant for row in candidates))
     barred = {} if variant is not None else deposed or {}
-    verdicts = {row.variant: _judge(row, base, champion, gates, objective, variant, barred) for row in considered}
+    rival = champion if not failures else None
+    verdicts = {row.variant: _judge(row, base, rival, gates, objective, variant, barred) for row in considered}
     passing = [row for row in considered if verdicts[row.variant].passed]
     best = _best(passing, objective) or (passing[0] if passing else None)
     leader = best or _best(considered, objective) or (considered[0] if considered else None)
@@ -149,20 +160,21 @@ def decide(
             previous=reign,
             challenger=leader.version if leader is not None else None,
             results=verdicts,
+            deposed=failures if promoted is not None else (),
         )
 
     if best is None:
-        return decision("refused", leader, _why_none(verdicts, variant, champion))
+        return decision("refused", leader, _why_none(verdicts, variant, champion, failures))
     if champion is None:
-        return decision("promoted", best, f"{_named(best)} is the first champion: {_merit(best, passing, objective)}")
+        place = f"becomes champion, for {vacancy}" if vacancy else "is the first champion"
+        return decision("promoted", best, f"{_named(best)} {place}: {_merit(best, passing, objective)}")
     if best.version == champion.version:
         return decision("kept", best, f"{_named(best)} stays champion: {_merit(best, passing, objective)}")
     if variant is not None:
         return decision("promoted", best, f"{_named(best)} was asked for by name and passes every gate")
-    failed = [result for result in _own(champion, gates) if not result.passed]
-    if failed:
-        why = "; ".join(result.text for result in failed)
-        return decision("promoted", best, f"{_named(best)} replaces {_named(champion)}, which misses a gate: {why}")
+    if failures:
+        why = "; ".join(failures)
+        return decision("promoted", best, f"{_named(best)} replaces {_named(champion)}, which fails today: {why}")
     return _compare(best, champion, objective, decision)
 
 
@@ -188,13 +200,15 @@ def promote(
         PromotionRefused: the `variant` asked for may not be promoted; the refusal is in the history.
     """
     with exclusive(client, home):
-        records.finish(client, name)
+        records.catch_up(client, name)
         known = catalogue.versions(client, name)
         champion = _champion(client, name)
-        gone = records.deposed(records.history(client, name))
+        past = records.history(client, name)
         candidates = catalogue.newest(known if variant is not None else _of_policy(known, policy))
         base = next((row for row in (*candidates, *catalogue.newest(known)) if row.variant == BASE), None)
-        decision = decide(candidates, base, champion, policy.gates, policy.objective, variant, gone)
+        decision = decide(
+            candidates, base, champion, policy.gates, policy.objective, variant, records.deposed(past), _vacancy(past)
+        )
         records.carry_out(client, name, decision.entry())
     if variant is not None and decision.action == "refused":
         raise PromotionRefused(decision.reason)
@@ -204,34 +218,55 @@ def promote(
 def rollback(client: MlflowClient, home: Path, name: str) -> Decision:
     """Restore the champion before the present one; again, and it goes one further back.
 
-    The version that loses its place is not promoted again except by name. Locks as `promote` does.
+    Where somebody took the alias or deleted the champion by hand, the last one that is still there is restored. The
+    version that loses its place is not promoted again except by name. Locks as `promote` does.
 
     Raises:
         UnknownName: no such registered model.
-        RegistryError: there is no champion, or none before it.
+        RegistryError: there never was a champion, or none before it is left.
     """
     with exclusive(client, home):
-        records.finish(client, name)
+        records.catch_up(client, name)
         champion = _champion(client, name)
-        if champion is None:
-            raise RegistryError(f"{name} has no champion to roll back")
         known = {row.version: row for row in catalogue.versions(client, name)}
         reigns = records.champions(records.history(client, name))
-        while reigns and (reigns[-1] == champion.version or reigns[-1] not in known):
+        if champion is None and not reigns:
+            raise RegistryError(f"{name} has no champion to roll back")
+        gone = [version for version in reigns if version not in known]
+        while reigns and (reigns[-1] not in known or (champion is not None and reigns[-1] == champion.version)):
             reigns.pop()
         if not reigns:
-            raise RegistryError(f"{_named(champion)} is the first champion of {name}: there is none to go back to")
+            raise RegistryError(_none_before(name, champion, gone))
         former = known[reigns[-1]]
+        lost = f", {_named(champion)} was rolled back" if champion is not None else ""
         decision = Decision(
             action="rolled-back",
             promote=former.version,
             variant=former.variant,
-            reason=f"{_named(former)} is champion again, {_named(champion)} was rolled back",
+            reason=f"{_named(former)} is champion again{lost}",
             champion=former.version,
-            previous=champion.version,
+            previous=champion.version if champion is not None else None,
         )
         records.carry_out(client, name, decision.entry())
     return decision
+
+
+def _vacancy(past: Sequence[Entry]) -> str:
+    """Why there is no champion now, if there was one."""
+    reigns = records.champions(past)
+    if not reigns:
+        return ""
+    last = past[-1]
+    return last.reason if last.action == "moved" else f"there is none since version {reigns[-1]}"
+
+
+def _none_before(name: str, champion: Row | None, gone: Sequence[int]) -> str:
+    were = f"version{'s' if len(gone) > 1 else ''} {', '.join(map(str, gone))}"
+    if champion is None:
+        return f"no former champion of {name} is left to go back to: {were} was deleted"
+    if gone:
+        return f"no champion of {name} before {_named(champion)} is left to go back to: {were} was deleted"
+    return f"{_named(champion)} is the first champion of {name}: there is none to go back to"
 
 
 def _of_policy(known: Sequence[Row], policy: Policy) -> list[Row]:
@@ -266,20 +301,15 @@ def _judge(
     # Nothing can be better than itself: a champion is not judged by gates against the champion.
     rival = None if champion is None or champion.version == row.version else champion.metrics
     results = check(gates, row.metrics, base.metrics if base is not None else None, rival, row.missing)
-    objection = ""
-    if base is not None and row.test_data_digest != base.test_data_digest:
-        objection = f"it was measured on other data than version {base.version}, the newest base: run the recipe again"
+    objection = measured_elsewhere(row, base)
+    if objection:
+        pass
     elif row.version in barred:
         objection = f"version {row.version} was rolled back on {barred[row.version]:%Y-%m-%d}: promote it by name"
     elif variant is None and objective.score(row.metrics) is None:
         why = f" ({row.missing[objective.metric]})" if objective.metric in row.missing else ""
         objection = f"{objective.metric}, which decides, was not measured{why}"
     return Verdict(row.variant, row.version, tuple(results), objection)
-
-
-def _own(champion: Row, gates: Sequence[Gate]) -> list[GateResult]:
-    """What the gates that need no reference say of the champion."""
-    return check([gate for gate in gates if not gate.against], champion.metrics, None, None, champion.missing)
 
 
 def _best(rows: Sequence[Row], objective: Objective) -> Row | None:
@@ -305,13 +335,17 @@ def _compare(best: Row, champion: Row, objective: Objective, decision: _Maker) -
     return decision("kept", champion, f"{_named(champion)} stays champion: {_named(best)} is no better, {values}")
 
 
-def _why_none(verdicts: Mapping[str, Verdict], variant: str | None, champion: Row | None) -> str:
+def _why_none(
+    verdicts: Mapping[str, Verdict], variant: str | None, champion: Row | None, failing: Sequence[str]
+) -> str:
     if not verdicts:
         return "there is no variant to promote"
     failures = "; ".join(f"{verdict.variant}: {verdict.obstacles}" for verdict in verdicts.values())
     if variant is not None:
         return f"{failures}"
     stays = f", and {_named(champion)} stays champion" if champion is not None else ""
+    if failing:
+        stays += f" though it fails too ({'; '.join(failing)})"
     return f"no variant may be promoted{stays}. {failures}"
 
 

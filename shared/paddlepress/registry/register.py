@@ -172,7 +172,7 @@ def _existing(client: Any, name: str, identity: Mapping[str, str]) -> Any | None
 def _measured_anew(client: Any, found: Any, evaluation: Evaluation, report: Path) -> None:
     """Put another evaluation in the place of the one that a version has, unless it is the same."""
     digest = sha256_of(report)
-    if found.tags.get(keys.EVALUATION_DIGEST) == digest:
+    if found.tags.get(keys.EVALUATION_DIGEST) == digest and keys.BASE_DIGEST in found.tags:
         return
     _log_metrics(client, found.run_id, evaluation)
     client.log_artifact(found.run_id, str(report))
@@ -219,6 +219,7 @@ def _measured(evaluation: Evaluation) -> dict[str, str]:
     return {
         keys.METRICS: json.dumps(_finite(evaluation.metrics)),
         keys.MISSING: json.dumps(dict(evaluation.missing)),
+        keys.BASE_DIGEST: evaluation.base_digest,
     }
 
 

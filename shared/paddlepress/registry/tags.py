@@ -12,6 +12,8 @@ RECIPE_DIGEST = "recipe_digest"
 DATASET_DIGEST = "dataset_digest"
 TEST_DATA_DIGEST = "test_data_digest"
 """The data that the metrics were measured on; metrics of different data can't be compared."""
+BASE_DIGEST = "base_digest"
+"""The base model that the metrics compare with: drop, ratio and speed-up of different ones can't be compared."""
 EVALUATION_DIGEST = "evaluation_digest"
 """SHA-256 of the run's artifact `evaluation.json`."""
 PIPELINE_RUN = "pipeline_run"
@@ -21,6 +23,9 @@ METRICS = "paddlepress.metrics"
 """JSON object: all metrics, so that a comparison needs one request."""
 MISSING = "paddlepress.missing"
 """JSON object: what was not measured, and why."""
+
+REMEASURED = "paddlepress.remeasured"
+"""JSON object, see `paddlepress.registry.catalogue.Remeasured`: a champion measured again beside a newer base model."""
 
 LENGTH = 5000
 """The narrowest column that MLflow keeps a registered model's tag in, in characters."""

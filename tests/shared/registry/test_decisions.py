@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from paddlepress.errors import UnknownName
-from paddlepress.registry.catalogue import Row
+from paddlepress.registry.catalogue import Remeasured, Row
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.registry.promotion import decide
 
@@ -72,7 +72,65 @@ def test_a_champion_that_misses_its_gates_now_is_replaced(row: MakeRow) -> None:
     champion = row("sparse", 1, drop=0.42, bytes=20)
     decision = decide([champion, row("int8", 2, drop=0.1, bytes=250)], None, champion, GATES, SMALLEST)
     assert (decision.action, decision.champion) == ("promoted", 2)
-    assert "misses a gate: drop 0.42 points is above" in decision.reason
+    assert "sparse (version 1), which fails today: drop 0.42 points is above" in decision.reason
+    assert decision.entry().deposed == ("drop 0.42 points is above its limit of 0.3",)
+
+
+def test_gates_against_the_base_are_judged_again_for_the_champion(row: MakeRow) -> None:
+    """A champion keeps its place only while it passes beside the newest base, too."""
+    champion = row("int8", 1, drop=0.1, bytes=20, accuracy=97.0)
+    base = row("base", 2, drop=0.0, bytes=1000, accuracy=99.0)
+    gates = (*GATES, Gate(metric="accuracy", against="base", at_least=-0.5))
+    decision = decide([row("half", 3, drop=0.1, bytes=200, accuracy=98.9)], base, champion, gates, SMALLEST)
+    assert (decision.action, decision.champion) == ("promoted", 3)
+    assert "which fails today: accuracy 97 against the base's 99: a difference of -2 points" in decision.reason
+
+
+def test_a_champion_of_another_base_is_judged_by_what_was_measured_again(row: MakeRow) -> None:
+    """Figures beside a base model that is no longer the newest count as failing until they are measured again."""
+    base = row("base", 2, drop=0.0, bytes=1000).model_copy(update={"model_digest": "good"})
+    old = row("int8", 1, drop=0.1, bytes=20).model_copy(update={"base_digest": "broken"})
+    new = row("half", 3, drop=0.1, bytes=200).model_copy(update={"base_digest": "good"})
+    assert decide([new], base, old, GATES, SMALLEST).champion == 3
+    reason = decide([new], base, old, GATES, SMALLEST).reason
+    assert "which fails today: it was measured beside another base model than version 2, the newest base" in reason
+
+    def again(**facts: object) -> Row:
+        beside = {"base_digest": "good", "test_data_digest": "test-1"}
+        return old.model_copy(update={"remeasured": Remeasured.model_validate({**beside, **facts})})
+
+    still_good = decide([new], base, again(metrics={"drop": 0.2, "bytes": 20}), GATES, SMALLEST)
+    assert (still_good.action, still_good.champion) == ("kept", 1)
+    worse = decide([new], base, again(metrics={"drop": 9.0, "bytes": 20}), GATES, SMALLEST)
+    assert (worse.champion, worse.deposed) == (3, ("drop 9 points is above its limit of 0.3",))
+    lost = decide([new], base, again(failure="its files are gone"), GATES, SMALLEST)
+    assert lost.champion == 3 and "can't be again: its files are gone" in lost.reason
+    newer = base.model_copy(update={"model_digest": "newer"})
+    assert decide([new], newer, again(metrics={"drop": 0.2, "bytes": 20}), GATES, SMALLEST).action == "refused"
+
+
+def test_a_failing_champion_stays_where_nothing_passes(row: MakeRow) -> None:
+    """A champion is deposed in favour of a variant that passes, and of no other; the reason says that it fails too."""
+    champion = row("int8", 1, drop=9.0, bytes=20)
+    decision = decide([row("half", 2, drop=5.0, bytes=200)], None, champion, GATES, SMALLEST)
+    assert (decision.action, decision.champion) == ("refused", 1)
+    assert "stays champion though it fails too (drop 9 points is above its limit of 0.3)" in decision.reason
+
+
+def test_a_failing_champion_is_no_reference(row: MakeRow) -> None:
+    """Nobody has to be as good as a champion that may not stay, however good it is in one metric."""
+    champion = row("int8", 1, drop=9.0, bytes=20, accuracy=99.0)
+    gates = (*GATES, Gate(metric="accuracy", against="champion", at_least=0))
+    decision = decide([row("half", 2, drop=0.1, bytes=200, accuracy=98.0)], None, champion, gates, SMALLEST)
+    assert decision.champion == 2
+
+
+def test_a_vacant_place_is_not_a_first_one(row: MakeRow) -> None:
+    """After a champion that was deleted the next is not called the first."""
+    decision = decide(
+        [row("half", 2, drop=0.1, bytes=200)], None, None, GATES, SMALLEST, vacancy="version 1 was deleted"
+    )
+    assert decision.reason.startswith("half (version 2) becomes champion, for version 1 was deleted: ")
 
 
 def test_a_variant_asked_for_by_name(row: MakeRow) -> None:

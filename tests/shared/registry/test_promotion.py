@@ -104,6 +104,74 @@ def test_rollback_skips_a_version_that_was_deleted(client: Any, home: Path, add:
     assert rollback(client, home, NAME).champion == versions[0]
 
 
+def test_an_alias_moved_by_hand_is_part_of_the_history(client: Any, home: Path, add: AddVersion) -> None:
+    """What somebody does to the champion by hand is told, written down with the next decision, and rolled back."""
+    first, second = add("int8", drop=0.1, bytes=250), add("half", drop=0.9, bytes=200)
+    promote(client, home, NAME, POLICY)
+    client.set_registered_model_alias(NAME, "champion", str(second))
+    told = history(client, NAME)[-1]
+    assert (told.number, told.action, told.before, told.after) == (2, "moved", first, second)
+    assert (
+        told.reason == f"the alias 'champion' was set by hand on half (version {second}), from int8 (version {first})"
+    )
+    assert "which fails today: drop 0.9" in promote(client, home, NAME, POLICY).reason
+    assert [entry.action for entry in history(client, NAME)] == ["promoted", "moved", "promoted"]
+    assert rollback(client, home, NAME).champion == second
+    assert rollback(client, home, NAME).champion == first
+
+
+def test_a_champion_without_alias_is_missed(client: Any, home: Path, add: AddVersion) -> None:
+    """An alias that was taken away, and a champion that was deleted, leave a vacancy that other commands know of."""
+    first, second = add("int8", drop=0.1, bytes=250), add("half", drop=0.1, bytes=200)
+    promote(client, home, NAME, POLICY, "int8")
+    promote(client, home, NAME, POLICY)
+    client.delete_registered_model_alias(NAME, "champion")
+    assert history(client, NAME)[-1].reason == f"the alias 'champion' was taken by hand from half (version {second})"
+    assert rollback(client, home, NAME).reason == f"half (version {second}) is champion again"
+    client.delete_model_version(NAME, str(second))
+    assert history(client, NAME)[-1].reason == f"version {second}, the champion, was deleted by hand"
+    decision = promote(client, home, NAME, POLICY)
+    assert decision.champion == first
+    assert decision.reason.startswith(
+        f"int8 (version {first}) becomes champion, for version {second}, the champion, was deleted by hand: "
+    )
+    with pytest.raises(
+        RegistryError, match=rf"before int8 \(version {first}\) is left .* version {second} was deleted"
+    ):
+        rollback(client, home, NAME)
+    client.delete_model_version(NAME, str(first))
+    with pytest.raises(RegistryError, match="no former champion of digits is left to go back to"):
+        rollback(client, home, NAME)
+
+
+@pytest.mark.parametrize("note", ["{", "deleted"])
+def test_a_cut_off_decision_that_cannot_be_finished_is_dropped(
+    client: Any, home: Path, add: AddVersion, note: str
+) -> None:
+    """A note that can't be read, or is about a deleted version, stands in no command's way and is written down."""
+    first, second = add("int8", drop=0.1, bytes=250), add("half", drop=0.1, bytes=200)
+    if note == "deleted":
+        entry = Entry(time=now(), action="promoted", before=None, after=second, variant="half", reason="best")
+        note = entry.model_copy(update={"challenger": second}).tag()
+        client.delete_model_version(NAME, str(second))
+    client.set_registered_model_tag(NAME, tags.PENDING, note)
+    assert promote(client, home, NAME, POLICY).champion == (first if len(note) > 1 else second)
+    assert [entry.action for entry in history(client, NAME)] == ["refused", "promoted"]
+    assert "dropped" in history(client, NAME)[0].reason or "was deleted" in history(client, NAME)[0].reason
+    assert tags.PENDING not in client.get_registered_model(NAME).tags
+
+
+def test_an_unreadable_decision_hides_no_other(client: Any, home: Path, add: AddVersion) -> None:
+    """A decision that somebody overwrote is left out; the others are told, and no number is given twice."""
+    first = add("int8", drop=0.1, bytes=250)
+    promote(client, home, NAME, POLICY)
+    promote(client, home, NAME, POLICY)
+    client.set_registered_model_tag(NAME, f"{tags.DECISION}0002", "{")
+    assert [(entry.number, entry.after) for entry in history(client, NAME)] == [(1, first)]
+    promote(client, home, NAME, POLICY)
+    assert [entry.number for entry in history(client, NAME)] == [1, 3]
+
+
 def test_a_decision_that_was_cut_off_is_finished_by_the_next(client: Any, home: Path, add: AddVersion) -> None:
     """After a kill between the note and the aliases, the history and the aliases agree again."""
     first, second = add("int8", drop=0.1, bytes=250), add("half", drop=0.1, bytes=200)
