@@ -97,6 +97,7 @@ def variants(digits: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFac
 def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digits: tuple[Digits, Digits]) -> Variant:
     import paddle
 
+    from paddlepress.artifact import manifest as manifests
     from paddlepress.artifact import store
     from paddlepress.deployment.export import export
     from paddlepress.deployment.predictor import Predictor
@@ -128,7 +129,7 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
         metrics={"accuracy": accuracy, "bytes": float(sum(files.values())), "drop": 0.0},
         missing={"peak_memory_mib": "not asked for"},
         model_digest=manifest.digest,
-        base_digest=manifest.digest,
+        base_digest=manifests.read(root / "base" / "model").digest,
         data_digest="test-1",
         files=files,
     )
