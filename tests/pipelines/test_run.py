@@ -183,9 +183,13 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def test_a_run_that_is_killed_three_times_is_finished_by_the_fourth(tmp_path: Path) -> None:
-    """Killed while it trains, evaluates and registers, a run redoes no finished task and registers nothing twice."""
+    """Killed while it trains, evaluates and registers, a run redoes no finished task and registers nothing twice.
+
+    Nor are temporary files left.
+    """
     home, recipe = tmp_path / "home", write(tmp_path)
-    cache = home / "cache"
+    cache, outside = home / "cache", tmp_path / "tmp"
+    outside.mkdir()
     command = ("run", recipe, "--home", home, "--only", "crushed")
 
     def half_evaluated() -> bool:
@@ -198,7 +202,7 @@ def test_a_run_that_is_killed_three_times_is_finished_by_the_fourth(tmp_path: Pa
     }
     done: dict[str, float] = {}
     for what, reached in points.items():
-        run = start(*command)
+        run = start(*command, TMPDIR=str(outside))
         wait_until(reached, what)
         os.kill(run.pid, signal.SIGKILL)
         run.communicate()
@@ -209,6 +213,8 @@ def test_a_run_that_is_killed_three_times_is_finished_by_the_fourth(tmp_path: Pa
     assert last.returncode == 0, last.stdout + last.stderr
     kept = finished(home)
     assert {name: kept.get(name) for name in done} == done
+    assert list(outside.iterdir()) == [], "tasks keep their temporary files below the home"
+    assert not (home / "tmp").exists()
     assert "resuming after epoch" in next(cache.glob("train-*/task.log")).read_text()
     assert sorted(row["version"] for row in table(home).values()) == [1, 2]
 

@@ -105,13 +105,13 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
     from paddlepress_pipelines.local.schedule import Scheduler
 
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe.name}"
-    with Display(console, len(tasks)) as display:
+    with Display(console, len(tasks)) as display, _scratch(home, run) as scratch:
         outcome = Scheduler(
             tasks,
             Cache(home / "cache", registry),
             display,
             workers=workers,
-            environment=_environment(home, run, workers),
+            environment={**_environment(home, run, workers), "TMPDIR": str(scratch)},
             fresh=fresh,
         ).run()
     result = RunResult(run, outcome, tasks, time.monotonic() - started)
@@ -131,6 +131,21 @@ def _environment(home: Path, run: str, workers: int) -> dict[str, str]:
     chosen = {"PADDLEPRESS_HOME": str(home), "PADDLEPRESS_RUN": run, "PYTHONUNBUFFERED": "1"}
     # Each task gets its share of the cores: tasks side by side gain more than threads within one.
     return chosen | {name: os.environ.get(name, threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+@contextmanager
+def _scratch(home: Path, run: str) -> Iterator[Path]:
+    """A folder for the temporary files of a run's tasks, which leave some behind when they are killed.
+
+    What earlier runs left goes away first: as this one holds the home, none of them is alive.
+    """
+    root = home / "tmp"
+    shutil.rmtree(root, ignore_errors=True)
+    try:
+        (root / run).mkdir(parents=True)
+        yield root / run
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
 
 
 @contextmanager
