@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -33,4 +34,10 @@ def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=listen,
     )
+
+
+def listen() -> None:
+    """Have a process obey Ctrl-C; one that a shell has started in the background would pass it by."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 def in_one_line(problem: object, longest: int = 400) -> str:
@@ -28,10 +29,25 @@ def in_one_line(problem: object, longest: int = 400) -> str:
     return text if len(text) <= longest else f"{text[:half]} ... {text[-half:]}"
 
 
+def shown(value: Any, longest: int = 60) -> str:
+    """A value for a message: as Python writes it, see `in_one_line`."""
+    if isinstance(value, int) and value.bit_length() > 1000:
+        return f"a whole number of {value.bit_length()} bits"  # which Python would refuse to write
+    try:
+        return in_one_line(repr(value), longest)
+    except ValueError:
+        return f"a {type(value).__name__} with a number too long to write"
+
+
 class PaddlepressError(Exception):
     """The work failed for a reason that can be told in one line."""
 
     exit_code = 1
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        """All that is wrong, a line each; mostly one."""
+        return (str(self),)
 
 
 class TechniqueRefused(PaddlepressError):
@@ -47,9 +63,21 @@ class PromotionRefused(PaddlepressError):
 
 
 class UsageError(PaddlepressError):
-    """A mistake in what the user asked for."""
+    """A mistake in what the user asked for, or several that were found together.
+
+    Args:
+        first, more: each a line; the error's own text is the first, and how many more there are.
+    """
 
     exit_code = 2
+
+    def __init__(self, first: str, *more: str) -> None:
+        super().__init__(f"{first} (and {len(more)} more)" if more else first)
+        self._mistakes = (first, *more)
+
+    @property
+    def mistakes(self) -> tuple[str, ...]:
+        return self._mistakes
 
 
 class UnknownName(UsageError):
@@ -61,7 +89,7 @@ class UnknownName(UsageError):
         hint = f" Did you mean {close[0]!r}?" if close else ""
         prefix = f"{where}: " if where else ""
         choices = ", ".join(known) if known else "none"
-        super().__init__(f"{prefix}unknown {kind} {in_one_line(repr(name), 100)}.{hint} Valid: {choices}")
+        super().__init__(f"{prefix}unknown {kind} {shown(name)}.{hint} Valid: {choices}")
 
 
 class RecipeError(UsageError):

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import to_jsonable_python
 
-from paddlepress.errors import UnknownName
+from paddlepress.errors import UnknownName, UsageError, shown
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _SIGNS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+_MOST = 2**53  # beyond it Kubeflow, which keeps numbers as doubles, would pass on another one
+_KINDS = {
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
 _BOUNDS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -70,9 +87,40 @@ class Place:
         found = [value] if isinstance(value, str) else value or []
         return [place for place in found if place not in ("", *self.words)]
 
-    def local(self, value: str | list[str] | None) -> list[Path]:
-        """Those that are paths on this machine."""
-        return [Path(place).expanduser() for place in self.places(value) if "://" not in place]
+    def local(self, value: str | list[str] | None) -> list[str]:
+        """Those that are paths on this machine, as they were given; see `expanded`."""
+        return [place for place in self.places(value) if "://" not in place]
+
+
+def expanded(place: str) -> Path:
+    """A path on this machine, `~` replaced by a home directory.
+
+    Raises:
+        UsageError: there is no such user, or nobody knows where the home directory is.
+    """
+    try:
+        return Path(place).expanduser()
+    except RuntimeError:
+        user = Path(place).parts[0]
+        raise UsageError(f"nobody's home directory is {shown(user)}") from None
+
+
+def worded(pattern: str, words: str) -> AfterValidator:
+    """Text that must fit a pattern as a whole; a mistake is told in words.
+
+        Annotated[str, worded("[a-z]+", "small letters")]
+
+    Args:
+        pattern: a regular expression.
+        words: what it says, after "must be".
+    """
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {words}")
+        return value
+
+    return AfterValidator(check)
 
 
 class Fields(BaseModel):
@@ -92,9 +140,13 @@ class Fields(BaseModel):
     @field_validator("*")
     @classmethod
     def _is_plain(cls, value: Any) -> Any:
+        if isinstance(value, int) and abs(value) > _MOST:
+            raise ValueError(f"is too large a number. Valid: at most {_MOST}, either sign")
         # What pydantic sees to by itself, but for the values of a mapping of anything.
         if isinstance(value, dict):
             for inner in _leaves(value):
+                if isinstance(inner, int) and abs(inner) > _MOST:
+                    raise ValueError(f"holds {shown(inner)}. Valid: numbers up to {_MOST}, either sign")
                 if isinstance(inner, float) and not math.isfinite(inner):
                     raise ValueError(f"holds {inner}, which is not a finite number")
                 if not isinstance(inner, str | int | float | BaseModel | None):
@@ -115,14 +167,22 @@ class Fields(BaseModel):
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first thing pydantic found wrong, in one line: key, bad value, what is valid."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
+    return explain_all(error, model)[0]
+
+
+def explain_all(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Everything pydantic found wrong, a line each: see `explain`."""
+    return [_explained(one, model) for one in error.errors()]
+
+
+def _explained(error: ErrorDetails, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
         return str(UnknownName("field", key, model.model_fields))
-    if first["type"] == "missing":
+    if error["type"] == "missing":
         return f"{key!r} is missing"
-    subject = f"{key!r} is {first['input']!r}: " if key else ""
-    return f"{subject}{reason(first, model)}"
+    subject = f"{key!r} is {shown(error['input'])}: " if key else ""
+    return f"{subject}{reason(error, model)}"
 
 
 def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
@@ -136,8 +196,10 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
     if error["type"] in ("list_type", "tuple_type"):
         given = error["input"]
         return "must be a list" + (f", such as [{given}]" if isinstance(given, str | int | float) else "")
-    if error["type"] in _BOUNDS and field in model.model_fields:
-        return f"must be {_range_text(model.model_json_schema()['properties'][field], ' and ')}"
+    kind = _KINDS.get(error["type"], "")
+    if (kind or error["type"] in _BOUNDS) and field in model.model_fields:
+        limits = _range_text(model.model_json_schema()["properties"][field], " and ")
+        return " ".join(["must be", *filter(None, (kind, limits))])
     return error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 
@@ -214,8 +276,11 @@ def _takes_booleans(annotation: Any) -> bool:
 
 
 def _leaves(value: Any) -> Iterator[Any]:
+    """What is in lists and mappings, with those keys that are no text."""
     if isinstance(value, dict | list | tuple):
         for inner in value.values() if isinstance(value, dict) else value:
             yield from _leaves(inner)
+        if any(not isinstance(key, str) for key in (value if isinstance(value, dict) else ())):
+            raise ValueError("holds a mapping with a key that is no text. Valid: quote it")
     else:
         yield value

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from paddlepress import plugins
 from paddlepress.errors import UsageError
-from paddlepress.fields import Fields, explain
+from paddlepress.fields import Fields, explain_all
 from paddlepress.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -102,13 +102,14 @@ def technique(name: str, parameters: Mapping[str, Any], where: str = "") -> Tech
     """Build a technique from its name and its fields' values.
 
     Raises:
-        UsageError: an unknown technique or field, or a value of the wrong type or out of range.
+        UsageError: an unknown technique or field, or a value of the wrong type or out of range; all that is wrong
+            is in its `mistakes`.
     """
     chosen = technique_class(name, where)
     try:
         return chosen(**parameters)
     except ValidationError as error:
-        raise UsageError(f"{where or name}: {explain(error, chosen)}") from None
+        raise UsageError(*(f"{where or name}: {problem}" for problem in explain_all(error, chosen))) from None
 
 
 def name_of(chosen: Technique | type[Technique]) -> str:

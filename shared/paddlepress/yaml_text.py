@@ -9,6 +9,7 @@ import yaml
 
 WORDS = frozenset({"yes", "no", "on", "off"})
 """Booleans of version 1.1 that are text in 1.2."""
+MOST_DIGITS = 300
 _CORE = "tag:yaml.org,2002:"
 _DIGITS = list("-+.0123456789")
 
@@ -25,6 +26,8 @@ class Loader(yaml.SafeLoader):
     def whole_number(self, node: yaml.ScalarNode) -> int:
         """An integer: decimal, octal with 0o, hexadecimal with 0x."""
         text = str(node.value)
+        if len(text) > MOST_DIGITS:
+            raise ValueError(f"{len(text)} digits, where at most {MOST_DIGITS} can be read")
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -61,6 +63,23 @@ def test_codec() -> None:
     report("2.7M weights, 90% zeros, 8 bits: share of float32", f"{stored / codes.size / 4:.4f}")
     report("encode", f"{median_seconds(lambda: encode_quantized('w', tensor), 5):.3f} s")
     report("decode", f"{median_seconds(lambda: decode('w', record, arrays), 5):.3f} s")
+
+
+def test_large_recipes(tmp_path: Path) -> None:
+    """Reading and compiling take a fraction of a second for each hundred variants, however many there are."""
+    from paddlepress_pipelines.build import pipeline
+    from paddlepress_pipelines.recipe import load
+
+    head = "name: big\ndata: {source: digits}\nbase: {architecture: lenet}\nvariants:\n"
+    for count in (250, 500, 1000):
+        steps = (f"  v{n}: [prune-weights: {{sparsity: 0.{n + 100}}}, quantize-post-training]\n" for n in range(count))
+        path = tmp_path / "big.yaml"
+        path.write_text(head + "".join(steps))
+        recipe = load(path)
+        report(f"read a recipe of {count} variants", f"{median_seconds(partial(load, path), 3):.2f} s")
+        started = time.perf_counter()
+        pipeline(recipe)
+        report(f"compile it, {4 * count} tasks", f"{time.perf_counter() - started:.2f} s")
 
 
 TRAINING = """

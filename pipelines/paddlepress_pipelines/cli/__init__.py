@@ -40,11 +40,12 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; a paddlepress error is one line on standard error and an exit code."""
+    """Run the command line; a paddlepress error is a line on standard error, or one a mistake, and an exit code."""
     try:
         app()
     except PaddlepressError as error:
-        print(f"paddlepress: error: {error}", file=sys.stderr)
+        for mistake in error.mistakes:
+            print(f"paddlepress: error: {mistake}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("paddlepress: interrupted", file=sys.stderr)

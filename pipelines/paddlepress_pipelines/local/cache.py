@@ -19,7 +19,7 @@ from typing import Any
 from paddlepress import files
 from paddlepress.architectures import ArchitectureName
 from paddlepress.errors import PaddlepressError
-from paddlepress.fields import Place
+from paddlepress.fields import Place, expanded
 from paddlepress.plugins import TECHNIQUES, listed
 from paddlepress.storage import is_s3
 from paddlepress.techniques import technique_class
@@ -171,7 +171,7 @@ def reads_remote(task: TaskSpec) -> bool:
 
 def _outside_digest(task: TaskSpec) -> list[str]:
     """Content of the files and folders on this machine, but outside the home, that a task reads."""
-    return [content_digest(Path(place).expanduser()) for place in _outside(task) if not is_s3(place)]
+    return [content_digest(expanded(place)) for place in _outside(task) if not is_s3(place)]
 
 
 def _outside(task: TaskSpec) -> list[str]:
@@ -223,6 +223,6 @@ def _architecture_at(place: str) -> str | None:
     if is_s3(place):
         return None
     try:
-        return manifest.read(Path(place).expanduser()).architecture.name
+        return manifest.read(expanded(place)).architecture.name
     except PaddlepressError:
         return None

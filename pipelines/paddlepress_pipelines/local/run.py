@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -13,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import PaddlepressError, RunInUse, UsageError
-from paddlepress.fields import Fields, Place
+from paddlepress.errors import PaddlepressError, RunInUse, UsageError, shown
+from paddlepress.fields import Fields, Place, expanded
 from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
 
@@ -78,19 +79,36 @@ def check_local_data(recipe: Recipe) -> None:
     """Refuse a recipe whose local files are not there, before anything runs.
 
     Raises:
-        UsageError: a file is missing.
+        UsageError: files are missing; all of them are in its `mistakes`.
     """
+    problems = []
     parts: dict[str, Fields] = {"data": recipe.data, "base": recipe.base}
     for variant, chain in recipe.variants.items():
         parts |= {f"variants.{variant}.{number}.{step.technique}": step.build() for number, step in enumerate(chain)}
     for at, part in parts.items():
         for name, info in type(part).model_fields.items():
             for place in (mark for mark in info.metadata if isinstance(mark, Place)):
-                missing = [str(path) for path in place.local(getattr(part, name)) if not path.exists()]
-                if missing:
-                    raise UsageError(
-                        f"{at}.{name} of recipe {recipe.name!r} is {missing[0]!r}, and there is no such file or folder"
-                    )
+                problems += [
+                    f"{at}.{name} of recipe {recipe.name!r} is {shown(given, 200)}, and {why}"
+                    for given in place.local(getattr(part, name))
+                    if (why := _why_not_there(given))
+                ]
+    if problems:
+        raise UsageError(*problems)
+
+
+def _why_not_there(place: str) -> str:
+    """Why a path on this machine leads nowhere; empty where it leads to something."""
+    try:
+        expanded(place).stat()
+    except UsageError as error:
+        return str(error)
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        return "there is no such file or folder" if missing else f"it can't be read: {error.strerror}"
+    except ValueError as error:
+        return f"that is no path: {error}"
+    return ""
 
 
 def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int) -> RunResult:

@@ -1,24 +1,25 @@
-"""Read a recipe, and say of a mistake in which file, line and key it is."""
+"""Read a recipe, and say of each mistake in which file, line and key it is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from pydantic import ValidationError
-from yaml.reader import ReaderError
 
 from paddlepress import architectures
-from paddlepress.errors import RecipeError, UnknownName, UsageError
+from paddlepress.errors import RecipeError, UnknownName, UsageError, shown
 from paddlepress.fields import reason
 from paddlepress.model import ArchitectureRef
-from paddlepress.yaml_text import WORDS, Loader
-from paddlepress_pipelines.recipe.schema import Recipe, shipped
+from paddlepress_pipelines.recipe.document import Document, Key, dotted, parse, read
+from paddlepress_pipelines.recipe.schema import Recipe, Step, shipped
 
-Key = tuple[str, ...]
-MERGE = "<<"
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+MOST_TOLD = 20
 
 
 def load(path: str | Path) -> Recipe:
@@ -28,28 +29,19 @@ def load(path: str | Path) -> Recipe:
         path: a YAML file; a bare name such as `mnist` is a recipe that ships with paddlepress.
 
     Raises:
-        RecipeError: it is missing, is no YAML, or says something that can't be done.
+        RecipeError: it is missing, is no YAML, or says something that can't be done; every mistake is in `mistakes`.
     """
     file = _locate(Path(path))
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read(file)
     except FileNotFoundError:
         raise RecipeError(
             f"no recipe at {path}. Give a YAML file, or one that ships: {', '.join(_shipped()) or 'none'}"
         ) from None
-    except OSError as error:
-        raise RecipeError(f"can't read the recipe {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise RecipeError(f"can't read the recipe {file}: it is not UTF-8 text") from None
-    content, lines = _parse(file, text)
-    if not isinstance(content, dict):
-        raise RecipeError(f"{file}: a recipe is a mapping of keys, this is {type(content).__name__}")
     try:
-        recipe = Recipe.model_validate(content)
-    except ValidationError as error:
-        raise RecipeError(_explain(file, error, lines)) from None
-    _check_architectures(file, recipe, lines)
-    return recipe
+        return _checked(parse(file, text))
+    except RecursionError:
+        raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
 
 
 def _locate(path: Path) -> Path:
@@ -63,100 +55,79 @@ def _shipped() -> dict[str, Path]:
     return {file.stem: file for file in sorted(folder.glob("*.yaml"))} if folder else {}
 
 
-def _parse(file: Path, text: str) -> tuple[Any, dict[Key, int]]:
-    """What the YAML says, and the line on which each of its keys stands."""
+def _checked(document: Document) -> Recipe:
+    """The recipe that a document holds, or all that is wrong with it in the order of its lines."""
+    if not isinstance(document.content, dict):
+        raise RecipeError(f"{document.file}: a recipe is a mapping of keys, this is {type(document.content).__name__}")
+    mistakes = [(document.line(at), text) for at, text in document.mistakes.items()]
+    recipe = None
     try:
-        document = _Document(file, text)
-        return document.content(), document.lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{file}:{mark.line + 1}" if mark else str(file)
-        problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise RecipeError(f"{where}: not valid YAML: {problem}") from None
-    except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise RecipeError(f"{file}:{line}: not valid YAML: {' '.join(str(error).split())}") from None
-    except RecursionError:
-        raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
+        recipe = Recipe.model_validate(document.content)
+    except ValidationError as error:
+        found = [one for one in _relevant(error.errors()) if not _told(one, document.mistakes)]
+        for one in found[:MOST_TOLD]:
+            mistakes += _explain(document, one)
+        mistakes += [(document.line(()), "") for _ in found[MOST_TOLD:]]
+    mistakes += _unknown_architectures(document)
+    if mistakes or recipe is None:
+        texts = list(dict.fromkeys(text for _, text in sorted(mistakes, key=lambda one: one[0]) if text))
+        more = len(texts[MOST_TOLD:]) + sum(not text for _, text in mistakes)
+        raise RecipeError(*texts[:MOST_TOLD], *([f"{document.file}: and {more} more"] if more else []))
+    return recipe
 
 
-class _Document:
-    """A YAML document that is walked before it is converted, to tell where each key stands."""
-
-    def __init__(self, file: Path, text: str) -> None:
-        self.file = file
-        self.lines: dict[Key, int] = {}
-        self._loader = Loader(text)
-
-    def content(self) -> Any:
-        node = self._loader.get_single_node()
-        if node is None:
-            raise RecipeError(f"{self.file}: the recipe is empty")
-        self._walk(node, (), ())
-        return self._loader.construct_document(node)
-
-    def _walk(self, node: yaml.Node, at: Key, inside: tuple[yaml.Node, ...]) -> None:
-        """Note the line of each key, and refuse what YAML can say and a recipe can't mean."""
-        self.lines.setdefault(at, node.start_mark.line + 1)
-        if any(node is outer for outer in inside):
-            raise self._error(node, f"{_dotted(at)} is an alias of what it stands in itself")
-        if isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self._walk(item, (*at, str(index)), (*inside, node))
-        elif isinstance(node, yaml.MappingNode):
-            seen: dict[str, yaml.Node] = {}
-            for key, value in node.value:
-                name = str(key.value)
-                if name in seen and name != MERGE:
-                    what, first = "variant" if at == ("variants",) else "key", seen[name].start_mark.line + 1
-                    raise self._error(key, f"two {what}s are called {name!r}; the first is on line {first}")
-                if isinstance(key, yaml.ScalarNode) and name != MERGE:
-                    self._check(key)
-                seen[name] = key
-                self.lines[(*at, name)] = key.start_mark.line + 1
-                self._walk(value, (*at, name), (*inside, node))
-        else:
-            self._check(node)
-
-    def _check(self, node: yaml.Node) -> None:
-        """Refuse a date, a number and the like that is none, and words that once were booleans."""
-        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in WORDS:
-            raise self._error(node, f"{node.value!r} is text: write true or false, or quote it if it is text")
-        try:
-            self._loader.construct_object(node)
-        except (ValueError, LookupError, AttributeError) as error:  # how PyYAML's own conversions fail
-            reason = f" ({error})" if isinstance(error, ValueError) else ""
-            kind = node.tag.rpartition(":")[2]
-            raise self._error(node, f"{_short(node.value)} is no YAML {kind}{reason}; quote it if it is text") from None
-
-    def _error(self, node: yaml.Node, problem: str) -> RecipeError:
-        return RecipeError(f"{self.file}:{node.start_mark.line + 1}: {problem}")
+def _told(error: ErrorDetails, mistakes: dict[Key, str]) -> bool:
+    """Whether the document's own mistakes say already what is wrong at a place."""
+    where = tuple(map(str, error["loc"]))
+    return any(where[:n] in mistakes for n in range(len(where) + 1))
 
 
-def _explain(file: Path, error: ValidationError, lines: dict[Key, int]) -> str:
-    # A misspelt key is two errors, an unknown key and a missing one: the unknown one helps.
-    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = tuple(map(str, first["loc"]))
-    key, line = _dotted(where), _line(lines, where)
-    message = reason(first, _owner(where[:-1]))
-    if first["type"] == "extra_forbidden":
-        problem = str(UnknownName("key", where[-1], _owner(where[:-1]).model_fields))
-        return f"{file}:{line}: {_dotted(where[:-1])}: {problem}" if len(where) > 1 else f"{file}:{line}: {problem}"
-    if first["type"] == "missing":
-        return f"{file}:{line}: {key!r} is missing"
-    if first["type"] == "value_error" and ("variants" in where[:1] or isinstance(first["input"], dict)):
+def _relevant(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """All errors but those that only follow from another.
+
+    A misspelt key is two, an unknown key and a missing one: the unknown one helps. A chain without a valid step is
+    said to be too short.
+    """
+    places = {error["loc"] for error in errors}
+    unknown: dict[tuple[int | str, ...], list[str]] = {}
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            unknown.setdefault(error["loc"][:-1], []).append(str(error["loc"][-1]))
+    return [
+        error
+        for error in errors
+        if not (
+            error["type"] == "missing"
+            and get_close_matches(str(error["loc"][-1]), unknown.get(error["loc"][:-1], []), n=1)
+        )
+        and not (error["type"] == "too_short" and any(place[:-1] == error["loc"] for place in places))
+    ]
+
+
+def _explain(document: Document, error: ErrorDetails) -> list[tuple[int, str]]:
+    """What pydantic found wrong at a place, with the line; a step's fields may be wrong in several ways."""
+    where = tuple(map(str, error["loc"]))
+    owner = _owner(where[:-1])
+    if error["type"] == "extra_forbidden":
+        problem = str(UnknownName("key", where[-1], owner.model_fields))
+        return [_located(document, where, dotted(where[:-1]), problem)]
+    if error["type"] == "missing":
+        return [_located(document, where, "", f"{dotted(where)!r} is missing")]
+    if error["type"] == "value_error" and ("variants" in where[:1] or isinstance(error["input"], dict)):
         # What is wrong is how keys go together, or a step: the message itself says which value.
-        return f"{file}:{_line_of_quoted(lines, where, message)}: {key}: {message}"
-    return f"{file}:{line}: {key or 'recipe'} is {_short(first['input'])}: {message}"
+        cause = getattr(error.get("ctx", {}).get("error"), "__cause__", None)
+        several = cause.mistakes if isinstance(cause, UsageError) else ()
+        return [
+            _located(document, _quoted(document, where, message), dotted(where), message)
+            for message in several or (reason(error, owner),)
+        ]
+    message = f"{dotted(where) or 'recipe'} is {shown(error['input'])}: {reason(error, owner)}"
+    return [_located(document, where, "", message)]
 
 
-def _dotted(at: Key) -> str:
-    return ".".join(part for part in at if part != "[key]")
-
-
-def _line(lines: dict[Key, int], at: Key) -> int:
-    """The line of a key, or of the nearest one around it that the file has."""
-    return next(lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in lines)
+def _located(document: Document, at: Key, subject: str, problem: str) -> tuple[int, str]:
+    line = document.line(at)
+    return line, f"{document.file}:{line}: {subject}: {problem}" if subject else f"{document.file}:{line}: {problem}"
 
 
 def _owner(where: Key) -> type[Any]:
@@ -171,38 +142,48 @@ def _owner(where: Key) -> type[Any]:
     return owner if hasattr(owner, "model_fields") else Recipe
 
 
-def _line_of_quoted(lines: dict[Key, int], where: Key, message: str) -> int:
-    """The line of the key below a place that a message speaks of, or of the place itself."""
-    below = [at for at in lines if at[: len(where)] == where and len(at) > len(where)]
+def _quoted(document: Document, where: Key, message: str) -> Key:
+    """The key below a place that a message speaks of, or the place itself."""
+    below = [at for at in document.lines if at[: len(where)] == where and len(at) > len(where)]
     quoted = [at for at in below if repr(at[-1]) in message]
-    return _line(lines, max(quoted, key=lambda at: (len(at), -message.index(repr(at[-1]))), default=where))
+    return max(quoted, key=lambda at: (len(at), -message.index(repr(at[-1]))), default=where)
 
 
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _check_architectures(file: Path, recipe: Recipe, lines: dict[Key, int]) -> None:
+def _unknown_architectures(document: Document) -> Iterator[tuple[int, str]]:
     """Architecture names are checked here, not in the schema: `vision/...` needs Paddle to be listed."""
-    for name, arguments, at in _named_architectures(recipe):
-        where = f"{file}:{_line(lines, at)}"
+    for name, arguments, at in named_architectures(document.content):
         try:
-            architectures.check(ArchitectureRef(name=name, arguments=arguments), where)
+            architectures.check(ArchitectureRef(name=name, arguments=arguments))
+        except ValidationError:
+            continue  # arguments that are no plain data, which is said of the field that they stand in
         except UsageError as error:
-            text = str(error)
-            raise RecipeError(text if text.startswith(where) else f"{where}: {text}") from None
+            yield _located(document, at, "", str(error))
 
 
-def _named_architectures(recipe: Recipe) -> Iterator[tuple[str, dict[str, Any], Key]]:
-    """Every architecture that a recipe names, with its arguments and where it stands."""
-    if recipe.base.architecture:
-        yield recipe.base.architecture, recipe.base.arguments, ("base", "architecture")
-    for variant, chain in recipe.variants.items():
-        for index, step in enumerate(chain):
-            technique = step.build()
-            for field, info in type(technique).model_fields.items():
-                mark = next((m for m in info.metadata if isinstance(m, architectures.ArchitectureName)), None)
-                if mark is not None and (name := getattr(technique, field)):
-                    arguments = getattr(technique, mark.arguments) if mark.arguments else {}
-                    yield name, arguments, ("variants", variant, str(index), step.technique, field)
+def named_architectures(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Key]]:
+    """Every architecture that a recipe names, with its arguments and where it stands.
+
+    Args:
+        content: the recipe as it is written; what is no recipe in it is passed over.
+    """
+    base = content.get("base")
+    if isinstance(base, dict) and isinstance(base.get("architecture"), str) and base["architecture"]:
+        arguments = base.get("arguments")
+        yield base["architecture"], arguments if isinstance(arguments, dict) else {}, ("base", "architecture")
+    variants = content.get("variants")
+    for variant, chain in variants.items() if isinstance(variants, dict) else ():
+        for index, step in enumerate(chain if isinstance(chain, list) else ()):
+            yield from _in_step(step, ("variants", str(variant), str(index)))
+
+
+def _in_step(written: Any, at: Key) -> Iterator[tuple[str, dict[str, Any], Key]]:
+    try:
+        step = Step.model_validate(written)
+    except ValidationError:
+        return
+    technique = step.build()
+    for field, info in type(technique).model_fields.items():
+        mark = next((m for m in info.metadata if isinstance(m, architectures.ArchitectureName)), None)
+        if mark is not None and (name := getattr(technique, field)):
+            arguments = getattr(technique, mark.arguments) if mark.arguments else {}
+            yield name, arguments, (*at, step.technique, field)

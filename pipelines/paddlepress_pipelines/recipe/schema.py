@@ -10,14 +10,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
 from paddlepress.data.config import DataConfig
-from paddlepress.errors import RecipeError, UsageError
-from paddlepress.fields import Fields, Place
+from paddlepress.errors import RecipeError, UsageError, shown
+from paddlepress.fields import Fields, Place, worded
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.techniques import Technique, technique
 from paddlepress.training.settings import TrainingSettings
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
+Name = Annotated[
+    str, worded("[a-z0-9][a-z0-9-]{0,59}", "small letters, digits and hyphens, at most 60, and no hyphen first")
+]
+
+
+Variable = Annotated[
+    str, worded("[A-Za-z_.-][A-Za-z0-9_.-]*", "a variable's name: letters, digits, _, . and -, no digit first")
+]
 
 
 class _Part(Fields):
@@ -44,14 +51,14 @@ class Step(BaseModel):
             ((name, parameters),) = value.items()
             if parameters is None or isinstance(parameters, dict):
                 return {"technique": str(name), "parameters": parameters or {}}
-        raise ValueError(f"a step is a technique's name, or 'name: {{field: value}}'; this is {value!r}")
+        raise ValueError(f"a step is a technique's name, or 'name: {{field: value}}'; this is {shown(value)}")
 
     @model_validator(mode="after")
     def _fields_fit(self) -> Step:
         try:
             self.build()
         except UsageError as error:
-            raise ValueError(str(error)) from None
+            raise ValueError(str(error)) from error  # all that is wrong is in its mistakes
         return self
 
     @model_serializer
@@ -106,11 +113,15 @@ class Cluster(_Part):
         environment: variables such as MLFLOW_TRACKING_URI; not for secrets, they stand in the compiled pipeline.
     """
 
-    gpus: int = Field(default=0, ge=0)
-    gpu_type: str = "nvidia.com/gpu"
-    cpus: str = Field(default="", pattern=r"^(\d+m?|\d+\.\d+)?$")
-    memory: str = Field(default="", pattern=r"^(\d+([KMGTP]i?)?)?$")
-    environment: dict[str, str] = {}
+    gpus: int = Field(default=0, ge=0, le=1024)
+    gpu_type: Annotated[str, Field(min_length=1, max_length=200)] = "nvidia.com/gpu"
+    cpus: Annotated[
+        str, worded(r"([0-9]{1,6}m?|[0-9]{1,6}\.[0-9]{1,3})?", "a number of processors, such as 4, 0.5 or 500m")
+    ] = ""
+    memory: Annotated[
+        str, worded("([0-9]{1,15}([KMGTP]i?)?)?", "a number of bytes, with a unit such as M, Gi or T where it is large")
+    ] = ""
+    environment: dict[Variable, str] = {}
 
 
 class EvaluationSpec(_Part):
@@ -142,10 +153,10 @@ class Recipe(_Part):
     """
 
     name: Name
-    title: str = ""
-    description: str = ""
+    title: str = Field(default="", max_length=200)
+    description: str = Field(default="", max_length=10_000)
     seed: int = Field(default=0, ge=0, lt=2**31)
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|gpu(:\d+)?)$")
+    device: Annotated[str, worded("auto|cpu|gpu(:[0-9]{1,4})?", "auto, cpu, gpu, or one such as gpu:1")] = "auto"
     data: DataConfig
     base: BaseModelSpec
     variants: dict[Name, Annotated[tuple[Step, ...], Field(min_length=1)]] = Field(min_length=1)

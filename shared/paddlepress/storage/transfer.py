@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from paddlepress.errors import DataError
+from paddlepress.fields import expanded
 from paddlepress.files import replacing
 
 S3 = "s3://"
@@ -76,4 +77,4 @@ def _local(location: str) -> Path:
         raise DataError(
             f"{location}: the scheme {scheme.group(1)!r} is not supported. Valid: a local path, or s3://bucket/key"
         )
-    return Path(location).expanduser()
+    return expanded(location)

@@ -70,6 +70,8 @@ def refused(done: CompletedProcess[str], *words: str) -> None:
         ("metric: drop", "metric: speed", ["small.yaml:10", "speed", "speedup_b1"]),
         ("source: digits", "source: npz, path: nowhere.npz", ["nowhere.npz", "data.path"]),
         ("architecture: lenet\n  training: {epochs: 1}", "artifact: nowhere", ["nowhere", "base.artifact"]),
+        ("source: digits", "source: npz, path: ~nosuchuser/x.npz", ["~nosuchuser", "data.path", "home directory"]),
+        ("source: digits", f"source: npz, path: {'x' * 5000}", ["data.path", "too long"]),
         (
             "prune-weights: {sparsity: 0.8, recovery_epochs: 0}",
             "distill-offline: {teachers: [base, nowhere/model]}",
@@ -84,6 +86,17 @@ def test_a_recipe_that_cannot_be_run(recipe: Path, before: str, after: str, word
     home = recipe.parent / "home"
     refused(paddlepress("run", recipe, "--home", home), *words)
     assert not home.exists()
+
+
+def test_each_mistake_has_a_line(recipe: Path) -> None:
+    """Whoever made several is told all of them at once."""
+    change(recipe, "sparsity: 0.8", "sparsity: 1.8")
+    change(recipe, "metric: drop", "metric: speed")
+    done = paddlepress("run", recipe, "--home", recipe.parent / "home")
+    first, second = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert first.startswith(f"paddlepress: error: {recipe}:8: ")
+    assert second.startswith(f"paddlepress: error: {recipe}:10: ")
 
 
 def test_a_variant_that_is_not_there(recipe: Path) -> None:

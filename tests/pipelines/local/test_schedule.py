@@ -16,6 +16,7 @@ from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local.cache import Cache, reads_remote
 from paddlepress_pipelines.local.spec import tasks_of
 from paddlepress_pipelines.recipe import load
+from tests.cli import listen
 from tests.pipelines.local.conftest import Bench
 from tests.pipelines.local.pipelines import one_failure, sums
 
@@ -117,6 +118,7 @@ def start(bench: Bench, wait_for: str) -> tuple[subprocess.Popen[str], int]:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=root,
+        preexec_fn=listen,
     )
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:

@@ -124,7 +124,23 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
         (("at_most: 0.3", "at_most: true"), 12, ["at_most", "True", "neither true nor false"]),
         (("maximize: ratio", "maximize: speed"), 13, ["speed", "speedup_b1"]),
         (("  int8:", "  sparse:"), 9, ["two variants", "sparse", "line 7"]),
-        (("  int8:", "  Int 8:"), 9, ["Int 8"]),
+        (("  int8:", "  Int 8:"), 9, ["Int 8", "small letters, digits and hyphens"]),
+        (("objective:", "device: tpu\nobjective:"), 13, ["'tpu'", "auto, cpu, gpu, or one such as gpu:1"]),
+        (
+            ("objective:", "cluster: {gpus: 1e21}\nobjective:"),
+            13,
+            ["gpus", "1e+21", "must be a whole number >= 0 and <= 1024"],
+        ),
+        (("objective:", "cluster: {cpus: many}\nobjective:"), 13, ["'many'", "such as 4, 0.5 or 500m"]),
+        (("objective:", "cluster: {memory: 8 Gi}\nobjective:"), 13, ["'8 Gi'", "a number of bytes, with a unit"]),
+        (("objective:", "cluster: {environment: {1A: x}}\nobjective:"), 13, ["1A", "no digit first"]),
+        (("{source: digits}", "{source: digits, seed: 9007199254740993}"), 2, ["9007199254740993", "too large"]),
+        (
+            ("architecture: lenet", "architecture: lenet\n  arguments: {width: 9007199254740993}"),
+            5,
+            ["9007199254740993", "numbers up to"],
+        ),
+        (("architecture: lenet", "architecture: lenet\n  arguments: {width: {1: 2}}"), 5, ["a key that is no text"]),
         (("  int8:", "  base:"), 9, ["base"]),
         (("name: small", "nome: small"), 1, ["nome", "name"]),
         (("name: small\n", ""), 1, ["name", "missing"]),
@@ -170,6 +186,13 @@ def test_a_mistake_names_file_line_value_and_what_is_valid(
         ("title: &loop [[*loop]]", 14, ["title", "itself"]),
         ("title: *nothing", 14, ["nothing"]),
         ("title: \0", 14, ["#x0000"]),
+        ('title: "a\\0b"', 14, ["'a\\x00b'", "U+0000"]),
+        ('title: "\\uD800x"', 14, ["U+D800"]),
+        ('title: "\\e[31m"', 14, ["U+001B"]),
+        ('"\\uD800": x', 14, ["U+D800"]),
+        ("title: 0x" + "f" * 5000, 14, ["digits"]),
+        ("k" * 1000 + ": 1", 14, ["unknown key"]),
+        ("seed: [" + "1, " * 5000 + "]", 14, ["seed", "must be a whole number >= 0 and < 2147483648"]),
         ("[title]: x", 14, ["unhashable"]),
         ("3: x", 14, ["3"]),
         ("<<: 3", 14, ["merging"]),
@@ -189,6 +212,74 @@ def test_odd_yaml_is_told_in_one_line(tmp_path: Path, addition: str, line: int |
     assert len(message) < 400
     for word in words:
         assert word in message, message
+
+
+def bomb(first: str, again: str) -> str:
+    """A recipe of some hundred bytes whose aliases unfold to millions of values."""
+    return f"a0: &a0 {first}\n" + "".join(
+        f"a{n}: &a{n} {again.replace('*', f'*a{n - 1}').replace('N', str(n))}\n" for n in range(1, 20)
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [bomb("[x]", "[*, *, *]"), bomb("{x: 1}", "{p: *, q: *, r: *}"), bomb("{x: 1}", "{<<: [*, *, *], yN: 1}")],
+    ids=["lists", "mappings", "merges"],
+)
+def test_aliases_of_aliases_are_not_unfolded(tmp_path: Path, text: str) -> None:
+    """What would take hours and all memory is refused at once, with the line."""
+    path = write(tmp_path, GOOD + text)
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:\d+: its aliases unfold to more than 20,000 values"):
+        load(path)
+
+
+def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
+    """In the order of their lines, each with its line, value and the valid ones; a follow-up of another is not told."""
+    text = (
+        GOOD.replace("name:", "nome:")
+        .replace("source: digits", "source: mnits")
+        .replace("architecture: lenet", "architecture: lenat")
+        .replace("epochs: 2", "epochs: yes")
+        .replace("sparsity: 0.8", "sparsity: 1.8, scop: layer")
+        .replace("- quantize-post-training", "- quantise\n    - prune-weights: {recovery_epochs: -1}")
+        .replace("metric: drop", "metric: dorp")
+    )
+    path = write(tmp_path, text)
+    with pytest.raises(RecipeError) as caught:
+        load(path)
+    expected = [
+        (1, "unknown key 'nome'. Did you mean 'name'?"),
+        (2, "data.source is 'mnits'"),
+        (4, "unknown architecture 'lenat'. Did you mean 'lenet'?"),
+        (5, "'yes' is text"),
+        (8, "variants.sparse.0: prune-weights: 'sparsity' is 1.8: must be > 0 and < 1"),
+        (8, "variants.sparse.0: prune-weights: unknown field 'scop'. Did you mean 'scope'?"),
+        (10, "variants.int8.0: unknown technique 'quantise'. Did you mean"),
+        (11, "variants.int8.1: prune-weights: 'recovery_epochs' is -1: must be >= 0"),
+        (13, "gates.0.metric is 'dorp'"),
+    ]
+    mistakes = caught.value.mistakes
+    assert len(mistakes) == len(expected), "\n".join(mistakes)
+    for mistake, (line, words) in zip(mistakes, expected, strict=True):
+        assert mistake.startswith(f"{path}:{line}: "), mistake
+        assert words in mistake
+    assert str(caught.value) == f"{mistakes[0]} (and 8 more)"
+
+
+def test_of_very_many_mistakes_some_are_told(tmp_path: Path) -> None:
+    """The first twenty, and how many more there are."""
+    keys = "".join(f"key{number}: 1\n" for number in range(300))
+    with pytest.raises(RecipeError) as caught:
+        load(write(tmp_path, GOOD + keys))
+    assert len(caught.value.mistakes) == 21
+    assert caught.value.mistakes[-1].endswith("and 280 more")
+
+
+def test_a_file_too_large_for_a_recipe(tmp_path: Path) -> None:
+    """It is not read to its end; `/dev/zero` has none."""
+    for path in (write(tmp_path, "#" * (4 * 2**20 + 1)), Path("/dev/zero")):
+        with pytest.raises(RecipeError, match="more than 4,194,304 bytes"):
+            load(path)
 
 
 def test_an_alias_outside_itself_is_fine(tmp_path: Path) -> None:
