@@ -29,7 +29,7 @@ from paddlepress.fields import explain
         ({"source": "mnist", "validation": 1.0}, r"'validation' is 1.0: must be > 0 and < 1"),
         ({"source": "mnist", "test": "half"}, r"'test' is 'half': .*number"),
         ({"source": "mnist", "calibration": 0}, r"'calibration' is 0: must be >= 1"),
-        ({"source": "mnist", "limit": 1.5}, r"'limit' is 1.5: .*integer"),
+        ({"source": "mnist", "limit": 1.5}, r"'limit' is 1.5: must be a whole number >= 1"),
         ({"source": "mnist", "seed": -1}, r"'seed' is -1: "),
         ({"source": "mnist", "sha256": "abc"}, r"'sha256' is 'abc': .*64 hexadecimal digits; this has 3"),
         ({"source": "mnist", "sha256": "0" * 64}, r"'sha256' is of one file"),
