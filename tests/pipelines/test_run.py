@@ -13,8 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 import pytest
+import yaml
+from safetensors.numpy import load_file
 
+from paddlepress.data.normalization import Normalization
 from paddlepress_pipelines.recipe.schema import shipped
 from tests.cli import paddlepress, start
 
@@ -166,6 +170,57 @@ def test_production_needs_nothing_but_the_registered_model(home: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(table(home)["filters50-int8"]["accuracy"])
+
+
+def test_a_stock_runtime_predicts_what_the_registry_says(home: Path, tmp_path: Path) -> None:
+    """The champion as one ONNX file, in a stock ONNX Runtime, has exactly the accuracy measured."""
+    done = paddlepress("export", "digits", "-o", tmp_path / "out", "--home", home)
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])
+    said = session.get_modelmeta().custom_metadata_map
+    row = table(home)["filters50-int8"]
+    assert (said["name"], said["version"], said["variant"]) == ("digits", str(row["version"]), "filters50-int8")
+    (images,) = (home / "cache").glob("load-data-*/test_data/test.safetensors")
+    test = load_file(images)
+    (given,) = session.get_inputs()
+    inputs = test["inputs"]
+    if given.type != "tensor(uint8)":
+        inputs = Normalization(**_registered_metadata(home)["normalization"]).apply(inputs)
+    (logits,) = session.run(["logits"], {given.name: inputs})
+    assert 100.0 * (logits.argmax(1) == test["labels"]).mean() == pytest.approx(row["accuracy"])
+
+
+def test_exports_by_version_alias_and_folder(home: Path, tmp_path: Path) -> None:
+    """A version's number, an alias, a variant of the last run and an artifact's folder name a model too."""
+    version = table(home)["filters50"]["version"]
+    folder = next((home / "cache").glob("quantize-post-training-*/compressed_model"))
+    for number, model in enumerate((f"digits@{version}", "digits@baseline", "digits/filters50", folder)):
+        done = paddlepress("export", model, "-o", tmp_path / str(number), "--home", home)
+        assert done.returncode == 0, done.stderr
+    names = ["filters50", "base", None, None]
+    for number, name in enumerate(names):
+        session = onnxruntime.InferenceSession(tmp_path / str(number) / "model.onnx")
+        assert session.get_modelmeta().custom_metadata_map.get("variant") == name
+    for mistake, words in (
+        ("digits@99", "unknown version of 'digits' '99'"),
+        ("digits@nobody", "unknown alias of 'digits' 'nobody'"),
+        ("digit", "unknown registered model 'digit'"),
+        ("digits/nothing", "unknown model 'digits/nothing'"),
+    ):
+        refused = paddlepress("export", mistake, "-o", tmp_path / "out", "--home", home)
+        assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+        assert words in refused.stderr
+        assert not (tmp_path / "out").exists()
+    refused = paddlepress("export", "digits", "-o", tmp_path / "0", "--home", home)
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert f"{tmp_path / '0'} exists already" in refused.stderr
+
+
+def _registered_metadata(home: Path) -> dict[str, Any]:
+    """What an MLflow model of the run says of its inputs: the same for all."""
+    found = next((home / "artifacts").rglob("MLmodel"))
+    metadata: dict[str, Any] = yaml.safe_load(found.read_text())["metadata"]
+    return metadata
 
 
 def test_a_report_can_be_written_later(home: Path, tmp_path: Path) -> None:

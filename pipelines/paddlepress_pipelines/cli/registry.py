@@ -32,7 +32,7 @@ def compare(
     from paddlepress.registry.policy import load_policy
     from paddlepress.report import comparison
 
-    client = _connect(home)
+    client = open_registry(home)
     policy = load_policy(client, name)
     report = comparison.compare(
         client,
@@ -79,7 +79,7 @@ def promote(
     from paddlepress.registry import promotion
     from paddlepress.registry.policy import load_policy
 
-    client = _connect(home)
+    client = open_registry(home)
     _say(promotion.promote(client, home, name, load_policy(client, name), variant), as_json)
 
 
@@ -88,7 +88,7 @@ def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False
     """Make the former champion the champion again."""
     from paddlepress.registry import promotion
 
-    _say(promotion.rollback(_connect(home), home, name), as_json)
+    _say(promotion.rollback(open_registry(home), home, name), as_json)
 
 
 @app.command()
@@ -96,7 +96,7 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
     """Tell every decision about what is in production, and why."""
     from paddlepress.registry import history as records
 
-    entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(_connect(home), name)]
+    entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(open_registry(home), name)]
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -112,7 +112,7 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
     console().print(table)
 
 
-def _connect(home: Path) -> Any:
+def open_registry(home: Path) -> Any:
     """The registry of a home directory, which must be there unless a server is configured."""
     import os
 

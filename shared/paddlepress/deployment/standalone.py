@@ -1,0 +1,182 @@
+"""A deployable as one ONNX file with its weights inside, which any ONNX runtime loads.
+
+It computes what the deployable does, on integers where that does, of inputs as data hold them: the model's
+preprocessing is the first part of the graph. It is larger than the deployable, since nothing in it is entropy coded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paddlepress.deployment.predictor import Predictor, initializers
+from paddlepress.errors import ArtifactError, UsageError
+from paddlepress.files import replacing
+
+if TYPE_CHECKING:
+    from paddlepress.artifact.codec import Array
+    from paddlepress.artifact.manifest import Manifest
+    from paddlepress.preprocessing import Preprocessing
+
+FILE = "model.onnx"
+OUTPUT = "logits"
+
+_COMPARED = 3  # examples
+_DIFFERENCE = 1e-4  # of the largest output
+
+
+def write(deployable: Path, directory: Path, facts: Mapping[str, str]) -> Path:
+    """Write `model.onnx` into a new directory, and compare it with the deployable before it is kept.
+
+    Args:
+        deployable: from `export`.
+        directory: must not exist.
+        facts: what else is known of the model, such as its name and version; for the file's metadata.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: the directory exists.
+        ArtifactError: the deployable is damaged, or larger than an ONNX file can be.
+    """
+    if directory.exists():
+        raise UsageError(f"{directory} exists already; name a folder that does not")
+    predictor = Predictor.load(deployable)
+    proto = _whole(deployable, predictor.manifest, facts)
+    try:
+        data = proto.SerializeToString(deterministic=True)
+    except ValueError:
+        raise ArtifactError(f"{deployable} has more weights than one ONNX file can hold, which is 2 GB") from None
+    _compare(data, predictor)
+    with replacing(directory) as temporary:
+        temporary.mkdir()
+        (temporary / FILE).write_bytes(data)
+    return directory / FILE
+
+
+def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> Any:
+    """The `onnx.ModelProto`, with weights, preprocessing and metadata."""
+    from onnx import TensorProto, helper, load_model_from_string, numpy_helper
+
+    graph_file, values = _read(deployable, manifest)
+    proto = load_model_from_string(graph_file)
+    graph = proto.graph
+    inside = [
+        numpy_helper.from_array(values[tensor.name], tensor.name)
+        if tensor.data_location == TensorProto.EXTERNAL
+        else tensor
+        for tensor in graph.initializer
+    ]
+    del graph.initializer[:]
+    graph.initializer.extend(inside)
+    _rename_output(graph)
+    if manifest.preprocessing is not None:
+        _preprocess(graph, manifest.preprocessing)
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    graph.name = facts.get("name", manifest.architecture.name)
+    proto.doc_string = _text(manifest)
+    del proto.metadata_props[:]
+    helper.set_model_props(proto, {**facts, **_metadata(manifest)})
+    return proto
+
+
+def _read(deployable: Path, manifest: Manifest) -> tuple[bytes, dict[str, Array]]:
+    """A deployable's graph, and the values that it wants, by name."""
+    from paddlepress.artifact.manifest import MANIFEST
+    from paddlepress.artifact.store import read_tensors
+    from paddlepress.deployment import bundle
+    from paddlepress.files import sha256_of
+
+    path = deployable / bundle.GRAPH
+    graph = path.read_bytes()
+    metadata = bundle.check(graph, path, sha256_of(deployable / MANIFEST))
+    return graph, initializers(read_tensors(deployable, manifest), metadata)
+
+
+def _metadata(manifest: Manifest) -> dict[str, str]:
+    preprocessing = manifest.preprocessing
+    return {
+        "architecture": manifest.architecture.name,
+        "task": manifest.task.kind,
+        "classes": json.dumps(manifest.task.classes),
+        "preprocessing": "none" if preprocessing is None else preprocessing.model_dump_json(),
+        "model_digest": manifest.digest,
+    }
+
+
+def _text(manifest: Manifest) -> str:
+    """What goes in and what comes out, in words."""
+    takes = manifest.inputs[0]
+    shape = ", ".join(map(str, takes.shape))
+    preprocessing = manifest.preprocessing
+    form = f"{(preprocessing and preprocessing.dtype) or takes.dtype} [batch, {shape}]"
+    inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
+    classes = len(manifest.task.classes)
+    return f"{takes.name}: {form}{inside}. {OUTPUT}: float32 [batch, {classes}], one for each of `classes`."
+
+
+def _rename_output(graph: Any) -> None:
+    """Call the first output `logits`, wherever it is read or made."""
+    old = graph.output[0].name
+    graph.output[0].name = OUTPUT
+    for node in graph.node:
+        node.input[:] = [OUTPUT if name == old else name for name in node.input]
+        node.output[:] = [OUTPUT if name == old else name for name in node.output]
+
+
+def _preprocess(graph: Any, preprocessing: Preprocessing) -> None:
+    """Put in front of a graph what `Preprocessing.apply` does, in the same order and precision."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    given = graph.input[0]
+    rank = len(given.type.tensor_type.shape.dim)
+    shape = (-1,) + (1,) * (rank - 2)
+    nodes, last = [], given.name
+    if preprocessing.dtype == "uint8":
+        given.type.tensor_type.elem_type = TensorProto.UINT8
+        nodes.append(helper.make_node("Cast", [last], [f"{given.name}:float"], to=TensorProto.FLOAT))
+        last = f"{given.name}:float"
+    steps = {"scale": ("Div", (preprocessing.scale,)), "mean": ("Sub", preprocessing.mean)}
+    steps["std"] = ("Div", preprocessing.std)
+    for field, (operator, numbers) in steps.items():
+        if set(numbers) == {0.0 if field == "mean" else 1.0}:
+            continue  # changes nothing
+        constant, made = f"{given.name}:{field}", f"{given.name}:after_{field}"
+        graph.initializer.append(numpy_helper.from_array(np.array(numbers, np.float32).reshape(shape), constant))
+        nodes.append(helper.make_node(operator, [last, constant], [made]))
+        last = made
+    for node in graph.node:
+        node.input[:] = [last if name == given.name else name for name in node.input]
+    nodes.extend(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _compare(data: bytes, predictor: Predictor) -> None:
+    """Refuse a file that computes something else than its deployable."""
+    import onnxruntime
+
+    manifest = predictor.manifest
+    takes, preprocessing = manifest.inputs[0], manifest.preprocessing
+    random = np.random.default_rng(0)
+    dtype = np.dtype((preprocessing and preprocessing.dtype) or takes.dtype)
+    shape = (_COMPARED, *takes.shape)
+    given = random.normal(size=shape) if np.issubdtype(dtype, np.floating) else random.integers(0, 256, shape)
+    if not np.issubdtype(np.dtype(takes.dtype), np.floating):
+        given = random.integers(0, 2, shape)
+    stored: Array = given.astype(dtype)
+    inputs = stored if preprocessing is None else preprocessing.apply(stored)
+    expected = predictor.session.run(None, {takes.name: inputs})[0]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    found = session.run([OUTPUT], {takes.name: stored})[0]
+    scale = float(np.abs(expected).max(initial=0))
+    if not np.allclose(found, expected, rtol=0, atol=_DIFFERENCE * scale, equal_nan=True):
+        raise ArtifactError(f"{FILE} was not written: it computes something else than its deployable")
