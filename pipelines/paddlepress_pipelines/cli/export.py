@@ -68,7 +68,7 @@ def _of_folder(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, s
     if not folder.exists() and not folder.is_absolute():
         folder = record.model_of(home, model)
     facts = {"name": folder.resolve().name if folder.exists() else model}
-    if (folder / bundle.GRAPH).exists():
+    if bundle.is_deployable(folder):
         return folder, facts
     deploy(store.load(folder), folder, scratch / "deployable")
     return scratch / "deployable", facts

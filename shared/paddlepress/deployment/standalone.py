@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from paddlepress.artifact.store import decode_all
+from paddlepress.deployment import bundle
 from paddlepress.deployment.predictor import Predictor, initializers
 from paddlepress.errors import ArtifactError, UsageError
 from paddlepress.files import replacing
@@ -63,7 +65,7 @@ def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> An
     """The `onnx.ModelProto`, with weights, preprocessing and metadata."""
     from onnx import TensorProto, helper, load_model_from_string, numpy_helper
 
-    graph_file, values = _read(deployable, manifest)
+    graph_file, values = _read(deployable)
     proto = load_model_from_string(graph_file)
     graph = proto.graph
     inside = [
@@ -86,17 +88,11 @@ def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> An
     return proto
 
 
-def _read(deployable: Path, manifest: Manifest) -> tuple[bytes, dict[str, Array]]:
+def _read(deployable: Path) -> tuple[bytes, dict[str, Array]]:
     """A deployable's graph, and the values that it wants, by name."""
-    from paddlepress.artifact.manifest import MANIFEST
-    from paddlepress.artifact.store import read_tensors
-    from paddlepress.deployment import bundle
-    from paddlepress.files import sha256_of
-
-    path = deployable / bundle.GRAPH
-    graph = path.read_bytes()
-    metadata = bundle.check(graph, path, sha256_of(deployable / MANIFEST))
-    return graph, initializers(read_tensors(deployable, manifest), metadata)
+    found = bundle.read(deployable)
+    tensors = decode_all(found.manifest, found.arrays)
+    return found.graph, initializers(tensors, found.integers, found.unused)
 
 
 def _metadata(manifest: Manifest) -> dict[str, str]:

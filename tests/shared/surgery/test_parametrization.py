@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from paddlepress import architectures, runtime
+from paddlepress.artifact import store
 from paddlepress.errors import ArtifactError
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.surgery import parametrization
 
 runtime.prepare()
 import paddle  # noqa: E402
@@ -92,3 +95,18 @@ def test_plain_weights_train(build: Callable[[], Model]) -> None:
     model.network(paddle.to_tensor(_inputs())).sum().backward()
     weights = [p for name, p in model.network.named_parameters() if name.endswith("weight")]
     assert all(weight.trainable and np.abs(weight.grad.numpy()).sum() > 0 for weight in weights)
+
+
+def test_an_artifact_of_before_is_folded(
+    build: Callable[[], Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that holds what weights were computed from loads, and predicts as it did."""
+    with monkeypatch.context() as patch:
+        patch.setattr(parametrization, "remove", lambda network: ())
+        before = build()
+        before.load_state({name: np.asarray(tensor.numpy()) for name, tensor in _trained().state_dict().items()})
+        assert "first.weight_g" in before.state()
+        store.save(before, tmp_path / "before")
+    loaded = store.load(tmp_path / "before")
+    assert "first.weight" in loaded.state()
+    np.testing.assert_allclose(loaded.predict(_inputs()), before.predict(_inputs()), atol=1e-5)
