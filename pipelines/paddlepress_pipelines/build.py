@@ -158,9 +158,11 @@ class _Builder:
             ],
             "gates": [gate.model_dump(mode="json", exclude_defaults=True) for gate in recipe.gates],
             "objective": recipe.objective.model_dump(mode="json", exclude_defaults=True),
+            "latency_seconds": recipe.evaluation.latency_seconds,
         }
         # What is in the registry may have changed since the last run: these are never taken from a cache.
-        compared = catalogue.component("compare")(**policy).after(*registered)
+        compare = catalogue.component("compare")(base=self.base, test_data=self.test_data, **policy)
+        compared = compare.after(*registered)
         compared = self._named(compared, "compare").set_caching_options(False)
         promoted = catalogue.component("promote")(name=recipe.name).after(compared)
         promoted = self._named(promoted, "promote").set_caching_options(False)

@@ -52,7 +52,8 @@ def test_a_comparison_that_cannot_be_made(
     """A bad gate, objective or variant is told in one line before the registry is touched."""
     monkeypatch.setenv(entry.HOME_VARIABLE, str(tmp_path / "home"))
     with pytest.raises(SystemExit) as caught:
-        compare(comparison=Artifact(tmp_path / "c"), metrics=Artifact(tmp_path / "m"), **{**SETTINGS, **change})
+        artifacts = {name: Artifact(tmp_path / name) for name in ("base", "test_data", "comparison", "metrics")}
+        compare(**artifacts, **{**SETTINGS, **change}, latency_seconds=1.0)
     told(caught, capsys, words)
     assert not (tmp_path / "home").exists()
 

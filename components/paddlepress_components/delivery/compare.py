@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 def compare(
     *,
+    base: Any,
+    test_data: Any,
     comparison: Any,
     metrics: Any,
     name: str,
@@ -23,16 +25,21 @@ def compare(
     variants: list[Any],
     gates: list[Any],
     objective: dict[str, Any],
+    latency_seconds: float,
 ) -> None:
     """Compare the variants of a model, and set the policy by which the next promotion decides.
 
+    A champion whose figures are of another base model, or of other test data, is measured again.
+
     Args:
+        base, test_data: inputs; the uncompressed model and the test split of this run.
         comparison: output; everything the report shows, as JSON.
         metrics: output; how many variants there are and how many pass their gates.
         name: the registered model.
         title: the report's heading.
         variants: the variants to compare, in order: `variant` and `recipe_digest`, of what makes it in the recipe.
         gates, objective: as the recipe writes them.
+        latency_seconds: about how long each latency comparison takes, should the champion be measured again.
     """
     with entry.task():
         from paddlepress import files
@@ -45,13 +52,35 @@ def compare(
         client = connection.connect(entry.home())
         refresh(client, name, policy.variants)
         store_policy(client, name, policy)
+        _remeasure(client, name, Path(base.path), Path(test_data.path), latency_seconds)
         report = compare_variants(
             client, name, policy.gates, policy.objective, title=title, variants=list(policy.variants)
         )
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
-        judged = [variant for variant in report.variants if not variant.is_base]
+        judged = [variant for variant in report.variants if not variant.is_base and not variant.note]
         metrics.log_metric("variants", float(len(judged)))
         metrics.log_metric("passing_gates", float(sum(variant.failed_gates == 0 for variant in judged)))
+
+
+def _remeasure(client: Any, name: str, base: Path, test_data: Path, latency_seconds: float) -> None:
+    """Measure the champion beside this run's base model, if it never was."""
+    from paddlepress.artifact import manifest as manifests
+    from paddlepress.data import store
+    from paddlepress.evaluation.evaluate import evaluate
+    from paddlepress.progress import Lines
+    from paddlepress.registry.remeasure import remeasure
+
+    digest = store.digest(test_data)
+
+    def measure(model: Path, deployable: Path) -> Any:
+        Lines().note("measuring the champion beside this run's base model")
+        split = store.load(test_data).split("test")
+        return evaluate(
+            model, base, split, deployable, Lines(), data_digest=digest, budget_s=latency_seconds, deployed=True
+        )
+
+    base_digest = manifests.read(base).digest
+    remeasure(client, name, base_digest=base_digest, test_data_digest=digest, measure=measure)
 
 
 class MadeVariant(BaseModel):
@@ -90,6 +119,10 @@ def component() -> Any:
             name="compare",
             summary="Compare every registered variant and judge each by the gates.",
             call="paddlepress_components.delivery.compare:compare",
+            inputs={
+                "base": ("Model", "The uncompressed model."),
+                "test_data": ("Dataset", "The test split."),
+            },
             outputs={
                 "comparison": ("Artifact", "Everything the report shows, as JSON."),
                 "metrics": ("Metrics", "How many variants there are, and how many pass their gates."),
@@ -104,6 +137,11 @@ def component() -> Any:
                 ),
                 "gates": (list, [], "What a variant must fulfil to be promoted."),
                 "objective": (dict, {"maximize": "ratio"}, "What makes one passing variant better than another."),
+                "latency_seconds": (
+                    float,
+                    1.5,
+                    "About how long each latency comparison takes, should the champion be measured again.",
+                ),
             },
         )
     )

@@ -35,6 +35,7 @@ def evaluate(
     *,
     data_digest: str = "",
     budget_s: float = 1.5,
+    deployed: bool = False,
 ) -> Evaluation:
     """Export a model, and measure what is deployed beside the base model's deployable.
 
@@ -46,6 +47,7 @@ def evaluate(
         progress: told what is being measured.
         data_digest: of the data set that `test` belongs to.
         budget_s: about how long each latency comparison may take.
+        deployed: the deployable is there already, and is measured as it is.
 
     Raises:
         ArtifactError: an artifact is missing or damaged.
@@ -55,7 +57,8 @@ def evaluate(
     progress.note("exporting to ONNX")
     # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
     # so the inputs that are measured with are the right ones, and no further data need to be here.
-    export(model, model_dir, deployable_dir, test.inputs)
+    if not deployed:
+        export(model, model_dir, deployable_dir, test.inputs)
     with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
         base_deployable = Path(folder) / "base"
         export(base, base_dir, base_deployable, test.inputs)

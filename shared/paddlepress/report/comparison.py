@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddlepress.errors import RegistryError
 from paddlepress.registry import catalogue, connection
-from paddlepress.registry.gates import Gate, Objective, check
+from paddlepress.registry import history as records
+from paddlepress.registry.gates import Gate, GateResult, Objective, check
 from paddlepress.registry.history import CHALLENGER, CHAMPION
+from paddlepress.registry.standing import measured_elsewhere, standing
 from paddlepress.report.data import Champion, ClassChange, DatasetSummary, GateOutcome, ReportData, Step, VariantReport
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
     from paddlepress.evaluation.result import Evaluation
 
+OUTDATED = "outdated"
+"""In the place of a gate's metric: the figures are of another base model or of other data."""
+EARLIER, DEPOSED = "of an earlier run", "deposed"
+"""Notes on versions that are shown beside the recipe's own."""
 # What `compare --json` prints of each variant, beside every further metric.
 LEADING = ("accuracy", "drop", "bytes", "ratio", "parameters", "macs", "speedup_b1", "speedup_b32")
 
@@ -34,6 +40,9 @@ def compare(
     champion_reason: str = "",
 ) -> ReportData:
     """The newest version of every variant, with what its gates say.
+
+    The champion is among them, and so is one that the last decision deposed because it failed, whatever recipe made
+    them; their note says what they are.
 
     Args:
         client: of the registry.
@@ -53,16 +62,16 @@ def compare(
     chosen = [rows[variant] for variant in variants if variant in rows] or list(rows.values())
     missing = [variant for variant in variants if variant not in rows]
     if missing:
-        raise RegistryError(
-            f"{name} has no registered version of {', '.join(missing)}; run its recipe with --fresh to register it"
-        )
+        raise RegistryError(f"{name} has no registered version of {', '.join(missing)}; run its recipe to register it")
     if not chosen:
         raise RegistryError(f"{name} has no registered variant yet; run its recipe first")
+    past = records.history(client, name)
+    others = _others(catalogue.versions(client, name), past, {row.version for row in chosen})
     evaluations = _evaluations(client, chosen)
-    base = reference.metrics if reference is not None else None
     champion = _champion(client, name)
-    if champion is not None:
-        (champion,) = catalogue.with_paired_latency([champion], reference)
+    reigning = standing(champion, reference, gates) if champion is not None else None
+    # A champion that fails is no reference, as in the decision.
+    rival = reigning.row.metrics if reigning is not None and not reigning.failures else None
     return ReportData(
         recipe=name,
         title=title or name,
@@ -74,8 +83,8 @@ def compare(
         else None,
         no_champion_reason="" if champion else champion_reason,
         variants=tuple(
-            _variant(row, evaluations[row.version], gates, base, champion.metrics if champion else None)
-            for row in chosen
+            [_variant(row, evaluations[row.version], gates, reference, rival) for row in chosen]
+            + [_other(row, note, reference, gates) for row, note in others]
         ),
         environment=evaluations[chosen[0].version].environment,
     )
@@ -86,7 +95,8 @@ def decided(report: ReportData, decision: Mapping[str, Any]) -> ReportData:
 
     Args:
         report: the comparison.
-        decision: `action`, `variant`, `reason`, and the versions `champion` and `challenger`, as `promote` writes them.
+        decision: `action`, `variant`, `reason`, `deposed`, and the versions `champion`, `previous` and `challenger`, as
+            `promote` writes them.
     """
     places = {CHAMPION: decision["champion"], CHALLENGER: decision["challenger"]}
 
@@ -95,7 +105,13 @@ def decided(report: ReportData, decision: Mapping[str, Any]) -> ReportData:
         won = {alias for alias, version in places.items() if version is not None and str(version) == variant.version}
         return tuple(sorted(kept | won))
 
-    variants = tuple(variant.model_copy(update={"aliases": aliases(variant)}) for variant in report.variants)
+    def note(variant: VariantReport) -> str:
+        lost = decision.get("deposed") and variant.version == str(decision.get("previous"))
+        return DEPOSED if lost and variant.note else variant.note
+
+    variants = tuple(
+        variant.model_copy(update={"aliases": aliases(variant), "note": note(variant)}) for variant in report.variants
+    )
     champion = None
     if decision["champion"] is not None:
         version = str(decision["champion"])
@@ -115,6 +131,7 @@ def flat_rows(report: ReportData) -> list[dict[str, Any]]:
             "aliases": list(variant.aliases),
             **{name: _whole(variant.metrics.get(name)) for name in names},
             "passes_gates": variant.failed_gates == 0,
+            "note": variant.note,
             "chain": [step.model_dump(mode="json") for step in variant.chain],
         }
         for variant in report.variants
@@ -127,27 +144,73 @@ def _whole(value: float | None) -> float | int | None:
 
 def _variant(
     row: catalogue.Row,
-    evaluation: Evaluation,
+    evaluation: Evaluation | None,
     gates: Sequence[Gate],
-    base: dict[str, float] | None,
+    base: catalogue.Row | None,
     champion: dict[str, float] | None,
 ) -> VariantReport:
-    judged = () if row.variant == catalogue.BASE else check(gates, row.metrics, base, champion, row.missing)
+    judged: tuple[GateOutcome, ...] = ()
+    if row.variant != catalogue.BASE:
+        judged = _outcomes(check(gates, row.metrics, base.metrics if base else None, champion, row.missing))
+        if objection := measured_elsewhere(row, base):
+            judged = (GateOutcome(text=objection, passed=False, metric=OUTDATED),)
     return VariantReport(
         variant=row.variant,
         version=str(row.version),
         aliases=row.aliases,
-        chain=tuple(Step.model_validate(step) for step in row.chain),
+        chain=_chain(row),
         metrics=row.metrics,
         missing=row.missing,
         per_class=tuple(
             ClassChange.model_validate(entry.model_dump(include=set(ClassChange.model_fields)))
-            for entry in evaluation.per_class
+            for entry in (evaluation.per_class if evaluation is not None else ())
         ),
-        gates=tuple(
-            GateOutcome(text=result.text, passed=result.passed, metric=result.gate.metric) for result in judged
-        ),
+        gates=judged,
     )
+
+
+def _other(row: catalogue.Row, note: str, base: catalogue.Row | None, gates: Sequence[Gate]) -> VariantReport:
+    """A version that the recipe does not make, by what it is worth today."""
+    stands = standing(row, base, gates)
+    judged = _outcomes(stands.results)
+    if stands.objection:
+        judged = (GateOutcome(text=stands.objection, passed=False, metric=OUTDATED),)
+    shown = _variant(stands.row, None, (), base, None)
+    return shown.model_copy(update={"gates": judged, "note": note})
+
+
+def _others(
+    known: Sequence[catalogue.Row], past: Sequence[records.Entry], shown: set[int]
+) -> list[tuple[catalogue.Row, str]]:
+    """The versions to show beside the recipe's own, and why."""
+    last = next((entry for entry in reversed(past) if entry.action != "kept"), None)
+    found = []
+    for row in known:
+        if row.version in shown:
+            continue
+        if CHAMPION in row.aliases:
+            found.append((row, EARLIER))
+        elif last is not None and last.deposed and row.version == last.before:
+            found.append((row, DEPOSED))
+    return found
+
+
+def _outcomes(results: Iterable[GateResult]) -> tuple[GateOutcome, ...]:
+    return tuple(GateOutcome(text=result.text, passed=result.passed, metric=result.gate.metric) for result in results)
+
+
+def _chain(row: catalogue.Row) -> tuple[Step, ...]:
+    """The techniques of a version, of which a recipe may write `NAME` or `{NAME: FIELDS}`."""
+    steps = []
+    for step in row.chain:
+        if isinstance(step, str):
+            steps.append(Step(technique=step))
+        elif isinstance(step, dict) and "technique" in step:
+            steps.append(Step.model_validate(step))
+        elif isinstance(step, dict):
+            ((technique, parameters),) = step.items()
+            steps.append(Step.model_validate({"technique": technique, "parameters": parameters or {}}))
+    return tuple(steps)
 
 
 def _champion(client: MlflowClient, name: str) -> catalogue.Row | None:

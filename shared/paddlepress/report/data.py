@@ -80,6 +80,7 @@ class VariantReport(_Frozen):
         missing: for figures that could not be measured, the reason by metric name.
         per_class: per class of the test data.
         gates: the gates judged on this variant.
+        note: why it is shown, where it is not the recipe's newest version of its variant; else empty.
     """
 
     variant: str
@@ -90,6 +91,7 @@ class VariantReport(_Frozen):
     missing: dict[str, str] = {}
     per_class: tuple[ClassChange, ...] = ()
     gates: tuple[GateOutcome, ...] = ()
+    note: str = ""
 
     @property
     def is_base(self) -> bool:

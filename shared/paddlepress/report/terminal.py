@@ -129,6 +129,8 @@ def _name(row: VariantReport) -> Text:
     name = Text(row.variant)
     if row.aliases:
         name.append("\n" + ", ".join(f"★ {alias}" if alias == CHAMPION else alias for alias in row.aliases))
+    if row.note:
+        name.append(f"\n{row.note}", "dim")
     return name
 
 
