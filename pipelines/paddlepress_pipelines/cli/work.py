@@ -46,7 +46,7 @@ def run(
     from paddlepress_pipelines.recipe import load
 
     console = output.console()
-    chosen = load(recipe).only(only or [])
+    chosen = load(recipe, build=True).only(only or [])
     count = len(chosen.variants)
     about = f"  {count} variant{'s' if count != 1 else ''}, home {home}"
     console.print(Text.assemble((chosen.title or chosen.name, "bold"), (about, "dim")), soft_wrap=True)
@@ -65,7 +65,7 @@ def compile(
     from paddlepress_pipelines.build import compile_to
     from paddlepress_pipelines.recipe import load
 
-    chosen = load(recipe).only(only or [])
+    chosen = load(recipe, build=True).only(only or [])
     with files.replacing(output) as temporary:
         compile_to(chosen, str(temporary))
     print(f"Wrote {output}")

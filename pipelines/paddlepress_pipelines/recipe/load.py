@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from paddlepress import architectures
 from paddlepress.errors import RecipeError, UnknownName, UsageError, shown
 from paddlepress.fields import reason
-from paddlepress.model import ArchitectureRef
+from paddlepress_pipelines.recipe import networks
 from paddlepress_pipelines.recipe.document import Document, Key, dotted, parse, read
-from paddlepress_pipelines.recipe.schema import Recipe, Step, shipped
+from paddlepress_pipelines.recipe.schema import Recipe, shipped
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -22,11 +20,12 @@ if TYPE_CHECKING:
 MOST_TOLD = 20
 
 
-def load(path: str | Path) -> Recipe:
+def load(path: str | Path, *, build: bool = False) -> Recipe:
     """Read and check a recipe.
 
     Args:
         path: a YAML file; a bare name such as `mnist` is a recipe that ships with paddlepress.
+        build: try whether the networks that it gives arguments can be built, which takes some seconds.
 
     Raises:
         RecipeError: it is missing, is no YAML, or says something that can't be done; every mistake is in `mistakes`.
@@ -39,9 +38,13 @@ def load(path: str | Path) -> Recipe:
             f"no recipe at {path}. Give a YAML file, or one that ships: {', '.join(_shipped()) or 'none'}"
         ) from None
     try:
-        return _checked(parse(file, text))
+        document = parse(file, text)
+        recipe = _checked(document)
     except RecursionError:
         raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
+    if build and (found := networks.unbuildable(document.content, recipe.data)):
+        raise RecipeError(*(_located(document, at, "", problem)[1] for at, problem in found))
+    return recipe
 
 
 def _locate(path: Path) -> Path:
@@ -68,7 +71,7 @@ def _checked(document: Document) -> Recipe:
         for one in found[:MOST_TOLD]:
             mistakes += _explain(document, one)
         mistakes += [(document.line(()), "") for _ in found[MOST_TOLD:]]
-    mistakes += _unknown_architectures(document)
+    mistakes += [_located(document, at, "", problem) for at, problem in networks.unknown(document.content)]
     if mistakes or recipe is None:
         texts = list(dict.fromkeys(text for _, text in sorted(mistakes, key=lambda one: one[0]) if text))
         more = len(texts[MOST_TOLD:]) + sum(not text for _, text in mistakes)
@@ -147,43 +150,3 @@ def _quoted(document: Document, where: Key, message: str) -> Key:
     below = [at for at in document.lines if at[: len(where)] == where and len(at) > len(where)]
     quoted = [at for at in below if repr(at[-1]) in message]
     return max(quoted, key=lambda at: (len(at), -message.index(repr(at[-1]))), default=where)
-
-
-def _unknown_architectures(document: Document) -> Iterator[tuple[int, str]]:
-    """Architecture names are checked here, not in the schema: `vision/...` needs Paddle to be listed."""
-    for name, arguments, at in named_architectures(document.content):
-        try:
-            architectures.check(ArchitectureRef(name=name, arguments=arguments))
-        except ValidationError:
-            continue  # arguments that are no plain data, which is said of the field that they stand in
-        except UsageError as error:
-            yield _located(document, at, "", str(error))
-
-
-def named_architectures(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any], Key]]:
-    """Every architecture that a recipe names, with its arguments and where it stands.
-
-    Args:
-        content: the recipe as it is written; what is no recipe in it is passed over.
-    """
-    base = content.get("base")
-    if isinstance(base, dict) and isinstance(base.get("architecture"), str) and base["architecture"]:
-        arguments = base.get("arguments")
-        yield base["architecture"], arguments if isinstance(arguments, dict) else {}, ("base", "architecture")
-    variants = content.get("variants")
-    for variant, chain in variants.items() if isinstance(variants, dict) else ():
-        for index, step in enumerate(chain if isinstance(chain, list) else ()):
-            yield from _in_step(step, ("variants", str(variant), str(index)))
-
-
-def _in_step(written: Any, at: Key) -> Iterator[tuple[str, dict[str, Any], Key]]:
-    try:
-        step = Step.model_validate(written)
-    except ValidationError:
-        return
-    technique = step.build()
-    for field, info in type(technique).model_fields.items():
-        mark = next((m for m in info.metadata if isinstance(m, architectures.ArchitectureName)), None)
-        if mark is not None and (name := getattr(technique, field)):
-            arguments = getattr(technique, mark.arguments) if mark.arguments else {}
-            yield name, arguments, (*at, step.technique, field)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paddlepress import plugins, runtime
-from paddlepress.errors import DataError, UnknownName, UsageError
+from paddlepress.errors import DataError, UnknownName, UsageError, in_one_line
 
 if TYPE_CHECKING:
     import paddle
@@ -102,4 +102,5 @@ def build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task)
     except DataError:
         raise
     except (TypeError, ValueError) as error:
-        raise UsageError(f"architecture {reference.name!r} with {reference.arguments}: {error}") from None
+        given = in_one_line(dict(reference.arguments), 100)
+        raise UsageError(f"architecture {reference.name!r} with {given}: {in_one_line(error)}") from None

@@ -75,7 +75,7 @@ def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_ori
         DataError: a wrong shape or type, a value out of range or not finite, or different counts.
     """
     labels_origin = labels_origin or origin
-    inputs = _as_stored(_channels_first(inputs, origin), origin)
+    inputs = _as_stored(channels_first(inputs, origin), origin)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -90,7 +90,8 @@ def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_ori
     return Examples(np.ascontiguousarray(inputs), labels.astype(np.int64), origin, labels_origin)
 
 
-def _channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
+def channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
+    """Inputs as [n, channels, height, width] or [n, features]; see `examples`."""
     if inputs.ndim == 3:
         inputs = inputs[:, None]
     elif inputs.ndim == 4 and inputs.shape[3] in (1, 3) and inputs.shape[1] not in (1, 3):

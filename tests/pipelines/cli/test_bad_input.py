@@ -63,6 +63,8 @@ def refused(done: CompletedProcess[str], *words: str) -> None:
         ),
         ("sparsity", "sparsety", ["small.yaml:8", "sparsety", "Valid:", "threshold"]),
         ("0.8", "1.8", ["small.yaml:8", "sparsity", "1.8"]),
+        ("lenet", "lenet\n  arguments: {width: 1.0e+300}", ["small.yaml:5", "width is 1e+300", "at most 16"]),
+        ("lenet", "lenet\n  arguments: {width: [1]}", ["small.yaml:5", "'lenet'", "[1]"]),
         ("0.8", "much", ["small.yaml:8", "sparsity", "'much'"]),
         ("lenet", "lenot", ["small.yaml:4", "lenot", "lenet-300-100"]),
         ("variants:", "variants: [", ["small.yaml:", "YAML"]),

@@ -37,6 +37,7 @@ def test_layouts_become_channels_first(given: tuple[int, ...], stored: tuple[int
     x = np.random.default_rng(0).integers(0, 256, given, dtype=np.uint8)
     raw = npz.read_file(archive(tmp_path, x=x, y=LABELS))
     assert raw.train.inputs.shape == stored
+    assert npz.shape_of(tmp_path / "data.npz") == stored[1:]
     expected = x.transpose(0, 3, 1, 2) if given[-1] in (1, 3) and given[1] not in (1, 3) else x.reshape(stored)
     np.testing.assert_array_equal(raw.train.inputs, expected)
 
@@ -127,3 +128,11 @@ def test_a_damaged_archive(tmp_path: Path) -> None:
     path.write_bytes(whole[:5000] + bytes(100) + whole[5100:])
     with pytest.raises(DataError, match=r"data.npz can't be read: .*CRC"):
         npz.read_file(path)
+
+
+def test_a_shape_that_cannot_be_told(tmp_path: Path) -> None:
+    """Of what is no archive, or lacks the arrays, no shape is told; reading it says why."""
+    (tmp_path / "damaged.npz").write_bytes(b"PK")
+    assert npz.shape_of(tmp_path / "damaged.npz") is None
+    assert npz.shape_of(tmp_path / "nowhere.npz") is None
+    assert npz.shape_of(archive(tmp_path, other=LABELS)) is None

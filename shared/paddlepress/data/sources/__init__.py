@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import DataError
+from paddlepress.fields import expanded
 from paddlepress.files import sha256_of
 from paddlepress.progress import Progress
 from paddlepress.storage import fetch, is_s3
@@ -30,6 +31,19 @@ def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
     module = import_module(f"{__name__}.{config.source}")
     raw: Raw = module.read(config, into, progress)
     return raw
+
+
+def shape_of(config: DataConfig) -> tuple[int, ...] | None:
+    """The shape of one example, as far as it can be told without reading or fetching a data set; else None."""
+    if config.source == "digits":
+        return (1, 8, 8)
+    if config.source == "mnist":
+        return (1, 28, 28)
+    if config.source == "npz" and not is_s3(config.path):
+        from paddlepress.data.sources import npz
+
+        return npz.shape_of(expanded(config.path))
+    return None
 
 
 def local_path(config: DataConfig, into: Path, progress: Progress) -> Path:

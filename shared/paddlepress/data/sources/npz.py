@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from paddlepress.data.config import DataConfig
-from paddlepress.data.raw import Examples, Raw, examples
+from paddlepress.data.raw import Examples, Raw, channels_first, examples
 from paddlepress.data.sources import local_path
 from paddlepress.errors import DataError
 from paddlepress.progress import Progress
@@ -46,6 +46,26 @@ def read_file(path: Path) -> Raw:
     except (ValueError, EOFError, OSError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
         reason = "it holds Python objects, which are not loaded" if "allow_pickle" in str(error) else error
         raise DataError(f"{path} can't be read: {reason}") from None
+
+
+def shape_of(path: Path) -> tuple[int, ...] | None:
+    """The shape of one example, without reading any; None where the archive does not tell.
+
+    The shape is that of `examples`: [channels, height, width] or [features].
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {"x_train.npy", "x.npy"} & set(archive.namelist())
+            with archive.open(max(names)) as stream:
+                version = np.lib.format.read_magic(stream)
+                read_header = (
+                    np.lib.format.read_array_header_1_0 if version == (1, 0) else (np.lib.format.read_array_header_2_0)
+                )
+                shape, _, _ = read_header(stream)
+        # An array of that shape which takes no memory.
+        return channels_first(np.broadcast_to(np.uint8(0), shape), str(path)).shape[1:]
+    except (DataError, ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile):
+        return None
 
 
 def _part(archive: np.lib.npyio.NpzFile, suffix: str, path: Path) -> Examples | None:
