@@ -56,17 +56,23 @@ class StudentTraining(Fields):
     def named_student(self, model: Model) -> Model | None:
         """A student of the architecture that `student` names, with fresh weights; None where it names none.
 
+        One that can't be deployed is refused before it learns.
+
         Args:
             model: the incoming model, whose task and history the student takes over.
 
         Raises:
             UsageError: arguments that the architecture does not take.
+            TechniqueRefused: its graph can't be made, or computes something else.
         """
+        from paddlepress.deployment.export import check_exportable
         from paddlepress.model import ArchitectureRef, Model
 
         if not self.student:
             return None
         reference = ArchitectureRef(name=self.student, arguments=self.student_arguments)
-        return Model.build(
+        student = Model.build(
             reference, model.inputs, model.task, lineage=model.lineage, preprocessing=model.preprocessing
         )
+        check_exportable(student)
+        return student

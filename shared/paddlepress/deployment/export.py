@@ -52,12 +52,21 @@ def check_exportable(model: Model) -> None:
     """Refuse a network whose graph can't be made or computes something else, before anything is spent on it.
 
     Weights that are all alike, as many are in a network that was not trained, are given other values in a copy: a bias
-    of zeros that gets lost would not be missed.
+    of zeros that gets lost would not be missed. What is drawn from Paddle's random numbers afterwards stays the same.
 
     Raises:
         TechniqueRefused: as `export`.
     """
-    twin = model.copy()
+    import paddle
+
+    state = paddle.get_rng_state()
+    try:
+        _check_exportable(model.copy())
+    finally:
+        paddle.set_rng_state(state)
+
+
+def _check_exportable(twin: Model) -> None:
     random = np.random.default_rng(0)
     for tensor in twin.tensors().values():
         value = np.asarray(tensor.numpy())

@@ -7,14 +7,18 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
+from own_networks import SHAPE, Computed, Lambda
 
+from paddlepress import architectures
 from paddlepress.artifact.store import save
-from paddlepress.errors import UsageError
+from paddlepress.errors import TechniqueRefused, UsageError
 from paddlepress.grid import put_on_grid
+from paddlepress.model import ArchitectureRef
 from paddlepress.progress import Silent
 from paddlepress.surgery.edits import Quantize
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
+from paddlepress.training import loop
 from paddlepress.training.feature_losses import attention_loss, attention_map
 from paddlepress.training.features import Capture
 from paddlepress.training.losses import Batch, soft_loss
@@ -49,6 +53,24 @@ def test_a_student_takes_its_arguments() -> None:
     assert model.network.fc1.weight.shape == [64, 32]
     with pytest.raises(UsageError, match=r"'depth'.*Valid: width"):
         run(DistillOffline(student="lenet", student_arguments={"depth": 3}), trained(), context)
+
+
+def test_a_student_that_cannot_be_deployed_does_not_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by the operator's name, and no epoch is spent on it."""
+    context = digits_context(trained())
+    model = trained()
+    build = architectures.build
+
+    def some(reference: ArchitectureRef, *given: Any) -> Any:
+        undeployable = reference.name == "lenet-half"
+        return (
+            Computed(Lambda(lambda x: paddle.cumprod(x.tanh(), 1)), SHAPE) if undeployable else build(reference, *given)
+        )
+
+    monkeypatch.setattr(architectures, "build", some)
+    monkeypatch.setattr(loop, "fit", lambda *given, **settings: pytest.fail("it learned"))
+    with pytest.raises(TechniqueRefused, match="does not convert cumprod in layer 'then'"):
+        run(DistillOffline(student="lenet-half", epochs=1), model, context)
 
 
 def test_a_pruned_model_is_taught_and_stays_pruned() -> None:
