@@ -39,7 +39,8 @@ def apply_technique(
         entry.check_seed(seed)
         chosen = techniques.technique(technique, entry.parameters(fields))
         runtime.use_device(device)  # weights are loaded to where it computes
-        dataset = load_data(Path(data.path))
+        incoming = store.load(Path(model.path))
+        dataset = load_data(Path(data.path)).for_model(incoming)
         context = techniques.Context(
             train=dataset.split("train"),
             validation=dataset.split("validation"),
@@ -51,7 +52,7 @@ def apply_technique(
             log=entry.logger(metrics),
             checkpoint=entry.checkpoint(),
         )
-        result = techniques.run(chosen, store.load(Path(model.path)), context, name=technique)
+        result = techniques.run(chosen, incoming, context, name=technique)
         manifest = store.save(result, Path(compressed_model.path))
         compressed_model.metadata.update(
             digest=manifest.digest, technique=technique, architecture=result.architecture.name

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from paddlepress.errors import PaddlepressError, UsageError
 
 ERROR_PREFIX = "PADDLEPRESS-ERROR "  # nothing else prints this: logging writes "ERROR:"
+WARNINGS = "warnings"
+"""In the metadata of an output: sentences that whoever reads the run should see."""
 HOME_VARIABLE = "PADDLEPRESS_HOME"
 CHECKPOINT_VARIABLE = "PADDLEPRESS_CHECKPOINT"
 RUN_VARIABLE = "PADDLEPRESS_RUN"
@@ -42,6 +44,19 @@ def task() -> Iterator[None]:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+class OutputArtifact(Protocol):
+    """The part of an output artifact that is used."""
+
+    metadata: dict[str, Any]
+
+
+def warn(output: OutputArtifact, *texts: str) -> None:
+    """Keep warnings with an output, for whoever shows the run, and print them to the log."""
+    for text in filter(None, texts):
+        print(f"warning: {text}", flush=True)
+        output.metadata[WARNINGS] = [*output.metadata.get(WARNINGS, ()), text]
 
 
 def home() -> Path:

@@ -90,7 +90,8 @@ class _Builder:
     def _base(self) -> Any:
         base = self.recipe.base
         if base.artifact:
-            task = catalogue.component("import-model")(data=self.data, artifact=base.artifact)
+            given = base.preprocessing.model_dump(mode="json", exclude_none=True) if base.preprocessing else {}
+            task = catalogue.component("import-model")(data=self.data, artifact=base.artifact, preprocessing=given)
             return self._named(task, "import-model").outputs["model"]
         task = _task(
             "train",

@@ -247,6 +247,10 @@ class Model:
             raise ArtifactError(f"{name} is no longer on its {edit.bits}-bit grid; quantize again after training")
         return tensor
 
+    def prepare(self, stored: Array) -> Array:
+        """What the network takes for inputs [n, *shape] as data hold them; float32."""
+        return self.preprocessing.apply(stored) if self.preprocessing is not None else stored.astype(np.float32)
+
     def predict(self, inputs: Array, batch_size: int = 500) -> Array:
         """The network's outputs for a batch of inputs, computed without gradients, in evaluation mode.
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Within them neither a quotient of float32 numbers near 1 becomes zero nor an infinity.
-_LEAST, _MOST = 1e-30, 1e30
+_LEAST, _MOST = 1e-30, 3.4e38
+"""Above zero and below infinity as float32 numbers, which inputs are computed with."""
 
 
 class Preprocessing(Fields):
@@ -63,9 +63,10 @@ class Preprocessing(Fields):
 
     def misfit(self, shape: tuple[int, ...]) -> str:
         """Why it can't be applied to inputs of a shape (without the batch), in words; empty if it can."""
+        channels = shape[0] if shape else 1
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, shape[0] if shape else 1):
-                return f"{name!r} has {len(values)} numbers, and inputs of shape {list(shape)} have {shape[0]} channels"
+            if len(values) not in (1, channels):
+                return f"{name!r} has {len(values)} numbers, and inputs of shape {list(shape)} have {channels} channels"
         return ""
 
     def apply(self, stored: NDArray[Any]) -> NDArray[np.float32]:
@@ -79,7 +80,26 @@ class Preprocessing(Fields):
         inputs /= np.asarray(self.std, np.float32).reshape(shape)
         return inputs
 
+    def after(self, other: Preprocessing) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What turns the results of another preprocessing into those of this one: `results * factor + offset`.
+
+        Returns:
+            Factor and offset, float32 [channels], or [1] where all channels have the same.
+        """
+        import numpy as np
+
+        (mean, std), (other_mean, other_std) = (
+            (np.asarray(each.mean, np.float64), np.asarray(each.std, np.float64)) for each in (self, other)
+        )
+        rescaled = other.scale / self.scale
+        factor, offset = other_std * rescaled / std, (other_mean * rescaled - mean) / std
+        return factor.astype(np.float32), offset.astype(np.float32)
+
     def text(self) -> str:
         """It in a few words, such as `uint8 / 255, mean 0.1307, std 0.3081`."""
-        mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
-        return f"{self.dtype or 'inputs'} / {self.scale:g}, mean {mean}, std {std}"
+        return f"{self.dtype or 'inputs'} / {self.scale:g}, mean {_few(self.mean)}, std {_few(self.std)}"
+
+
+def _few(values: tuple[float, ...], most: int = 4) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(f"{value:.4g}" for value in values[:most]) + more

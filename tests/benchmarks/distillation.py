@@ -107,7 +107,7 @@ def ranked(found: dict[str, list[float]]) -> list[Row]:
 
 @cache
 def _data(seed: int, images: int | None) -> Any:
-    """MNIST with its test split; `images` of the training split, as the seed draws them."""
+    """MNIST for learning and for testing, as stored; `images` of the training split, as the seed draws them."""
     import tempfile
 
     from paddlepress.data.config import DataConfig
@@ -116,7 +116,7 @@ def _data(seed: int, images: int | None) -> Any:
     with tempfile.TemporaryDirectory(prefix="paddlepress-") as scratch:
         learning, test = Path(scratch) / "data", Path(scratch) / "test"
         prepare(DataConfig(source="mnist", limit=images, seed=seed), learning, test)
-        return load(learning), load(test).split("test")
+        return load(learning), load(test)
 
 
 def prepare_teachers() -> None:
@@ -130,9 +130,11 @@ def prepare_teachers() -> None:
     for name, architecture, seed in (("base", "lenet", 0), ("second", "lenet5-caffe", 1)):
         if (HOME / name / "model.json").exists():
             continue
-        dataset, test = _data(0, None)
+        stored, test = _data(0, None)
+        dataset = stored.through(stored.statistics)
         model = train_base(ArchitectureRef(name=architecture), dataset, TrainingSettings(**TEACHER), seed=seed)
-        print(f"teacher {name} ({architecture}): {accuracy(model.network, test):.2f}%", flush=True)
+        reached = accuracy(model.network, test.for_model(model).split("test"))
+        print(f"teacher {name} ({architecture}): {reached:.2f}%", flush=True)
         store.save(model, HOME / name)
 
 
@@ -145,17 +147,17 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
     from paddlepress.techniques import Context, run, technique
     from paddlepress.training.accuracy import accuracy
 
-    dataset, test = _data(seed, IMAGES)
+    base = store.load(HOME / "base")
+    dataset, test = (stored.for_model(base) for stored in _data(seed, IMAGES))
     splits = {name: dataset.split(name) for name in ("train", "validation", "calibration")}
     if variant in VARIANTS:
-        base = store.load(HOME / "base")
         name, fields = VARIANTS[variant]
         training = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE}
         chosen = technique(name, {**STUDENT, **training, **fields})
         network = run(chosen, base, Context(**splits, base=base, seed=seed), name).network
     else:
         network = _alone(dataset, seed, variant)
-    return variant, seed, accuracy(network, splits["validation"]), accuracy(network, test)
+    return variant, seed, accuracy(network, splits["validation"]), accuracy(network, test.split("test"))
 
 
 def _alone(dataset: Any, seed: int, variant: str) -> Any:

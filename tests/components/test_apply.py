@@ -9,10 +9,19 @@ import pytest
 
 from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.data import Dataset
 from paddlepress.data import store as data_store
+from paddlepress.model import Model
 from paddlepress.testing import digits, trained
 from paddlepress_components.apply import apply_technique
 from tests.components.artifacts import Artifact
+
+
+class Stored:
+    """Stands for a stored data set."""
+
+    def for_model(self, model: Model) -> Dataset:
+        return digits()
 
 
 def test_the_device_is_chosen_before_a_model_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,7 +31,7 @@ def test_the_device_is_chosen_before_a_model_is_loaded(tmp_path: Path, monkeypat
     use, load = runtime.use_device, store.load
     monkeypatch.setattr(runtime, "use_device", lambda device: (seen.append(device), use(device))[1])
     monkeypatch.setattr(store, "load", lambda path: (seen.append("load"), load(path))[1])
-    monkeypatch.setattr(data_store, "load", lambda path: digits())
+    monkeypatch.setattr(data_store, "load", lambda path: Stored())
     base = SimpleNamespace(path=str(tmp_path / "base"))
     made = Artifact(tmp_path / "made")
     apply_technique(

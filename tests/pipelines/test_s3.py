@@ -16,7 +16,7 @@ from tests.cli import paddlepress
 RECIPE = """\
 name: remote
 data: {{source: npz, path: "s3://{bucket}/remote/digits.npz", calibration: 50}}
-base: {{artifact: "s3://{bucket}/remote/model/"}}
+base: {{artifact: "s3://{bucket}/remote/model/", preprocessing: {{scale: 255, mean: [0.019], std: [0.0236]}}}}
 variants:
   sparse:
     - prune-weights: {{sparsity: 0.7, recovery_epochs: 0}}
@@ -25,7 +25,7 @@ evaluation: {{latency_seconds: 0.2}}
 
 
 def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
-    """The recipe names both by `s3://`; the imported model is the base, and keeps its weights."""
+    """The recipe names both by `s3://`; the imported model is the base, and keeps its weights and preprocessing."""
     runtime.prepare()
     from sklearn.datasets import load_digits
 

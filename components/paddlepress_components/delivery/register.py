@@ -35,13 +35,11 @@ def register(
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.data import manifest as data_manifests
-        from paddlepress.data.normalization import Normalization
+        from paddlepress.data.store import digest as data_digest
         from paddlepress.evaluation.result import Evaluation
         from paddlepress.registry import connection
         from paddlepress.registry.register import register as register_variant
 
-        made_from = data_manifests.read(Path(data.path))
         registered = register_variant(
             connection.connect(entry.home()),
             name=name,
@@ -51,8 +49,7 @@ def register(
             deployable=Path(deployable.path),
             evaluation=Evaluation.load(Path(evaluation.path)),
             recipe_digest=recipe_digest,
-            dataset_digest=made_from.digest,
-            normalization=Normalization(made_from.scale, made_from.mean, made_from.std),
+            dataset_digest=data_digest(Path(data.path)),
             pipeline_run=entry.pipeline_run(),
         )
         content = {"name": name, "variant": variant, "version": registered.version}

@@ -117,13 +117,14 @@ class DistillOffline(StudentTraining, Technique):
         from paddlepress.training.features import Capture
         from paddlepress.training.recovery import retrain
         from paddlepress_components.distillation.lesson import Lesson
-        from paddlepress_components.distillation.teachers import BASE, check_teacher, load_teachers
+        from paddlepress_components.distillation.teachers import BASE, adapt, check_teacher, load_teachers
 
         student = self.named_student(model) or model
         locations = self.teachers or [BASE]
         teachers = load_teachers(locations, context.base)
         for teacher, location in zip(teachers, locations, strict=True):
             check_teacher(teacher, student, location)
+            adapt(teacher, student, location)
         taught = self._taught(student, teachers, context)
         guides = [one.guide for one in taught if one.guide is not None]
         companions = [guide.companion for guide in guides if guide.companion is not None]

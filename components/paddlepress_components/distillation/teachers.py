@@ -1,11 +1,14 @@
-"""The models that a student learns from."""
+"""The models that a student learns from.
+
+A teacher may have been trained on inputs that were normalized otherwise: it goes on seeing those.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paddlepress.errors import TrainingFailed
 
@@ -46,7 +49,7 @@ def check_teacher(teacher: Model, student: Model, location: str) -> None:
     Raises:
         TrainingFailed: it takes other inputs, or tells other classes apart.
     """
-    who = "the teacher" if location == BASE else f"the teacher at {location}"
+    who = _called(location)
     told, wanted = teacher.task.classes, student.task.classes
     if len(told) != len(wanted):
         raise TrainingFailed(f"{who} tells {len(told)} classes apart, the student {len(wanted)}")
@@ -56,3 +59,43 @@ def check_teacher(teacher: Model, student: Model, location: str) -> None:
     takes, gets = ([list(spec.shape) for spec in model.inputs] for model in (teacher, student))
     if takes != gets:
         raise TrainingFailed(f"{who} takes inputs of shape {takes}, the student {gets}")
+
+
+def adapt(teacher: Model, student: Model, location: str) -> None:
+    """Have a teacher's network take inputs as the student does, and turn them into what it was trained on.
+
+    Args:
+        teacher: changed in place, unless its inputs are preprocessed as the student's.
+        student: whose preprocessing the inputs have gone through.
+        location: where the teacher came from, for messages.
+
+    Raises:
+        TrainingFailed: one of the two does not state its preprocessing, or they are of inputs of different dtypes.
+    """
+    own, given = teacher.preprocessing, student.preprocessing
+    if own is not None and given is not None:
+        if None not in (own.dtype, given.dtype) and own.dtype != given.dtype:
+            raise TrainingFailed(f"{_called(location)} takes {own.dtype} inputs, the student {given.dtype}")
+        if (own.scale, own.mean, own.std) != (given.scale, given.mean, given.std):
+            _convert_inputs(teacher.network, *own.after(given))
+    elif own != given:
+        silent, other = (_called(location), "the student") if own is None else ("the student", _called(location))
+        raise TrainingFailed(
+            f"{silent} does not state its preprocessing, and {other} does: whether they take the same inputs is "
+            "unknown. State it where the model is built or imported"
+        )
+
+
+def _convert_inputs(network: Any, factor: Any, offset: Any) -> None:
+    import paddle
+
+    def convert(_: Any, inputs: Any) -> Any:
+        shape = [-1] + [1] * (inputs[0].ndim - 2)
+        by, plus = (paddle.to_tensor(value).reshape(shape) for value in (factor, offset))
+        return inputs[0] * by + plus, *inputs[1:]
+
+    network.register_forward_pre_hook(convert)
+
+
+def _called(location: str) -> str:
+    return "the teacher" if location == BASE else f"the teacher at {location}"

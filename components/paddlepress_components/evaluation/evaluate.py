@@ -34,7 +34,7 @@ def evaluate(
         from paddlepress.evaluation.evaluate import evaluate as measure
         from paddlepress.progress import Lines
 
-        dataset = load_data(Path(test_data.path))
+        dataset = load_data(Path(test_data.path))  # as it is stored: the deployed model preprocesses it
         result = measure(
             Path(model.path),
             Path(base.path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,30 +11,37 @@ from typing import TYPE_CHECKING, Any
 from paddlepress_components import entry
 
 if TYPE_CHECKING:
-    from paddlepress.data import Dataset
+    from paddlepress.data import StoredDataset
     from paddlepress.model import Model
+    from paddlepress.preprocessing import Preprocessing
 
 IMPORT = "import"
+LOOK_AT = "its preprocessing (base.preprocessing in a recipe), and whether its classes stand in the order of its logits"
 
 
-def import_model(*, data: Any, model: Any, artifact: str) -> None:
+def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[str, Any]) -> None:
     """Copy a model artifact into the pipeline, after checking it against its checksums and the data.
 
     A network that can't be deployed is refused here, and not by each variant in the end.
 
     Args:
         data: input; the data set that the model must fit.
-        model: output; the model.
+        model: output; the model, with a warning if it is hardly better than guessing on the validation data.
         artifact: a folder, or an `s3://` prefix.
+        preprocessing: fields of `paddlepress.preprocessing.Preprocessing`, in place of what the artifact states;
+            empty takes that.
     """
     with entry.task():
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
         from paddlepress.deployment.export import check_exportable
+        from paddlepress.evaluation.chance import near_chance
         from paddlepress.model import LineageEntry
+        from paddlepress.preprocessing import Preprocessing
         from paddlepress.storage import fetch
         from paddlepress.techniques import distribution_version
 
+        given = entry.validated(Preprocessing, preprocessing, "preprocessing") if preprocessing else None
         dataset = load_data(Path(data.path))
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
@@ -45,11 +53,13 @@ def import_model(*, data: Any, model: Any, artifact: str) -> None:
             parameters={"artifact": artifact, "data": dataset.name, "data_digest": dataset.digest},
             seed=0,
         )
-        manifest = store.save(loaded.with_lineage(step), Path(model.path))
+        imported = replace(loaded, preprocessing=preprocessing_of(loaded, dataset, given, artifact)).with_lineage(step)
+        manifest = store.save(imported, Path(model.path))
         model.metadata.update(digest=manifest.digest, artifact=artifact, architecture=loaded.architecture.name)
+        entry.warn(model, near_chance(imported, dataset.for_model(imported).split("validation"), LOOK_AT))
 
 
-def check_fit(model: Model, dataset: Dataset, artifact: str) -> None:
+def check_fit(model: Model, dataset: StoredDataset, artifact: str) -> None:
     """Refuse a model that was made for other inputs or other classes than a data set's.
 
     Args:
@@ -79,6 +89,53 @@ def check_fit(model: Model, dataset: Dataset, artifact: str) -> None:
             )
 
 
+def preprocessing_of(model: Model, dataset: StoredDataset, given: Preprocessing | None, artifact: str) -> Preprocessing:
+    """What an imported model makes of a data set's inputs.
+
+    That which the user gives counts before that which the artifact states. An artifact that states none, such as one
+    of before they did, takes the data's statistics only if it was trained on these very data; nothing is guessed.
+
+    Args:
+        model: the imported model.
+        dataset: what it is to be compressed and judged with.
+        given: by the user.
+        artifact: where the model came from, for the message.
+
+    Raises:
+        DataError: it does not fit the data, or nobody says what it is.
+    """
+    from paddlepress.errors import DataError
+
+    own = dataset.statistics
+    chosen = given or model.preprocessing or (own if _trained_on(model, dataset) else None)
+    if chosen is None:
+        scale, mean, std = f"scale: {own.scale:g}", _listed(own.mean), _listed(own.std)
+        raise DataError(
+            f"the model at {artifact} does not say how its training normalized its inputs. Say it in the recipe, as "
+            f"base.preprocessing: {{{scale}}} if they were only divided by {own.scale:g}; "
+            f"{{{scale}, mean: {mean}, std: {std}}} would be the mean and deviation of the data {dataset.name!r}"
+        )
+    where = "base.preprocessing" if given else f"the preprocessing of the model at {artifact}"
+    if chosen.dtype not in (None, own.dtype):
+        raise DataError(f"{where} takes {chosen.dtype} inputs, and the data {dataset.name!r} hold {own.dtype}")
+    misfit = chosen.misfit(dataset.inputs[0].shape)
+    if misfit:
+        raise DataError(f"{where} does not fit the data {dataset.name!r}: {misfit}")
+    return chosen.model_copy(update={"dtype": own.dtype})
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{value:.4g}' for value in values[:4])}{', ...' if len(values) > 4 else ''}]"
+
+
+def _trained_on(model: Model, dataset: StoredDataset) -> bool:
+    """Whether a model was trained by paddlepress on a data set."""
+    from paddlepress.training.base import TRAIN
+
+    first = model.lineage[0] if model.lineage else None
+    return first is not None and first.technique == TRAIN and first.parameters.get("data_digest") == dataset.digest
+
+
 @cache
 def component() -> Any:
     """The Kubeflow component."""
@@ -91,6 +148,14 @@ def component() -> Any:
             call="paddlepress_components.training.import_model:import_model",
             inputs={"data": ("Dataset", "The data set that the model must fit.")},
             outputs={"model": ("Model", "The imported model.")},
-            settings={"artifact": (str, "", "A folder, or an s3:// prefix, with model.json and its weights.")},
+            settings={
+                "artifact": (str, "", "A folder, or an s3:// prefix, with model.json and its weights."),
+                "preprocessing": (
+                    dict,
+                    {},
+                    "What becomes of inputs before the network takes them: dtype, scale, mean, std; empty takes what "
+                    "the artifact states.",
+                ),
+            },
         )
     )

@@ -8,6 +8,8 @@ from typing import Any
 
 from paddlepress_components import entry
 
+LOOK_AT = "its learning rate, its epochs, and whether labels and inputs of the data belong together"
+
 
 def train(
     *,
@@ -24,7 +26,7 @@ def train(
 
     Args:
         data: input; a data set with training and validation splits.
-        model: output; the trained model.
+        model: output; the trained model, with a warning if it learned next to nothing.
         metrics: output; validation accuracy by epoch, the last one kept.
         architecture, arguments: what to build.
         seed, device: what random choices follow, and where Paddle computes.
@@ -35,6 +37,7 @@ def train(
         from paddlepress.artifact import store
         from paddlepress.data.store import load as load_data
         from paddlepress.deployment.export import check_exportable
+        from paddlepress.evaluation.chance import near_chance
         from paddlepress.model import ArchitectureRef, Model
         from paddlepress.progress import Lines
         from paddlepress.training.base import train_base
@@ -42,7 +45,8 @@ def train(
 
         settings = entry.validated(TrainingSettings, fields, "train")
         reference = entry.validated(ArchitectureRef, {"name": architecture, "arguments": arguments}, "train")
-        dataset = load_data(Path(data.path))
+        stored = load_data(Path(data.path))
+        dataset = stored.through(stored.statistics)
         # Before anything is spent on it: what can't be deployed is told now and not by each variant in the end.
         check_exportable(Model.build(reference, dataset.inputs, dataset.task))
         trained = train_base(
@@ -57,6 +61,7 @@ def train(
         )
         manifest = store.save(trained, Path(model.path))
         model.metadata.update(digest=manifest.digest, architecture=architecture)
+        entry.warn(model, near_chance(trained, dataset.split("validation"), LOOK_AT))
 
 
 @cache

@@ -163,6 +163,8 @@ def _show_layers(folder: Path, as_json: bool) -> None:
     arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
     about = f"{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
     screen.print(Text.assemble((architecture.name, "bold"), about))
+    takes = manifest.preprocessing.text() if manifest.preprocessing else "not stated: inputs as the network takes them"
+    screen.print(Text.assemble("  preprocessing ", (takes, "dim")))
     for entry in manifest.lineage:
         screen.print(Text.assemble(f"  {entry.technique} ", (_parameters(entry.parameters), "dim")))
     _print_table("", list(rows[0]) if rows else [], rows)

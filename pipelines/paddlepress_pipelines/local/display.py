@@ -80,6 +80,9 @@ class Display:
         self._end(task)
         self._say((f"  - {task.title}: skipped, it needs {because}", "dim"))
 
+    def warned(self, task: TaskSpec, text: str) -> None:
+        self._say(("  ! ", "yellow"), f"{task.title}: {text}")
+
     def _say(self, *parts: str | tuple[str, str]) -> None:
         """A line of text, never markup, whatever a plugin or a message is called."""
         from rich.text import Text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from paddlepress.errors import PaddlepressError
+from paddlepress_components.entry import WARNINGS
 from paddlepress_pipelines.local.cache import DELIVERY, Cache, DamagedOutput, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
@@ -31,6 +32,8 @@ class Watcher(Protocol):
     def failed(self, task: TaskSpec, message: str) -> None: ...
 
     def skipped(self, task: TaskSpec, because: str) -> None: ...
+
+    def warned(self, task: TaskSpec, text: str) -> None: ...
 
 
 @dataclass
@@ -140,6 +143,9 @@ class Scheduler:
             self.outcome.cached.add(task.name)
         self.outcome.done[task.name] = finished
         self.watcher.finished(task, finished.seconds, cached)
+        for output in finished.outputs.values():
+            for text in output.get("metadata", {}).get(WARNINGS, ()):
+                self.watcher.warned(task, str(text))
 
     def _find(self, task: TaskSpec, directory: Path) -> Finished | None:
         try:

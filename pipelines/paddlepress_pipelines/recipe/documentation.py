@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from paddlepress.data.config import DataConfig
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.files import write_text
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.documentation import fields_table
@@ -31,6 +32,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "data": DataConfig,
     "base": BaseModelSpec,
     "base.training": TrainingSettings,
+    "base.preprocessing": Preprocessing,
     "evaluation": EvaluationSpec,
     "gates": Gate,
     "objective": Objective,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serial
 from paddlepress.data.config import DataConfig
 from paddlepress.errors import RecipeError, UsageError, shown
 from paddlepress.fields import Fields, Place, worded
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.techniques import Technique, technique
@@ -82,12 +83,15 @@ class BaseModelSpec(_Part):
         arguments: what the architecture is built with.
         training: how it is trained.
         artifact: a model artifact to import instead (a folder or `s3://`); then there is no training.
+        preprocessing: what the imported model's training did to its inputs, in place of what the artifact states;
+            a model trained here takes the mean and deviation of the training data.
     """
 
     architecture: str = ""
     arguments: dict[str, Any] = {}
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     artifact: Annotated[str, Place()] = ""
+    preprocessing: Preprocessing | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> BaseModelSpec:
@@ -97,6 +101,10 @@ class BaseModelSpec(_Part):
             for key in ("arguments", "training"):
                 if key in self.model_fields_set:
                     raise ValueError(f"{key!r} goes with 'architecture': an imported 'artifact' is taken as it is")
+        elif self.preprocessing is not None:
+            raise ValueError(
+                "'preprocessing' goes with 'artifact': a model that is trained here takes the data's mean and deviation"
+            )
         return self
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from paddlepress.data.config import DataConfig
-    from paddlepress.data.dataset import Dataset, Split
+    from paddlepress.data.dataset import Dataset, Split, StoredDataset, StoredSplit
 
-__all__ = ["DataConfig", "Dataset", "Split"]
+__all__ = ["DataConfig", "Dataset", "Split", "StoredDataset", "StoredSplit"]
 
 # Loaded on first use: recipes need the configuration, and that must not bring in NumPy.
-_HOMES = {"DataConfig": "config", "Dataset": "dataset", "Split": "dataset"}
+_HOMES = {"DataConfig": "config", **dict.fromkeys(("Dataset", "Split", "StoredDataset", "StoredSplit"), "dataset")}
 
 
 def __getattr__(name: str) -> Any:

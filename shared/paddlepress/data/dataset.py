@@ -1,14 +1,16 @@
-"""A classification data set in memory."""
+"""A classification data set in memory: as it is stored, and as a model takes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.errors import DataError
-from paddlepress.model import InputSpec, Task
+from paddlepress.model import InputSpec, Model, Task
+from paddlepress.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Split:
     """Examples of one purpose.
 
     Attributes:
-        inputs: float32 array [n, *shape], normalized.
+        inputs: float32 array [n, *shape], as the network takes them: after its model's preprocessing.
         labels: int64 array [n], each in 0..classes-1.
     """
 
@@ -47,6 +49,7 @@ class Dataset:
         task: the classes.
         splits: by name.
         digest: SHA-256 over all splits.
+        preprocessing: what made these inputs of the stored ones; None where that is unknown.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Dataset:
     task: Task
     splits: dict[str, Split]
     digest: str
+    preprocessing: Preprocessing | None = None
 
     def split(self, name: str) -> Split:
         """A split by name.
@@ -61,9 +65,90 @@ class Dataset:
         Raises:
             DataError: there is none.
         """
-        try:
-            return self.splits[name]
-        except KeyError:
+        return _named(self.splits, name, self.name)
+
+
+@dataclass(frozen=True)
+class StoredSplit:
+    """Examples of one purpose, as they are stored.
+
+    Attributes:
+        inputs: uint8 or float32 array [n, *shape].
+        labels: int64 array [n], each in 0..classes-1.
+    """
+
+    inputs: NDArray[Any]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class StoredDataset:
+    """A data set as it is stored; a model sees it through its own preprocessing.
+
+    Attributes:
+        name, inputs, task, digest: as of `Dataset`.
+        splits: by name.
+        statistics: the preprocessing that brings the training inputs to mean 0 and deviation 1, which a model that
+            is trained on them from the start takes for its own; its dtype is that of the stored inputs.
+    """
+
+    name: str
+    inputs: tuple[InputSpec, ...]
+    task: Task
+    splits: dict[str, StoredSplit]
+    digest: str
+    statistics: Preprocessing
+
+    def split(self, name: str) -> StoredSplit:
+        """A split by name.
+
+        Raises:
+            DataError: there is none.
+        """
+        return _named(self.splits, name, self.name)
+
+    def through(self, preprocessing: Preprocessing) -> Dataset:
+        """The data set as a network takes it.
+
+        Raises:
+            DataError: the preprocessing is of inputs of another dtype, or of another number of channels.
+        """
+        takes, stored = preprocessing.dtype, self.statistics.dtype
+        if takes not in (None, stored):
+            raise DataError(f"the model takes {takes} inputs, and the data {self.name!r} hold {stored}")
+        misfit = preprocessing.misfit(self.inputs[0].shape)
+        if misfit:
+            raise DataError(f"the model's preprocessing does not fit the data {self.name!r}: {misfit}")
+        return Dataset(
+            name=self.name,
+            inputs=self.inputs,
+            task=self.task,
+            splits={name: Split(preprocessing.apply(part.inputs), part.labels) for name, part in self.splits.items()},
+            digest=self.digest,
+            preprocessing=preprocessing,
+        )
+
+    def for_model(self, model: Model) -> Dataset:
+        """The data set as a model's network takes it.
+
+        Raises:
+            DataError: the model does not state its preprocessing, or it does not fit.
+        """
+        if model.preprocessing is None:
             raise DataError(
-                f"the data set {self.name!r} has no {name!r} split. It has: {', '.join(self.splits)}"
-            ) from None
+                f"the model does not state its preprocessing, so how it takes the data {self.name!r} is unknown. "
+                "State it when the model is built or imported"
+            )
+        return self.through(model.preprocessing)
+
+
+S = TypeVar("S")
+
+
+def _named(splits: dict[str, S], name: str, dataset: str) -> S:
+    if name not in splits:
+        raise DataError(f"the data set {dataset!r} has no {name!r} split. It has: {', '.join(splits)}")
+    return splits[name]

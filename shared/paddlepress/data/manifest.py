@@ -32,7 +32,7 @@ class SplitRecord(BaseModel):
 
 
 class DataManifest(CheckedManifest):
-    """What a data set is, how its inputs are normalized, and which files hold it.
+    """What a data set is, the statistics of its inputs, and which files hold it.
 
     Attributes:
         name: where it came from, such as `mnist`.
@@ -43,7 +43,7 @@ class DataManifest(CheckedManifest):
         std: the same, the standard deviation.
         splits: by name.
         files: by name.
-        digest: SHA-256 over everything that a reader gets: classes, normalization and examples.
+        digest: SHA-256 over everything that a reader gets: classes, statistics and examples.
     """
 
     kind: ClassVar[str] = "data set"

@@ -1,4 +1,4 @@
-"""A data set as its source holds it, before it is divided and normalized, and the checks it must pass."""
+"""A data set as its source holds it, before it is divided, and the checks it must pass."""
 
 from __future__ import annotations
 

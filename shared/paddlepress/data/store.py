@@ -9,18 +9,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from paddlepress.data import manifest as manifests
 from paddlepress.data import sources
 from paddlepress.data.config import DataConfig
-from paddlepress.data.dataset import Dataset, Split
+from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
-from paddlepress.data.normalization import Normalization, measured
 from paddlepress.data.raw import Examples, class_names
 from paddlepress.data.splits import divide
+from paddlepress.data.statistics import measured
 from paddlepress.errors import DataError
+from paddlepress.fields import explain
 from paddlepress.files import replacing
 from paddlepress.model import InputSpec, Task
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.progress import Progress, Silent
 
 INPUT_NAME = "input"
@@ -48,16 +51,16 @@ def prepare(config: DataConfig, data_dir: Path, test_dir: Path, progress: Progre
     parts = divide(raw, config)
     if len(parts.calibration) < config.calibration:
         progress.note(f"calibration uses all {len(parts.calibration)} training examples: there are no more")
-    normalization = measured(parts.train.inputs)
+    statistics = measured(parts.train.inputs)
     learning = {"train": parts.train, "validation": parts.validation, "calibration": parts.calibration}
-    data = save(data_dir, raw.name, learning, classes, normalization)
-    test = save(test_dir, raw.name, {"test": parts.test}, classes, normalization)
+    data = save(data_dir, raw.name, learning, classes, statistics)
+    test = save(test_dir, raw.name, {"test": parts.test}, classes, statistics)
     return {
         "name": raw.name,
         "classes": list(classes),
         "inputs": [spec.model_dump(mode="json") for spec in data.inputs],
-        "mean": list(normalization.mean),
-        "std": list(normalization.std),
+        "mean": list(statistics.mean),
+        "std": list(statistics.std),
         "splits": {name: record.count for name, record in (data.splits | test.splits).items()},
         "digest": data.digest,
         "test_digest": test.digest,
@@ -69,7 +72,7 @@ def save(
     name: str,
     splits: Mapping[str, Examples],
     classes: tuple[str, ...],
-    normalization: Normalization,
+    statistics: Preprocessing,
 ) -> DataManifest:
     """Write a data-set artifact; an existing one at that path is replaced once the new one is whole.
 
@@ -78,7 +81,7 @@ def save(
         name: what the data set is called.
         splits: examples by split name, inputs as stored: uint8 or float32.
         classes: the classes' names, label 0 first.
-        normalization: what a reader applies to the inputs.
+        statistics: of the training inputs, see `data.statistics.measured`.
 
     Raises:
         DataError: there is no split, or one is empty.
@@ -101,9 +104,9 @@ def save(
             name=name,
             inputs=(InputSpec(name=INPUT_NAME, shape=shape),),
             classes=classes,
-            scale=normalization.scale,
-            mean=normalization.mean,
-            std=normalization.std,
+            scale=statistics.scale,
+            mean=statistics.mean,
+            std=statistics.std,
             splits={split: SplitRecord(count=len(part), file=_file(split)) for split, part in splits.items()},
             files={_file(split): manifests.record(temporary / _file(split)) for split in splits},
             digest="0" * 64,  # until it is known
@@ -114,8 +117,8 @@ def save(
     return manifest
 
 
-def load(directory: Path) -> Dataset:
-    """Load a data-set artifact, its inputs normalized to float32.
+def load(directory: Path) -> StoredDataset:
+    """Load a data-set artifact; what a model makes of its inputs is the model's affair.
 
     Raises:
         DataError: it is missing, damaged, tampered with or newer than this code.
@@ -124,13 +127,13 @@ def load(directory: Path) -> Dataset:
     stored = {name: _read(directory, manifest, name) for name in manifest.splits}
     if manifests.digest_of(manifest, stored) != manifest.digest:
         raise DataError(f"{directory / MANIFEST} does not match its digest: damaged or tampered with")
-    normalization = Normalization(manifest.scale, manifest.mean, manifest.std)
-    return Dataset(
+    return StoredDataset(
         name=manifest.name,
         inputs=manifest.inputs,
         task=Task(classes=manifest.classes),
-        splits={name: Split(normalization.apply(inputs), labels) for name, (inputs, labels) in stored.items()},
+        splits={name: StoredSplit(inputs, labels) for name, (inputs, labels) in stored.items()},
         digest=manifest.digest,
+        statistics=_statistics(directory, manifest, {inputs.dtype.name for inputs, _ in stored.values()}),
     )
 
 
@@ -169,6 +172,19 @@ def _read(directory: Path, manifest: DataManifest, name: str) -> tuple[NDArray[A
             f"{path} has inputs of shape {list(inputs.shape)} and {list(labels.shape)} labels, "
             f"{MANIFEST} says {list(expected)}"
         )
-    if len(manifest.mean) not in (1, inputs.shape[1]) or len(manifest.std) != len(manifest.mean):
-        raise DataError(f"{directory / MANIFEST} is damaged: its mean and std do not fit inputs of {expected[1:]}")
     return inputs, labels
+
+
+def _statistics(directory: Path, manifest: DataManifest, dtypes: set[str]) -> Preprocessing:
+    """What the manifest states of the training inputs, after checking that it can be applied."""
+    if len(dtypes) != 1:
+        raise DataError(f"{directory} is damaged: its splits hold inputs of different types, {sorted(dtypes)}")
+    said = {"dtype": dtypes.pop(), "scale": manifest.scale, "mean": manifest.mean, "std": manifest.std}
+    try:
+        statistics = Preprocessing.model_validate(said)
+    except ValidationError as error:
+        raise DataError(f"{directory / MANIFEST} is damaged: {explain(error, Preprocessing)}") from None
+    misfit = statistics.misfit(manifest.inputs[0].shape)
+    if misfit:
+        raise DataError(f"{directory / MANIFEST} is damaged: {misfit}")
+    return statistics

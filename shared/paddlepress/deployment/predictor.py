@@ -55,28 +55,60 @@ class Predictor:
         """The classes' names, in the order of the logits."""
         return self.manifest.task.classes
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the inputs that `predict` takes, which are those that the data hold: uint8 pixels, or float32."""
+        return np.dtype(input_dtype(self.manifest))
+
+    def prepare(self, inputs: Array) -> Array:
+        """What the graph takes for inputs as the data hold them.
+
+        Args:
+            inputs: array [n, *shape] of `dtype`; floats of another width are taken too, where it is float32.
+
+        Returns:
+            float32 array [n, *shape].
+
+        Raises:
+            DataError: inputs of another shape or dtype than the model takes.
+        """
+        spec, preprocessing = self.manifest.inputs[0], self.manifest.preprocessing
+        if inputs.ndim != len(spec.shape) + 1 or inputs.shape[1:] != spec.shape:
+            raise DataError(f"inputs have shape {inputs.shape}; the model takes [n, {', '.join(map(str, spec.shape))}]")
+        any_dtype = preprocessing is not None and preprocessing.dtype is None and inputs.dtype == np.uint8
+        if inputs.dtype != self.dtype and not any_dtype and not (inputs.dtype.kind == self.dtype.kind == "f"):
+            hint = " as the data hold them, from 0 to 255" if self.dtype == np.uint8 else ""
+            hint = hint if preprocessing is not None else ", preprocessed already: it does not state its preprocessing"
+            raise DataError(f"inputs are {inputs.dtype}; the model takes {self.dtype}{hint}")
+        prepared = preprocessing.apply(inputs) if preprocessing is not None else inputs
+        return np.ascontiguousarray(prepared, dtype=spec.dtype)
+
     def predict(self, inputs: Array, batch_size: int = 500) -> Array:
         """The logits of a batch of inputs.
 
         Args:
-            inputs: float32 array [n, *shape].
+            inputs: array [n, *shape] as the data hold them, see `prepare`.
             batch_size: how many are computed at once.
 
         Returns:
             float32 array [n, classes].
 
         Raises:
-            DataError: inputs of another shape than the model takes.
+            DataError: inputs of another shape or dtype than the model takes.
         """
-        spec = self.manifest.inputs[0]
-        if inputs.ndim != len(spec.shape) + 1 or inputs.shape[1:] != spec.shape:
-            raise DataError(f"inputs have shape {inputs.shape}; the model takes [n, {', '.join(map(str, spec.shape))}]")
-        inputs = np.ascontiguousarray(inputs, dtype=spec.dtype)
         parts = [
-            self.session.run(None, {spec.name: inputs[start : start + batch_size]})[0]
+            self.session.run(None, {self.manifest.inputs[0].name: self.prepare(inputs[start : start + batch_size])})[0]
             for start in range(0, len(inputs), batch_size)
         ]
+        if not parts:
+            self.prepare(inputs)
         return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+
+
+def input_dtype(manifest: Manifest) -> str:
+    """Of the inputs that a deployed model takes, by its manifest."""
+    stated = manifest.preprocessing.dtype if manifest.preprocessing is not None else None
+    return stated or manifest.inputs[0].dtype
 
 
 def initializers(

@@ -14,7 +14,7 @@ import numpy as np
 
 from paddlepress.artifact import store
 from paddlepress.artifact.codec import Array
-from paddlepress.data import Split
+from paddlepress.data import StoredSplit
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import PaddlepressError, TechniqueRefused
@@ -29,7 +29,7 @@ from paddlepress.progress import Progress
 def evaluate(
     model_dir: Path,
     base_dir: Path,
-    test: Split,
+    test: StoredSplit,
     deployable_dir: Path,
     progress: Progress,
     *,
@@ -42,7 +42,7 @@ def evaluate(
     Args:
         model_dir: artifact of the model.
         base_dir: artifact of the base model; may be the same.
-        test: held-out data that no technique has seen.
+        test: held-out data that no technique has seen, as it is stored: what is deployed preprocesses it itself.
         deployable_dir: where the model's deployable is written.
         progress: told what is being measured.
         data_digest: of the data set that `test` belongs to.
@@ -57,16 +57,17 @@ def evaluate(
     progress.note("exporting to ONNX")
     # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
     # so the inputs that are measured with are the right ones, and no further data need to be here.
+    prepared = model.prepare(test.inputs)
     if not deployed:
-        export(model, model_dir, deployable_dir, test.inputs)
+        export(model, model_dir, deployable_dir, prepared)
     with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
         base_deployable = Path(folder) / "base"
-        export(base, base_dir, base_deployable, test.inputs)
+        export(base, base_dir, base_deployable, base.prepare(test.inputs))
         progress.note("predicting the test data")
         logits = Predictor.load(deployable_dir).predict(test.inputs)
         base_logits = Predictor.load(base_deployable).predict(test.inputs)
         measured = _accuracy(logits, base_logits, test.labels)
-        measured["runtime_agreement"] = accuracies.agreement(logits, model.predict(test.inputs))
+        measured["runtime_agreement"] = accuracies.agreement(logits, model.predict(prepared))
         measured |= _size(deployable_dir, base_dir)
         missing: dict[str, str] = {}
         try:
@@ -75,7 +76,7 @@ def evaluate(
             missing["macs"] = str(error)
         progress.note("measuring latency and memory")
         for batch in latency.BATCH_SIZES:
-            sample = np.resize(test.inputs, (batch, *test.inputs.shape[1:])).astype(np.float32)
+            sample = np.resize(prepared, (batch, *prepared.shape[1:]))
             times = latency.on_onnxruntime(base_deployable, deployable_dir, sample, budget_s)
             measured[f"latency_b{batch}_ms"] = times.variant_ms
             measured[f"speedup_b{batch}"] = times.speedup

@@ -1,7 +1,8 @@
 """How long predictions take, base model and variant in turns in one process.
 
 Times on a shared machine drift. So the two models take turns in random order, each round gives one
-ratio of neighbouring measurements, and the speed-up is the median of those ratios.
+ratio of neighbouring measurements, and the speed-up is the median of those ratios. What is timed is the
+network alone: preprocessing is the same for both.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def _growth(deployable: Path) -> int:
 
     before = _resident("VmRSS")
     predictor = Predictor.load(deployable, threads=1)
-    predictor.predict(np.zeros((1, *predictor.manifest.inputs[0].shape), np.float32))
+    predictor.predict(np.zeros((1, *predictor.manifest.inputs[0].shape), predictor.dtype))
     # VmHWM and not getrusage: the latter remembers the process that this one was started from.
     return max(0, _resident("VmHWM") - before)
 

@@ -42,11 +42,13 @@ METRICS: dict[str, Metric] = {
     "sparsity": Metric("", None, "share of weights that are zero, 0 to 1", 3),
     "macs": Metric("", False, "multiply-accumulate operations for one input", 0),
     "macs_ratio": Metric("x", True, "the base model's multiply-accumulate operations, divided by this model's"),
-    "latency_b1_ms": Metric("ms", False, "time for one input, one thread, ONNX Runtime, paired with the base's", 3),
+    "latency_b1_ms": Metric(
+        "ms", False, "time for one input, one thread, ONNX Runtime, without preprocessing, paired with the base's", 3
+    ),
     "latency_b32_ms": Metric(
         "ms",
         False,
-        "time for a batch of 32, one thread, ONNX Runtime, paired with the base's",
+        "time for a batch of 32, one thread, ONNX Runtime, without preprocessing, paired with the base's",
         3,
     ),
     "speedup_b1": Metric("x", True, "time of the base model over time of this one, one input, ONNX Runtime"),

@@ -7,11 +7,14 @@ from typing import Any
 
 import mlflow
 import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
+
+OUTPUTS = ("label", "probabilities", "logits")
 
 
 class CompressedClassifier(PythonModel):  # type: ignore[misc]
-    """Runs the deployable of a variant: float32 [n, *shape] to logits, float32 [n, classes]."""
+    """Runs the deployable of a variant on inputs as the data hold them, such as uint8 pixels [n, *shape]."""
 
     def load_context(self, context: Any) -> None:
         """Open the deployable."""
@@ -21,8 +24,42 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
 
     # MLflow reads the annotation of `model_input`: this one it knows, and takes the signature as it was given.
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> Any:
-        """The logits of a batch; their argmax is the class that the registered accuracy counts."""
-        return self.predictor.predict(np.ascontiguousarray(model_input, dtype=np.float32))
+        """The classes of a batch.
+
+        Args:
+            context: not used.
+            model_input: array [n, *shape] of the signature's dtype, as MLflow has checked. (It makes integers of what
+                a server is sent, and cuts off fractions.)
+            params: `output` is `label`, or else `probabilities` or `logits`.
+
+        Returns:
+            A data frame with the most probable class, `label`, and its probability, `score`; or else what `output`
+            names, float32 [n, classes] in the order of the classes.
+        """
+        import pandas as pd
+
+        from paddlepress.errors import DataError
+
+        wanted = (params or {}).get("output", OUTPUTS[0])
+        if wanted not in OUTPUTS:
+            raise MlflowException.invalid_parameter_value(f"output is {wanted!r}. Valid: {', '.join(OUTPUTS)}")
+        try:
+            logits = self.predictor.predict(np.asarray(model_input))
+        except DataError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        if wanted == "logits":
+            return logits
+        probabilities = softmax(logits)
+        if wanted == "probabilities":
+            return probabilities
+        labels = [self.predictor.classes[index] for index in logits.argmax(axis=1)]
+        return pd.DataFrame({"label": pd.Series(labels, dtype=str), "score": probabilities.max(axis=1, initial=0)})
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of logits [n, classes], computed in float64; float32."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, initial=-np.inf, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 mlflow.models.set_model(CompressedClassifier())

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -25,15 +25,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from paddlepress.artifact.manifest import Manifest
-    from paddlepress.data.normalization import Normalization
     from paddlepress.evaluation.result import Evaluation
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("paddlepress", "mlflow", "numpy", "onnxruntime", "safetensors", "constriction")
 EVALUATION = "evaluation.json"
 BASELINE = "baseline"
-NORMALIZATION = "normalization"
-"""In the metadata of the MLflow model: the fields of `paddlepress.data.normalization.Normalization`."""
 # What MLflow accepts in one request.
 _PARAMETERS_AT_ONCE = 100
 _PARAMETER_LENGTH = 6000
@@ -63,7 +60,6 @@ def register(
     evaluation: Evaluation,
     recipe_digest: str,
     dataset_digest: str,
-    normalization: Normalization,
     pipeline_run: str,
 ) -> RegisteredVersion:
     """Register a variant once; the same variant of the same recipe and data is found again, not made twice.
@@ -73,10 +69,9 @@ def register(
     their history; a metric that is no longer measured stays there, but not in the tags).
 
     Makes one MLflow run with metrics, the lineage's parameters and `evaluation.json`, one MLflow model that
-    `mlflow.pyfunc.load_model` opens (float32 [n, *shape] to logits, float32 [n, classes]) and whose metadata say
-    how its inputs are normalized, and one version with tags, see `paddlepress.registry.tags`. The version is made
-    last and with all its tags, so that a run that is killed leaves no half-described version. Alias `baseline` goes
-    to the newest version of variant `base`.
+    `mlflow.pyfunc.load_model` opens (inputs as the data hold them to classes, see `registry.pyfunc_model`), and one
+    version with tags, see `paddlepress.registry.tags`. The version is made last and with all its tags, so that a run
+    that is killed leaves no half-described version. Alias `baseline` goes to the newest version of variant `base`.
 
     Args:
         client: from `paddlepress.registry.connection.connect`.
@@ -87,7 +82,6 @@ def register(
         deployable: what is deployed: graph, encoded weights and manifest.
         evaluation: what was measured of this model.
         recipe_digest, dataset_digest: what it was made from.
-        normalization: of the inputs that it was made and measured with.
         pipeline_run: which run of the pipeline made it.
 
     Raises:
@@ -120,8 +114,7 @@ def register(
             _move_baseline(client, name, variant, number)
             return RegisteredVersion(number, created=False)
         run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
-        metadata = {NORMALIZATION: json.loads(json.dumps(asdict(normalization)))}  # YAML knows lists, no tuples
-        run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, metadata, evaluation, report)
+        run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
         facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
         made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=facts, model_id=model_id)
         number = _settle(client, name, identity, int(made.version))
@@ -230,7 +223,6 @@ def _log(
     manifest: Manifest,
     model_dir: Path,
     deployable: Path,
-    metadata: dict[str, Any],
     evaluation: Evaluation,
     report: Path,
 ) -> tuple[str, str]:
@@ -239,7 +231,7 @@ def _log(
     try:
         _log_evidence(client, run_id, manifest, evaluation)
         client.log_artifact(run_id, str(report))
-        model_id = _log_model(client, run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable, metadata)
+        model_id = _log_model(client, run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable)
     except BaseException:
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
@@ -268,6 +260,8 @@ def _log_metrics(client: Any, run_id: str, evaluation: Evaluation) -> None:
 def parameters(manifest: Manifest) -> dict[str, str]:
     """A lineage as flat parameters: `1.prune-weights.sparsity` is that field of the second step."""
     flat = {"architecture": manifest.architecture.name}
+    if manifest.preprocessing is not None:
+        flat["preprocessing"] = manifest.preprocessing.model_dump_json()
     for position, entry in enumerate(manifest.lineage):
         prefix = f"{position}.{entry.technique}"
         flat[f"{prefix}.seed"] = str(entry.seed)
@@ -283,19 +277,21 @@ def _log_model(
     manifest: Manifest,
     model_dir: Path,
     deployable: Path,
-    metadata: dict[str, Any],
 ) -> str:
     import mlflow
     import numpy as np
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+
+    from paddlepress.deployment.predictor import input_dtype
 
     if len(manifest.inputs) != 1:
         raise RegistryError(f"{model_dir} has {len(manifest.inputs)} inputs; a registered model takes one")
-    shape, dtype = manifest.inputs[0].shape, np.dtype(manifest.inputs[0].dtype)
+    shape, dtype = manifest.inputs[0].shape, np.dtype(input_dtype(manifest))
     signature = ModelSignature(
         Schema([TensorSpec(dtype, (-1, *shape))]),
-        Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.task.classes)))]),
+        Schema([ColSpec("string", "label"), ColSpec("float", "score")]),
+        ParamSchema([ParamSpec("output", "string", "label")]),
     )
     run = client.get_run(run_id)
     # Made here, for Model.log would put it into whatever experiment is active; and MLflow takes no dots in its name.
@@ -311,7 +307,6 @@ def _log_model(
         python_model=str(CODE),
         artifacts={"deployable": str(deployable.resolve()), "model": str(model_dir.resolve())},
         signature=signature,
-        metadata=metadata,
         input_example=np.zeros((1, *shape), dtype),
         # Given, for MLflow takes long to guess them.
         pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],

@@ -33,7 +33,7 @@ def train_base(
 
     Args:
         architecture: a registered name and its arguments.
-        dataset: has `train` and `validation`.
+        dataset: has `train` and `validation`; its preprocessing becomes the model's own.
         settings: how to train.
         seed: of the first weights and of everything random in training.
         device: where Paddle computes.
@@ -49,7 +49,7 @@ def train_base(
     """
     use_device(device)
     seed_everything(seed)
-    model = Model.build(architecture, dataset.inputs, dataset.task)
+    model = Model.build(architecture, dataset.inputs, dataset.task, preprocessing=dataset.preprocessing)
     fit(
         model.network,
         dataset.split("train"),

@@ -12,10 +12,14 @@ from paddlepress.artifact.store import save
 from paddlepress.data import Split
 from paddlepress.errors import ArtifactError, DataError, TrainingFailed
 from paddlepress.model import InputSpec, Task
+from paddlepress.preprocessing import Preprocessing
+from paddlepress.techniques import Context, run
 from paddlepress.testing import digits, trained
+from paddlepress.training.accuracy import accuracy
 from paddlepress.training.losses import Batch
 from paddlepress.training.teachers import CACHE_BYTES, Teacher
-from paddlepress_components.distillation.teachers import check_teacher, load_teachers
+from paddlepress_components.distillation.offline import DistillOffline
+from paddlepress_components.distillation.teachers import adapt, check_teacher, load_teachers
 
 
 def test_no_location_is_the_base_model(tmp_path: Path) -> None:
@@ -60,6 +64,57 @@ def test_a_teacher_of_another_task_is_refused(change: dict[str, Any], said: str)
     """Other classes or inputs: its answers would mean nothing."""
     with pytest.raises(TrainingFailed, match=said):
         check_teacher(replace(trained(), **change), trained(), "/t")
+
+
+PIXELS = np.random.default_rng(0).integers(0, 17, (6, 1, 8, 8), dtype=np.uint8)
+BY_16 = Preprocessing(dtype="uint8", scale=16)
+STANDARD = Preprocessing(dtype="uint8", scale=255, mean=(0.0191,), std=(0.0236,))
+
+
+def test_a_teacher_sees_what_it_was_trained_on() -> None:
+    """One trained on pixels / 16 is given those, though its student's inputs have mean 0 and deviation 1."""
+    teacher, student = replace(trained().copy(), preprocessing=BY_16), replace(trained(), preprocessing=STANDARD)
+    expected = trained().predict(BY_16.apply(PIXELS))
+    adapt(teacher, student, "/t")
+    np.testing.assert_allclose(teacher.predict(STANDARD.apply(PIXELS)), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_teacher_that_sees_the_same_is_left_alone() -> None:
+    """With the same preprocessing, or where neither states any, a teacher computes bit for bit what it did."""
+    for stated in (None, STANDARD):
+        teacher = replace(trained().copy(), preprocessing=stated)
+        adapt(teacher, replace(trained(), preprocessing=stated), "/t")
+        inputs = STANDARD.apply(PIXELS)
+        assert np.array_equal(teacher.predict(inputs), trained().predict(inputs))
+
+
+def test_a_teacher_of_unknown_preprocessing_is_refused() -> None:
+    """Whether two networks take the same inputs is not guessed; neither is what bytes mean to one trained on floats."""
+    known, unknown = replace(trained(), preprocessing=STANDARD), trained()
+    with pytest.raises(TrainingFailed, match="the teacher at /t does not state its preprocessing, and the student"):
+        adapt(unknown, known, "/t")
+    with pytest.raises(TrainingFailed, match="the student does not state its preprocessing, and the teacher at /t"):
+        adapt(known, unknown, "/t")
+    with pytest.raises(TrainingFailed, match="the teacher at /t takes float32 inputs, the student uint8"):
+        adapt(replace(trained(), preprocessing=Preprocessing(dtype="float32")), known, "/t")
+
+
+@pytest.mark.parametrize("loss", ["kd", "attention"])
+def test_distillation_gives_each_network_its_own_inputs(loss: str, tmp_path: Path) -> None:
+    """A student learns from a teacher's answers alone, though the teacher takes numbers that are quite other ones."""
+    given = Preprocessing(mean=(4.88,), std=(6.02,))  # what made the digits of `testing`
+    own = Preprocessing(scale=16, mean=(2.0,))
+    save(replace(trained(), preprocessing=given), tmp_path / "teacher")
+    factor, offset = own.after(given)
+    splits = {name: Split(split.inputs * factor + offset, split.labels) for name, split in digits().splits.items()}
+    test = splits.pop("test")
+    assert accuracy(trained().network, test) < 50
+    model = replace(trained(), preprocessing=own)
+    training = {"student": "lenet", "epochs": 6, "batch_size": 32}
+    technique = DistillOffline(loss=loss, alpha=1, teachers=[str(tmp_path / "teacher")], **training)
+    student = run(technique, model, Context(**splits, base=model))
+    assert student.preprocessing == own
+    assert accuracy(student.network, test) > 85
 
 
 def test_cached_answers_are_the_networks() -> None:

@@ -5,19 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from paddlepress import architectures
+from paddlepress.artifact import store
+from paddlepress.data import DataConfig
 from paddlepress.data import store as data_store
-from paddlepress.testing import digits
 from paddlepress.training import base
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_components.training.train import train
 from tests.components.artifacts import Artifact
 
 
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    data_store.prepare(DataConfig(source="digits", calibration=50), folder / "data", folder / "test")
+    return folder / "data"
+
+
 def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The message names architecture, operator and layer; no epoch is trained and nothing is written."""
     from own_networks import SHAPE, Computed, Lambda
@@ -31,11 +40,10 @@ def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
         raise AssertionError("it was trained")
 
     monkeypatch.setattr(architectures, "build", build)
-    monkeypatch.setattr(data_store, "load", lambda path: digits())
     monkeypatch.setattr(base, "fit", fit)
     with pytest.raises(SystemExit) as caught:
         train(
-            data=Artifact(tmp_path),
+            data=Artifact(data),
             model=Artifact(tmp_path / "model"),
             metrics=Artifact(tmp_path / "metrics"),
             architecture="lenet",
@@ -48,3 +56,35 @@ def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
     assert caught.value.code == 1 and len(lines) == 1
     assert "'lenet' can't be deployed: paddle2onnx does not convert cumprod in layer 'then'" in lines[0]
     assert not (tmp_path / "model").exists()
+
+
+def trained(data: Path, folder: Path, learning_rate: float) -> Artifact:
+    made = Artifact(folder / "model")
+    train(
+        data=Artifact(data),
+        model=made,
+        metrics=Artifact(folder / "metrics"),
+        architecture="lenet-300-100",
+        arguments={},
+        seed=0,
+        device="cpu",
+        fields={"epochs": 1, "batch_size": 64, "learning_rate": learning_rate},
+    )
+    return made
+
+
+def test_a_new_model_takes_the_datas_mean_and_deviation(data: Path, tmp_path: Path) -> None:
+    """What is measured of the training data is the model's preprocessing; one that learned warns of nothing."""
+    made = trained(data, tmp_path, 3e-3)
+    model, stored = store.load(tmp_path / "model"), data_store.load(data)
+    assert model.preprocessing == stored.statistics
+    assert model.preprocessing is not None and model.preprocessing.dtype == "uint8"
+    prepared = model.preprocessing.apply(stored.split("train").inputs)
+    assert abs(float(prepared.mean())) < 1e-4 and np.isclose(prepared.std(), 1, atol=1e-3)
+    assert "warnings" not in made.metadata
+
+
+def test_a_model_that_learned_nothing_is_warned_of(data: Path, tmp_path: Path) -> None:
+    """The warning names what to look at: here nothing could be learned with such steps."""
+    (warning,) = trained(data, tmp_path, 1e-12).metadata["warnings"]
+    assert "what is made from it is worth nothing. Look at its learning rate, its epochs" in warning

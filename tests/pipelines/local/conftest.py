@@ -35,6 +35,9 @@ class Recorder:
     def skipped(self, task: TaskSpec, because: str) -> None:
         self.events.append(f"skipped {task.title}: {because}")
 
+    def warned(self, task: TaskSpec, text: str) -> None:
+        self.events.append(f"warned {task.title}: {text}")
+
 
 @dataclass
 class Bench:

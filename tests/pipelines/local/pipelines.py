@@ -21,6 +21,8 @@ def write_number(number: int, out: dsl.Output[dsl.Artifact], journal: str, wait_
     time.sleep(seconds)
     Path(out.path).write_text(str(number))
     out.metadata["number"] = number
+    if number == 13:
+        out.metadata["warnings"] = ["it is 13"]
     with Path(journal).open("a") as stream:
         stream.write(f"end {number} {os.getpid()}\n")
 

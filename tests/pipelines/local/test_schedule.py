@@ -64,6 +64,14 @@ def test_a_second_run_makes_nothing_again(bench: Bench) -> None:
     assert Path(changed.done["add"].outputs["total"]["uri"]).read_text() == "6"
 
 
+def test_what_a_task_warns_of_is_shown_in_every_run(bench: Bench) -> None:
+    """Warnings stand with a task's output: they are shown when it is made, and when it is taken from the cache."""
+    for _ in range(2):
+        bench.run(sums(str(bench.journal), second=13))
+        assert [event for event in bench.watcher.events if "warned" in event] == ["warned right: it is 13"]
+        bench.watcher.events.clear()
+
+
 def test_fresh_makes_everything_again(bench: Bench) -> None:
     """`fresh` ignores what is there."""
     bench.run(sums(str(bench.journal)))

@@ -12,6 +12,7 @@ import pytest
 from paddlepress.architectures import ArchitectureName
 from paddlepress.errors import RecipeError
 from paddlepress.model import Model
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique
 from paddlepress_pipelines.recipe import load
 from paddlepress_pipelines.recipe.schema import shipped
@@ -91,6 +92,11 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
         assert load(write(tmp_path, other)).digest("sparse") != digest
 
 
+def preprocessing(fields: str) -> tuple[str, str]:
+    """A change that has the recipe import a model with this preprocessing."""
+    return "architecture: lenet\n  training: {epochs: 2}", f"artifact: m\n  preprocessing: {{{fields}}}"
+
+
 @pytest.mark.parametrize(
     ("change", "line", "words"),
     [
@@ -155,6 +161,13 @@ def test_the_digest_of_a_variant_follows_what_makes_it(tmp_path: Path) -> None:
         (("  training: {epochs: 2}", "  artifact: model"), 4, ["architecture", "artifact", "not both"]),
         (("architecture: lenet", "artifact: model"), 5, ["'training'", "'artifact'"]),
         (("architecture: lenet\n  training: {epochs: 2}", "artifact: m\n  arguments: {width: 1}"), 5, ["'arguments'"]),
+        (("training: {epochs: 2}", "preprocessing: {scale: 255}"), 5, ["'preprocessing' goes with 'artifact'"]),
+        (preprocessing("std: [0.0]"), 5, ["base.preprocessing.std", "numbers above 0"]),
+        (preprocessing("mean: 0.5"), 5, ["base.preprocessing.mean", "[0.5]"]),
+        (preprocessing("mean: [.nan]"), 5, ["base.preprocessing.mean", "finite number"]),
+        (preprocessing("scale: 0"), 5, ["base.preprocessing.scale", ">= 1e-30"]),
+        (preprocessing("scales: 255"), 5, ["unknown key 'scales'", "scale"]),
+        (preprocessing("mean: [0, 0], std: [1, 1, 1]"), 5, ["'mean' has 2 numbers and 'std' has 3"]),
     ],
     ids=lambda value: value[1].strip()[:30] if isinstance(value, tuple) else "",
 )
@@ -280,6 +293,14 @@ def test_a_file_too_large_for_a_recipe(tmp_path: Path) -> None:
     for path in (write(tmp_path, "#" * (4 * 2**20 + 1)), Path("/dev/zero")):
         with pytest.raises(RecipeError, match="more than 4,194,304 bytes"):
             load(path)
+
+
+def test_preprocessing_decides_what_a_variant_is(tmp_path: Path) -> None:
+    """An imported model with other preprocessing makes other variants."""
+    texts = [GOOD.replace(*preprocessing(fields)) for fields in ("scale: 255", "scale: 255, mean: [0.5]")]
+    recipes = [load(write(tmp_path, text)) for text in texts]
+    assert recipes[0].base.preprocessing == Preprocessing(scale=255)
+    assert recipes[0].digest("sparse") != recipes[1].digest("sparse")
 
 
 def test_an_alias_outside_itself_is_fine(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ import numpy as np
 import pytest
 from s3_server import S3Server
 
-from paddlepress.data import DataConfig
+from paddlepress.data import DataConfig, Dataset, manifest
 from paddlepress.data.store import digest, load, prepare
 from paddlepress.errors import DataError
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.storage import push
+from paddlepress.testing import trained
 
 DIGITS = DataConfig(source="digits", calibration=100)
 
@@ -28,10 +31,16 @@ def prepared(tmp_path: Path) -> tuple[dict[str, Any], Path, Path]:
     return prepare(DIGITS, data, test), data, test
 
 
-def test_digits_are_divided_and_normalized(prepared: tuple[dict[str, Any], Path, Path]) -> None:
-    """Techniques get training, validation and calibration splits, normalized as the training data has it."""
+def normalized(data: Path) -> Dataset:
+    """A data set as a model takes it that was trained on it."""
+    stored = load(data)
+    return stored.through(stored.statistics)
+
+
+def test_digits_are_divided_and_can_be_normalized(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """Techniques get training, validation and calibration splits; their statistics bring them to deviation 1."""
     summary, data, _ = prepared
-    loaded = load(data)
+    loaded = normalized(data)
     assert set(loaded.splits) == {"train", "validation", "calibration"}
     train = loaded.split("train")
     assert train.inputs.dtype == np.float32 and train.labels.dtype == np.int64
@@ -45,9 +54,9 @@ def test_digits_are_divided_and_normalized(prepared: tuple[dict[str, Any], Path,
 
 
 def test_test_data_lies_apart(prepared: tuple[dict[str, Any], Path, Path]) -> None:
-    """The test artifact has nothing but the test split, none of it in the other, normalized the same way."""
+    """The test artifact has nothing but the test split, none of it in the other, with the training statistics."""
     summary, data, test = prepared
-    learning, judging = load(data), load(test)
+    learning, judging = normalized(data), normalized(test)
     assert set(judging.splits) == {"test"} and judging.digest == summary["test_digest"] != learning.digest
     with pytest.raises(DataError, match=r"has no 'test' split. It has: train, validation, calibration"):
         learning.split("test")
@@ -71,7 +80,7 @@ def test_the_same_configuration_gives_the_same_digest(prepared: tuple[dict[str, 
 
 
 def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
-    """Images take one byte a pixel on disk and are 0..1 before they are normalized."""
+    """Images take one byte a pixel on disk and when loaded, and are 0..1 before they are normalized."""
     x = np.random.default_rng(0).integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
     x[..., 2] = 7  # a channel that never varies
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(600) % 3)
@@ -79,7 +88,8 @@ def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
     pixels = 16 * 16 * 3 * summary["splits"]["train"]
     assert pixels < (tmp_path / "d" / "train.safetensors").stat().st_size < pixels * 1.1
     assert summary["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01) and summary["std"][2] == 1
-    inputs = load(tmp_path / "d").split("train").inputs
+    assert load(tmp_path / "d").split("train").inputs.dtype == np.uint8
+    inputs = normalized(tmp_path / "d").split("train").inputs
     assert inputs.shape[1:] == (3, 16, 16)
     np.testing.assert_allclose(inputs[:, 2], 0, atol=1e-6)
     np.testing.assert_allclose(inputs[:, :2].mean(axis=(0, 2, 3)), 0, atol=1e-4)
@@ -91,7 +101,25 @@ def test_features_are_normalized_one_by_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(500) % 2)
     summary = prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     assert summary["mean"] == pytest.approx([5, -300], rel=0.05) and summary["std"] == pytest.approx([0.1, 50], rel=0.1)
-    np.testing.assert_allclose(load(tmp_path / "d").split("train").inputs.std(axis=0), 1, atol=1e-3)
+    np.testing.assert_allclose(normalized(tmp_path / "d").split("train").inputs.std(axis=0), 1, atol=1e-3)
+
+
+def test_each_model_sees_the_data_through_its_own_preprocessing(
+    prepared: tuple[dict[str, Any], Path, Path], tmp_path: Path
+) -> None:
+    """A network trained on pixels / 255 gets pixels / 255, whatever the mean and deviation of the data are."""
+    _, data, _ = prepared
+    stored = load(data)
+    model = trained()
+    seen = stored.for_model(replace(model, preprocessing=Preprocessing(dtype="uint8", scale=255)))
+    pixels = stored.split("train").inputs
+    np.testing.assert_array_equal(seen.split("train").inputs, pixels.astype(np.float32) / np.float32(255))
+    with pytest.raises(DataError, match="does not state its preprocessing"):
+        stored.for_model(model)
+    with pytest.raises(DataError, match="the model takes float32 inputs, and the data 'digits' hold uint8"):
+        stored.for_model(replace(model, preprocessing=Preprocessing(dtype="float32")))
+    with pytest.raises(DataError, match=r"'mean' has 3 numbers, and inputs of shape .* have 1 channels"):
+        stored.for_model(replace(model, preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3))))
 
 
 def test_files_can_be_read_by_other_users(prepared: tuple[dict[str, Any], Path, Path]) -> None:
@@ -111,6 +139,17 @@ def replace_text(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
+def forge(**changes: Any) -> Callable[[Path], None]:
+    """A change with the digest computed anew."""
+
+    def change(data: Path) -> None:
+        stored = {name: (part.inputs, part.labels) for name, part in load(data).splits.items()}
+        change_manifest(**changes)(data)
+        change_manifest(digest=manifest.digest_of(manifest.read(data), stored))(data)
+
+    return change
+
+
 def flip(data: Path) -> None:
     content = bytearray((data / "train.safetensors").read_bytes())
     content[-100] ^= 1
@@ -128,7 +167,8 @@ def flip(data: Path) -> None:
         (lambda data: (data / "data.json").write_text("[]"), r"data.json is damaged: it states no format_version"),
         (change_manifest(format_version=3), r"data.json has format version 3; .*Upgrade"),
         (change_manifest(mean=[0.5]), r"data.json does not match its digest"),
-        (change_manifest(mean=[0.5, 0.5]), r"data.json is damaged: its mean and std do not fit"),
+        (forge(mean=[0.5, 0.5]), r"data.json is damaged: 'mean' has 2 numbers, and inputs .* have 1 channels"),
+        (forge(std=[0]), r"data.json is damaged: 'std' is .*: holds 0"),
         (change_manifest(mean="x"), r"data.json is damaged: mean"),
         (change_manifest(files={}), r"the split 'train' is in 'train.safetensors', which is not among its files"),
         (lambda data: replace_text(data / "data.json", "digits", "doubts"), r"data.json does not match its own seal"),

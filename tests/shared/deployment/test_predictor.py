@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from paddlepress.deployment import bundle, older
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import ArtifactError, DataError
 from paddlepress.model import Model
+from paddlepress.preprocessing import Preprocessing
 
 Deploy = Callable[..., Path]
 
@@ -62,6 +64,28 @@ def test_inputs_of_another_shape_are_refused(deployable: Path) -> None:
     """The message names the shape given and the shape taken."""
     with pytest.raises(DataError, match=r"\(2, 1, 9, 9\); the model takes \[n, 1, 8, 8\]"):
         Predictor.load(deployable).predict(np.zeros((2, 1, 9, 9), np.float32))
+
+
+def test_it_takes_what_the_data_hold(lenet: Model, deploy: Deploy) -> None:
+    """A model with preprocessing takes pixels and applies it itself, to the last bit as Paddle's network gets it."""
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 8, 8), dtype=np.uint8)
+    stated = Preprocessing(dtype="uint8", scale=255, mean=(0.3,), std=(0.2,))
+    predictor = Predictor.load(deploy(replace(lenet, preprocessing=stated)))
+    assert predictor.dtype == np.uint8
+    np.testing.assert_array_equal(predictor.prepare(pixels), stated.apply(pixels))
+    expected = lenet.predict(stated.apply(pixels))
+    np.testing.assert_allclose(predictor.predict(pixels, batch_size=3), expected, rtol=1e-4, atol=1e-4)
+    for wrong in (pixels.astype(np.float32) / 255, pixels.astype(np.int64), np.zeros((0, 1, 8, 8))):
+        with pytest.raises(DataError, match=f"inputs are {wrong.dtype}; the model takes uint8 as the data hold them"):
+            predictor.predict(wrong)
+
+
+def test_inputs_of_another_dtype_are_refused(deployable: Path) -> None:
+    """A model that takes float32 takes floats of other widths, but no bytes, which would be pixels."""
+    predictor, inputs = Predictor.load(deployable), np.ones((2, 1, 8, 8))
+    np.testing.assert_array_equal(predictor.predict(inputs), predictor.predict(inputs.astype(np.float32)))
+    with pytest.raises(DataError, match=r"inputs are uint8; the model takes float32"):
+        predictor.predict(inputs.astype(np.uint8))
 
 
 @pytest.mark.parametrize("name", bundle.FILES)

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 from paddlepress import runtime
-from paddlepress.data.normalization import Normalization, measured
+from paddlepress.data.statistics import measured
 from paddlepress.evaluation.result import Evaluation
+from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import Row
 from paddlepress.registry.connection import connect
@@ -35,7 +36,6 @@ class Variant:
     model_dir: Path
     deployable: Path
     evaluation: Evaluation
-    normalization: Normalization
 
     def register(self, client: Any, name: str = NAME, recipe_digest: str = "recipe-1") -> RegisteredVersion:
         return register(
@@ -48,22 +48,21 @@ class Variant:
             evaluation=self.evaluation,
             recipe_digest=recipe_digest,
             dataset_digest="data-1",
-            normalization=self.normalization,
             pipeline_run="run-1",
         )
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Images as a user has them, uint8 [n, 1, 8, 8], the same normalized to float32, and their classes."""
+    """Images as a user has them, uint8 [n, 1, 8, 8], the same as a network takes them, float32, and their classes."""
 
     images: np.ndarray
-    normalization: Normalization
+    preprocessing: Preprocessing
     labels: np.ndarray
 
     @property
     def inputs(self) -> np.ndarray:
-        return self.normalization.apply(self.images)
+        return self.preprocessing.apply(self.images)
 
 
 @pytest.fixture(autouse=True)
@@ -79,8 +78,8 @@ def digits() -> tuple[Digits, Digits]:
 
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
-    normalization = measured(images[:1200])
-    return Digits(images[:1200], normalization, labels[:1200]), Digits(images[1200:], normalization, labels[1200:])
+    statistics = measured(images[:1200])
+    return Digits(images[:1200], statistics, labels[:1200]), Digits(images[1200:], statistics, labels[1200:])
 
 
 @pytest.fixture(scope="session")
@@ -110,6 +109,7 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
         (InputSpec(name="image", shape=(1, 8, 8)),),
         Task(classes=tuple("0123456789")),
         lineage=[LineageEntry(technique="train", version="paddlepress 0", parameters={"epochs": 1}, seed=1)],
+        preprocessing=train.preprocessing,
     )
     optimizer = paddle.optimizer.Adam(0.005, parameters=model.network.parameters())
     for start in range(0, len(train.labels), 100):
@@ -122,7 +122,7 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
     model_dir, deployable = root / name / "model", root / name / "deployable"
     manifest = store.save(model, model_dir)
     export(model, model_dir, deployable)
-    logits = Predictor.load(deployable).predict(test.inputs)
+    logits = Predictor.load(deployable).predict(test.images)
     accuracy = 100.0 * float((logits.argmax(1) == test.labels).mean())
     files = {path.name: path.stat().st_size for path in deployable.iterdir()}
     evaluation = Evaluation(
@@ -133,7 +133,7 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
         data_digest="test-1",
         files=files,
     )
-    return Variant(name, chain, model_dir, deployable, evaluation, train.normalization)
+    return Variant(name, chain, model_dir, deployable, evaluation)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -39,7 +40,9 @@ def test_a_version_carries_all_that_is_known(registry: Any, variants: Any) -> No
     assert found["base"].aliases == ("baseline",)
     run = registry.client.get_run(student.run_id).data
     assert run.metrics == made.evaluation.metrics
+    stated = run.params.pop("preprocessing")
     assert run.params == {"architecture": "lenet-half", "0.train.seed": "1", "0.train.epochs": "1"}
+    assert json.loads(stated)["scale"] == 255
     with in_use(registry.client):
         import mlflow
 
@@ -167,15 +170,20 @@ def test_a_failed_registration_leaves_no_version(registry: Any, variants: Any, m
 LOADER = """
 import sys
 import mlflow, numpy as np
-from paddlepress.data.normalization import Normalization
 with np.load(sys.argv[1]) as data:
     images, labels = data["images"], data["labels"]
+assert images.dtype == np.uint8
 model = mlflow.pyfunc.load_model("models:/digits@champion")
-normalization = Normalization(**model.metadata.metadata["normalization"])
-logits = model.predict(normalization.apply(images))
+answer = model.predict(images)
+assert list(answer.columns) == ["label", "score"]
+logits = model.predict(images, params={"output": "logits"})
 assert logits.dtype == np.float32 and logits.shape == (len(labels), 10), logits
+probabilities = model.predict(images, params={"output": "probabilities"})
+assert np.allclose(probabilities.sum(1), 1) and np.allclose(probabilities.max(1), answer["score"])
 assert "paddle" not in sys.modules
-print(repr(100.0 * float((logits.argmax(1) == labels).mean())))
+correct = answer["label"].to_numpy() == labels.astype(str)
+assert (correct == (logits.argmax(1) == labels)).all()
+print(repr(100.0 * float(correct.mean())))
 """
 
 
@@ -184,7 +192,7 @@ def test_the_champion_reproduces_its_accuracy_elsewhere(
 ) -> None:
     """A new process that knows only MLflow loads the champion, without Paddle, and gets exactly its accuracy.
 
-    How inputs are normalized comes with the model: it has the images as they are stored.
+    It gives the model the images as they are stored, and is told their classes by name.
     """
     test = digits[1]
     np.savez(tmp_path / "test.npz", images=test.images, labels=test.labels)
@@ -203,7 +211,6 @@ def test_the_champion_reproduces_its_accuracy_elsewhere(
 REGISTRAR = """
 import sys
 from pathlib import Path
-from paddlepress.data.normalization import Normalization
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry.connection import connect
 from paddlepress.registry.register import register
@@ -214,7 +221,7 @@ sys.stdin.readline()
 done = register(
     client, name="race", variant="student", chain=[], model_dir=model_dir, deployable=deployable,
     evaluation=Evaluation.load(evaluation), recipe_digest="r", dataset_digest="d",
-    normalization=Normalization(1.0, (0.0,), (1.0,)), pipeline_run="p",
+    pipeline_run="p",
 )
 print(done.version, done.created)
 """
@@ -252,9 +259,9 @@ def free_port() -> int:
 
 
 def test_mlflow_serves_the_champion(registry: Any, digits: Any, environment: dict[str, str], tmp_path: Path) -> None:
-    """`mlflow models serve` answers `{"inputs": ...}` with the logits that the model gives in Python."""
+    """`mlflow models serve` takes pixels as JSON and answers with classes by name, or with logits if asked to."""
     port = free_port()
-    images = digits[1].inputs[:3]
+    images = digits[1].images[:20]
     log = tmp_path / "serve.log"
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{NAME}@champion"]
     with log.open("wb") as output:
@@ -267,8 +274,17 @@ def test_mlflow_serves_the_champion(registry: Any, digits: Any, environment: dic
             start_new_session=True,
         )
     try:
-        body = json.dumps({"inputs": images.tolist()}).encode()
-        answer = ask(f"http://127.0.0.1:{port}/invocations", body, server, log)
+        url, body = f"http://127.0.0.1:{port}/invocations", {"inputs": images.tolist()}
+        told = ask(url, body, server, log)["predictions"]
+        logits = ask(url, body | {"params": {"output": "logits"}}, server, log)["predictions"]
+        refused = {
+            "output is 'classes'. Valid: label, probabilities, logits": body | {"params": {"output": "classes"}},
+            "(-1, 1, 8, 8)": {"inputs": images[:, :, :4].tolist()},
+            "256 out of bounds for uint8": {"inputs": (images.astype(int) + 256).tolist()},
+        }
+        for words, mistake in refused.items():
+            with pytest.raises(AssertionError, match=re.escape(words)):
+                ask(url, mistake, server, log)
     finally:
         stop(server)
     from paddlepress.deployment.predictor import Predictor
@@ -280,14 +296,16 @@ def test_mlflow_serves_the_champion(registry: Any, digits: Any, environment: dic
 
         local = Path(mlflow.artifacts.download_artifacts(source))
     expected = Predictor.load(local / "artifacts" / "deployable").predict(images)
-    np.testing.assert_allclose(np.array(answer["predictions"]), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.array(logits), expected, rtol=1e-5, atol=1e-6)
+    assert [row["label"] for row in told] == [str(label) for label in expected.argmax(axis=1)]
+    assert all(0.1 <= row["score"] <= 1 for row in told)
 
 
-def ask(url: str, body: bytes, server: Any, log: Path) -> Any:
+def ask(url: str, content: Any, server: Any, log: Path) -> Any:
     """Post to a server that is still starting."""
     while True:
         try:
-            request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+            request = urllib.request.Request(url, json.dumps(content).encode(), {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=30) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:

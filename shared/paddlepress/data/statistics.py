@@ -1,41 +1,25 @@
-"""Bring inputs to mean 0 and standard deviation 1, channel by channel, as the training data has them."""
+"""The preprocessing that brings training inputs to mean 0 and standard deviation 1, channel by channel."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Normalization:
-    """`(stored / scale - mean) / std`, with a mean and a standard deviation a channel or feature."""
-
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def apply(self, stored: NDArray[Any]) -> NDArray[np.float32]:
-        """Normalize stored inputs [n, channels, ...]; float32 of the same shape."""
-        shape = (1, -1) + (1,) * (stored.ndim - 2)
-        inputs = stored.astype(np.float32)
-        inputs /= np.float32(self.scale)
-        inputs -= np.asarray(self.mean, np.float32).reshape(shape)
-        inputs /= np.asarray(self.std, np.float32).reshape(shape)
-        return inputs
+from paddlepress.preprocessing import Preprocessing
 
 
-def measured(stored: NDArray[Any]) -> Normalization:
-    """The normalization of training inputs [n, channels, ...]: uint8 (divided by 255) or float32.
+def measured(stored: NDArray[Any]) -> Preprocessing:
+    """The preprocessing that training inputs [n, channels, ...] suggest: uint8 (divided by 255) or float32.
 
     A channel that never varies gets a standard deviation of 1.
     """
     moments = _byte_moments if stored.dtype == np.uint8 else _float_moments
     measured_moments = [moments(stored[:, channel]) for channel in range(stored.shape[1])]
-    return Normalization(
+    return Preprocessing(
+        dtype="uint8" if stored.dtype == np.uint8 else "float32",
         scale=255.0 if stored.dtype == np.uint8 else 1.0,
         mean=tuple(mean for mean, _ in measured_moments),
         # Rounding can leave a constant channel a deviation of its last bit.
