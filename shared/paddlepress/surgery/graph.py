@@ -31,7 +31,7 @@ def trace(model: Model) -> Graph:
     operation whose effect is not known.
 
     Raises:
-        TechniqueRefused: Paddle can't trace the network.
+        TechniqueRefused: Paddle can't trace the network, or it does not run on random inputs.
     """
     traced = program.read(model)
     flow = Propagation(traced, RULES)
@@ -41,13 +41,10 @@ def trace(model: Model) -> Graph:
     claimed = grouping.claimed_twice(every)
     doubtful = [candidate.group for candidate in found if candidate.doubtful and candidate.group not in claimed]
     sure = [candidate.group for candidate in found if not candidate.doubtful]
-    # Layers that the evaluated network leaves out, auxiliary heads say, may read units in training.
-    unseen = {name for name, _ in model.network.named_parameters()} - program.read_parameters(traced)
-    fine = set(sure)
-    if doubtful or unseen:
-        fine = set(trial.sound(model, sure, doubtful, training=bool(unseen)))
+    fine, refused = trial.sound(model, sure, doubtful)
     groups = tuple(group for group in every if group in fine)
-    return Graph(groups, grouping.fixed(flow, resolved, groups, set(every) - fine))
+    refused |= dict.fromkeys(claimed, grouping.CLAIMED)
+    return Graph(groups, grouping.fixed(flow, resolved, groups, refused))
 
 
 def narrow(model: Model, group: Group, keep: NDArray[np.int64]) -> Model:
@@ -65,6 +62,7 @@ def narrow(model: Model, group: Group, keep: NDArray[np.int64]) -> Model:
 
     Raises:
         ValueError: keep is not that, or the group itself was narrowed since it was traced.
+        TechniqueRefused: without just these units the network would fail or compute something else.
     """
     kept = narrowing.checked(group, keep)
     if narrowing.is_stale(model.network, group):
@@ -82,7 +80,7 @@ def narrow_all(model: Model, keep: Mapping[str, NDArray[np.int64]], graph: Graph
 
     Raises:
         UnknownName: a group that the network does not have.
-        ValueError: as for `narrow`; the network is then unchanged.
+        ValueError, TechniqueRefused: as for `narrow`; the network is then unchanged.
     """
     graph = graph or trace(model)
     chosen = []
@@ -98,6 +96,7 @@ def narrow_all(model: Model, keep: Mapping[str, NDArray[np.int64]], graph: Graph
 
 
 def _recorded(model: Model, chosen: list[tuple[Group, NDArray[np.int64]]]) -> Model:
+    trial.check(model, chosen)
     edit = narrowing.cut(model, chosen)
     return model if edit is None else model.with_edits(edit)
 

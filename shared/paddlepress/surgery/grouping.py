@@ -16,7 +16,9 @@ from paddlepress.surgery.units import SINGLE, Axis, Resolved
 if TYPE_CHECKING:
     import paddle
 
-UNTRUE = "would compute something else or fail without some of its units: sizes are written in the network's code"
+CLAIMED = (
+    "shares the attribute that states how many units there are with others: sizes are written in the network's code"
+)
 
 
 @dataclass(frozen=True)
@@ -149,17 +151,19 @@ def claimed_twice(groups: list[Group]) -> set[Group]:
     return {group for claimants in claims.values() if len(claimants) > 1 for group in claimants}
 
 
-def fixed(flow: Propagation, resolved: Resolved, groups: tuple[Group, ...], refused: set[Group]) -> dict[str, str]:
-    """Each layer none of whose outputs can be removed, with the reason."""
+def fixed(
+    flow: Propagation, resolved: Resolved, groups: tuple[Group, ...], refused: dict[Group, str]
+) -> dict[str, str]:
+    """Each layer none of whose outputs can be removed, with the reason; those of refused groups are given."""
     free = {name for group in groups for name in group.producers}
-    untrue = {name for group in refused for name in group.producers}
+    untrue = {name: reason for group, reason in refused.items() for name in group.producers}
     found: dict[str, str] = {}
     for (parameter, axis), role in flow.roles.items():
         layer = layer_of(parameter)
         if role.direction != "out" or layer in free or layer in found:
             continue
         if layer in untrue:
-            found[layer] = UNTRUE
+            found[layer] = untrue[layer]
             continue
         labels = flow.units.axes.get((parameter, axis), np.zeros(0, np.int64))
         reasons = (resolved.reasons.get(int(root)) for root in resolved.roots[labels])

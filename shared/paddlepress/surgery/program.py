@@ -85,13 +85,6 @@ def read(model: Model) -> Program:
     return _Reader(names, _shared(network)).program(concrete.main_program.global_block(), concrete.outputs)
 
 
-def read_parameters(traced: Program) -> set[str]:
-    """The parameters that an operation reads, or that are returned; a program declares the others too."""
-    values = {value for operation in traced.operations for value in (*operation.inputs, *operation.captured)}
-    values.update(traced.outputs)
-    return {name for value, name in traced.parameters.items() if value in values}
-
-
 @contextmanager
 def evaluating(network: paddle.nn.Layer) -> Iterator[None]:
     """Within it every layer is in evaluation mode; afterwards each is in the mode it was in."""

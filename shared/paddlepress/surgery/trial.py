@@ -1,46 +1,57 @@
-"""Try cuts out on a copy of a model, where the traced program alone does not prove them right.
+"""Try cuts out: no traced program alone proves them right.
 
-A network may hold sizes as plain numbers (`x.reshape([-1, 3136])`) or have layers of its own that
-surgery knows nothing of. Such a cut is right if and only if the network computes, after it, what it
+Paddle traces a network with the sizes that it has. Whatever the code makes of a size (the shape of a reshape, zeros
+that are concatenated, a factor of `x.shape[-1] ** -0.5`) is a plain number in the program, and nothing tells one
+that follows a cut from one that does not. A cut is right if and only if the network computes, after it, what it
 computes with the same units silenced; so that is compared, with random weights and inputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from paddlepress.surgery import edits
+from paddlepress.errors import TechniqueRefused
 from paddlepress.surgery.groups import Group
 from paddlepress.surgery.narrow import Keep, cut
+from paddlepress.surgery.stand_in import StandIn, random_inputs, unseeded
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
 
-TOLERANCE = 1e-3
+# Of the largest output. A right cut differs by 2e-6 at most in the networks of `paddle.vision.models`; a fifth more
+# of what any of their layers puts out, by 2e-3 at least. In training, batch norms over few values magnify the first.
+TOLERANCE, IN_TRAINING = 1e-4, 1e-3
+BATCHES = (1, 2)
+
+_WHY = "sizes are written in the network's code, or follow from a tensor's shape there"
+FAILS = f"would fail without some of its units: {_WHY}"
+DIFFERS = f"would compute something else without some of its units: {_WHY}"
+
+Outputs = list[NDArray[Any]]
 
 
-def sound(model: Model, sure: Sequence[Group], doubtful: Sequence[Group], *, training: bool = False) -> list[Group]:
-    """Those of the groups whose units can be removed; the model itself is left alone.
+def sound(model: Model, sure: Sequence[Group], doubtful: Sequence[Group]) -> tuple[list[Group], dict[Group, str]]:
+    """Those of the groups whose units can be removed, and why the others can't; the model itself is left alone.
 
-    All are tried together and, if that fails, each half by itself, down to single groups. What is left is
-    tried again in parts, so that any two groups were cut one without the other: code that divides the
-    size of one by that of the other works only as long as both shrink alike.
+    All are tried together and, if that fails, each half by itself, down to single groups. Where some are doubtful,
+    what is left is tried again in parts, so that any two groups were cut one without the other: code that divides
+    the size of one by that of the other works only as long as both shrink alike.
 
     Args:
         model: whose network it is.
         sure: what the traced program shows to be right, as far as it goes.
         doubtful: what it does not.
-        training: whether the cut network has to run in training mode too.
-    """
-    import paddle
 
-    state = paddle.get_rng_state()
-    try:
-        trials = _Trials(model, training)
+    Raises:
+        TechniqueRefused: the network does not run on random inputs.
+    """
+    with unseeded():
+        trials = _Trials(model)
         found, before = [[group] for group in trials.pass_of(list(doubtful))] + [list(sure)], -1
         while sum(map(len, found)) != before:
             before = sum(map(len, found))
@@ -49,9 +60,34 @@ def sound(model: Model, sure: Sequence[Group], doubtful: Sequence[Group], *, tra
                 tried = [group for group in part if any(group in some for some in found)]
                 bad = set(tried) - set(trials.pass_of(tried))
                 found = _among(found, {group for some in found for group in some} - bad)
-        return [group for part in found for group in part]
-    finally:
-        paddle.set_rng_state(state)
+        return [group for part in found for group in part], trials.refused
+
+
+def check(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> None:
+    """Refuse a cut that would make a network fail or compute something else: the very one that is to be made.
+
+    Code may do something else at some sizes, as `if x.shape[1] > 8` does, which `sound` need not have met.
+
+    Args:
+        model: it is left alone.
+        chosen: groups as they stand in the network now, and the units of each that stay.
+
+    Raises:
+        TechniqueRefused: the cut is wrong; names a group by which it is.
+    """
+    cuts = [(group, keep) for group, keep in chosen if len(keep) < group.units]
+    if not cuts:
+        return
+    with unseeded():
+        trials = _Trials(model)
+        fault = trials.fault(cuts)
+        if not fault:
+            return
+        for group, keep in cuts:
+            if alone := trials.fault([(group, keep)]):
+                raise TechniqueRefused(f"{group.name} with {len(keep)} of its {group.units} units {alone}; exclude it")
+        names = ", ".join(f"{group.name} ({len(keep)} of {group.units} units)" for group, keep in cuts)
+        raise TechniqueRefused(f"the network, cut in {names}, {fault}; exclude some of them")
 
 
 def _among(parts: Sequence[Sequence[Group]], allowed: Collection[Group]) -> list[list[Group]]:
@@ -68,126 +104,130 @@ def _parts(parts: Sequence[Sequence[Group]]) -> list[list[Group]]:
 
 
 class _Trials:
-    """A copy of a model to cut again and again."""
+    """Cuts of one model, one after another.
 
-    def __init__(self, model: Model, training: bool) -> None:
-        self.random = np.random.default_rng(0)
-        self.training = training
-        self.twin = model.copy()
-        self.twin.scales.clear()  # the random weights are on no grid, and a cut must not round them to one
-        _randomise(self.twin, self.random)
-        self.inputs = [_input(spec.shape, spec.dtype, self.random) for spec in model.inputs]
+    Attributes:
+        refused: groups that could not be cut -> why.
+    """
 
-    def pass_of(self, groups: list[Group]) -> list[Group]:
-        """Those of the groups that can be cut together."""
-        if not groups or self.passes(groups):
-            return groups
+    def __init__(self, model: Model) -> None:
+        self.refused: dict[Group, str] = {}
+        self._numbers = np.random.default_rng(0)
+        self._network = StandIn(model, self._numbers)
+        first, second = (random_inputs(model, batch, self._numbers) for batch in BATCHES)
+        try:
+            self._network.outputs(first)
+        except Exception:  # it may look these numbers up; then small ones do
+            first, second = (random_inputs(model, batch, self._numbers, standard=False) for batch in BATCHES)
+        self._calls = [_Call(first), _Call(second), _Call(second, training=True)]
+        self._errors: dict[_Call, str] = {}
+
+    def pass_of(self, groups: Sequence[Group], beside: Sequence[Group] = ()) -> list[Group]:
+        """Those of the groups that can be cut together, and along with others of which that is known.
+
+        Each input batch sees another cut. Of any two groups of a size, of which there may be a few dozen, at least
+        one cut takes more units of one: a number that follows from both is not the same by chance.
+        """
+        if not groups:
+            return []
+        together = [*beside, *groups]
+        fault = self.fault(self._some(together, near=True), self._calls[:1])
+        fault = fault or self.fault(self._some(together, near=False), self._calls[1:])
+        if not fault:
+            return list(groups)
         if len(groups) == 1:
+            self.refused[groups[0]] = fault
             return []
         middle = len(groups) // 2
-        return self.pass_of(groups[:middle]) + self.pass_of(groups[middle:])
+        found = self.pass_of(groups[:middle], beside)
+        return found + self.pass_of(groups[middle:], [*beside, *found])
 
-    def passes(self, groups: Sequence[Group]) -> bool:
-        """Whether the network without some units of each group computes what it does with them silenced."""
+    def fault(self, chosen: Sequence[tuple[Group, Keep]], calls: Sequence[_Call] = ()) -> str:
+        """What is wrong with the network without some units, beside itself with these silenced; empty: nothing.
+
+        In evaluation mode both must give the same, and in training mode too, unless something is random there.
+
+        Args:
+            chosen: groups, and the units of each that stay.
+            calls: what is computed; empty: all that there is.
+
+        Raises:
+            TechniqueRefused: the network does not run on random inputs, uncut.
+        """
         from paddlepress.surgery.frozen import Statistics
-        from paddlepress.surgery.layers import float_inputs
 
-        chosen = [(group, self._some(group)) for group in groups]
-        network, statistics = self.twin.network, Statistics()
-        with _restored(self.twin), float_inputs(network), statistics.used(network, groups):
-            _silence(self.twin, chosen)
-            expected = self._outputs()
-        with _restored(self.twin), float_inputs(network), statistics.used(network, groups):
+        calls = calls or self._calls
+        groups = [group for group, _ in chosen]
+        statistics = {call: Statistics() for call in calls}
+
+        def run(call: _Call, seed: int = 0, noise: float = 0.0) -> Outputs | str:
+            inputs = [value + np.asarray(noise * value, value.dtype) for value in call.inputs]
             try:
-                cut(self.twin, chosen)
-                got = self._outputs()
-                if self.training:
-                    self._train()
-            except Exception:  # a size that no longer fits fails in as many ways as there are operations
-                return False
-        return len(got) == len(expected) and all(
-            a.shape == b.shape and bool(np.all(np.abs(a - b) <= TOLERANCE * max(float(np.abs(a).max(initial=0)), 1e-6)))
-            for a, b in zip(expected, got, strict=True)
-        )
+                with statistics[call].used(self._network.model.network, groups):
+                    return self._network.outputs(inputs, training=call.training, seed=seed)
+            except Exception as error:  # a size that no longer fits fails in as many ways as there are operations
+                return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
-    def _some(self, group: Group) -> Keep:
-        """Some of the units, scattered, a part of its own of each group: a wrong cut would not go unnoticed."""
-        size = int(self.random.integers(1, group.units)) if group.units < 6 else self._about_half(group.units)
-        return np.sort(self.random.choice(group.units, size=size, replace=False))
+        with self._network.restored(groups):
+            self._network.silence(chosen)
+            expected = {call: run(call) for call in calls}
+        self._errors |= {call: outputs for call, outputs in expected.items() if isinstance(outputs, str)}
+        if all(call in self._errors for call in self._calls if not call.training):
+            raise TechniqueRefused(f"the network does not run on random inputs: {self._errors[self._calls[0]]}")
+        with self._network.restored(groups):
+            try:
+                cut(self._network.model, chosen)
+            except Exception:  # a layer of a kind of its own, whose attributes mean something else
+                return FAILS
+            got = {call: run(call) for call in calls if call not in self._errors}
+        for call, outputs in got.items():
+            fault = _compared(expected[call], outputs, call.tolerance)
+            if fault == DIFFERS and call.training:
+                with self._network.restored(groups):
+                    self._network.silence(chosen)
+                    # Dropout, say, or a batch norm over two values of a channel that are all but the same.
+                    again = run(call, seed=1, noise=1e-6)
+                fault = "" if _compared(expected[call], again, call.tolerance) else fault
+            if fault:
+                return fault
+        return ""
 
-    def _about_half(self, units: int) -> int:
-        return int(self.random.integers(units // 3, 2 * units // 3 + 1))
+    def _some(self, groups: Sequence[Group], near: bool) -> list[tuple[Group, Keep]]:
+        """Some of the units of each group, scattered.
 
-    def _outputs(self) -> list[np.ndarray[Any, Any]]:
-        import paddle
-        from paddle.utils import flatten
-
-        with paddle.no_grad():
-            found = flatten(self.twin.network(*self.inputs))
-        return [np.asarray(value.numpy()) for value in found if hasattr(value, "numpy")]
-
-    def _train(self) -> None:
-        import paddle
-
-        self.twin.network.train()
-        try:
-            with paddle.no_grad():
-                self.twin.network(*self.inputs)
-        finally:
-            self.twin.network.eval()
-
-
-@contextmanager
-def _restored(model: Model) -> Iterator[None]:
-    """Within it the network may be cut and its weights changed; afterwards it is as it was."""
-    layers = dict(model.network.named_sublayers(include_self=True))
-    parameters = {name: dict(layer._parameters) for name, layer in layers.items()}
-    values = {name: np.array(value.numpy()) for name, value in model.network.state_dict().items()}
-    sizes = {
-        name: {attribute: vars(layer)[attribute] for attribute in edits.NARROWABLE & vars(layer).keys()}
-        for name, layer in layers.items()
-    }
-    try:
-        yield
-    finally:
-        for name, layer in layers.items():
-            layer._parameters.update(parameters[name])
-            for attribute, value in sizes[name].items():
-                setattr(layer, attribute, value)
-        edits.refresh_recurrent(model.network, layers)
-        for name, value in model.network.state_dict().items():
-            value.set_value(values[name])
+        Args:
+            groups: whose.
+            near: whether groups beside each other lose another number of units, or those that are further apart.
+        """
+        chosen = []
+        for place, group in enumerate(groups):
+            low, high = (1, group.units - 1) if group.units < 6 else (group.units // 3, 2 * group.units // 3)
+            sizes = high - low + 1
+            size = low + (place if near else place // sizes + 1) % sizes
+            chosen.append((group, np.sort(self._numbers.choice(group.units, size=size, replace=False))))
+        return chosen
 
 
-def _randomise(model: Model, random: np.random.Generator) -> None:
-    """Weights without dead or saturated units, so that every unit counts in the output."""
-    for name, parameter in model.network.named_parameters():
-        shape = tuple(parameter.shape)
-        if len(shape) > 1:
-            fan_in = max(int(np.prod(shape)) // max(shape[0], 1), 1) if len(shape) != 2 else shape[0]
-            value = random.normal(0, (2 / fan_in) ** 0.5, shape)
-        elif name.endswith(("_variance", "weight")):
-            value = random.uniform(0.5, 1.5, shape)
-        else:
-            value = random.normal(0, 0.1, shape)
-        parameter.set_value(value.astype(np.asarray(parameter.numpy()).dtype))
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """What a network is run on, and how."""
+
+    inputs: list[NDArray[Any]]
+    training: bool = False
+
+    @property
+    def tolerance(self) -> float:
+        return IN_TRAINING if self.training else TOLERANCE
 
 
-def _silence(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> None:
-    """Zero everything that the removed units own, what reads them included."""
-    for group, keep in chosen:
-        lost = np.setdiff1d(np.arange(group.units), keep)
-        for part in group.slices:
-            parameter = edits.parameter(model.network, part.parameter)
-            value = np.array(parameter.numpy())
-            np.moveaxis(value, part.axis, 0)[part.indices[lost].reshape(-1)] = 0
-            parameter.set_value(value)
-
-
-def _input(shape: tuple[int, ...], dtype: str, random: np.random.Generator) -> Any:
-    import paddle
-
-    sizes = (2, *(max(size, 1) for size in shape))
-    if np.issubdtype(np.dtype(dtype), np.integer):
-        return paddle.zeros(sizes, dtype)
-    return paddle.to_tensor(random.normal(0, 1, sizes).astype(dtype))
+def _compared(expected: Outputs | str, got: Outputs | str, tolerance: float) -> str:
+    """What is wrong with outputs; those that are a string are an error's."""
+    if isinstance(expected, str):
+        return ""
+    if isinstance(got, str) or [a.shape for a in expected] != [b.shape for b in got]:
+        return FAILS
+    same = all(
+        bool(np.all(np.abs(a - b) <= tolerance * max(float(np.abs(a).max(initial=0)), 1e-6)))
+        for a, b in zip(expected, got, strict=True)
+    )
+    return "" if same else DIFFERS
