@@ -8,7 +8,7 @@
             assert size_of(after) < size_of(before)
 
 The suite compresses LeNet, lightly trained on scikit-learn's digits: a contract takes some seconds.
-It needs pytest.
+It needs pytest: `pip install paddlepress[testing]`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import pytest
 
 from paddlepress import runtime
 from paddlepress.data import Dataset, Split
@@ -31,6 +30,13 @@ from paddlepress.errors import UsageError
 from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery.edits import Mask, parameter
 from paddlepress.techniques import Context, Technique, name_of, run, technique
+
+try:
+    import pytest
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "paddlepress.testing needs pytest: pip install 'paddlepress[testing]'", name=error.name
+    ) from None
 
 runtime.prepare()  # nothing above has imported Paddle yet
 
@@ -126,21 +132,25 @@ class TechniqueContract:
         pytest.fail("a technique's contract says what the technique does: implement assert_effect")
 
     @pytest.fixture(scope="class")
-    def model(self) -> Model:
+    @classmethod
+    def model(cls) -> Model:
         """What the technique is applied to, which is the base model too."""
-        return trained(self.architecture).copy()
+        return trained(cls.architecture).copy()
 
     @pytest.fixture(scope="class")
-    def before(self, model: Model) -> dict[str, str]:
+    @classmethod
+    def before(cls, model: Model) -> dict[str, str]:
         return {"digest": model.digest()}
 
     @pytest.fixture(scope="class")
-    def compressed(self, model: Model, before: dict[str, str]) -> Model:
-        return run(self.technique, model, digits_context(model))
+    @classmethod
+    def compressed(cls, model: Model, before: dict[str, str]) -> Model:
+        return run(cls.technique, model, digits_context(model))
 
     @pytest.fixture(scope="class")
+    @classmethod
     def artifacts(
-        self, model: Model, compressed: Model, tmp_path_factory: pytest.TempPathFactory
+        cls, model: Model, compressed: Model, tmp_path_factory: pytest.TempPathFactory
     ) -> Iterator[tuple[Path, Path]]:
         from paddlepress.artifact.store import save
 

@@ -98,9 +98,10 @@ def test_a_network_of_ones_own_becomes_an_artifact(installed: dict[str, str], tm
 
 
 def test_it_stands_the_contract(installed: dict[str, str]) -> None:
-    """The plugin's own tests inherit `TechniqueContract` and pass."""
+    """The plugin's own tests inherit `TechniqueContract` and pass, with nothing that the next pytest removes."""
+    strict = ["-W", "error::pytest.PytestDeprecationWarning", "--override-ini=norecursedirs="]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--override-ini=norecursedirs=", str(PACKAGE)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *strict, str(PACKAGE)],
         env=installed,
         capture_output=True,
         text=True,

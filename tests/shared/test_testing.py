@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -69,3 +72,12 @@ def test_a_bad_value_is_of_a_field() -> None:
     """A name in bad_fields that the technique does not have would be refused for that alone: the contract fails."""
     with pytest.raises(AssertionError, match="has no field 'no_such_field'"):
         Forgetful().test_refuses_a_bad_value()
+
+
+def test_without_pytest_it_says_what_to_install(tmp_path: Path) -> None:
+    """Where pytest is not installed, the import names the extra that brings it."""
+    (tmp_path / "pytest.py").write_text("raise ModuleNotFoundError(\"No module named 'pytest'\", name='pytest')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", "import paddlepress.testing"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "paddlepress.testing needs pytest: pip install 'paddlepress[testing]'" in done.stderr
