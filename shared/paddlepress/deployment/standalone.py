@@ -15,7 +15,7 @@ import numpy as np
 
 from paddlepress.artifact.store import decode_all
 from paddlepress.deployment import bundle
-from paddlepress.deployment.predictor import Predictor, initializers
+from paddlepress.deployment.predictor import Predictor, initializers, input_dtype
 from paddlepress.errors import ArtifactError, UsageError
 from paddlepress.files import replacing
 
@@ -111,7 +111,7 @@ def _text(manifest: Manifest) -> str:
     takes = manifest.inputs[0]
     shape = ", ".join(map(str, takes.shape))
     preprocessing = manifest.preprocessing
-    form = f"{(preprocessing and preprocessing.dtype) or takes.dtype} [batch, {shape}]"
+    form = f"{input_dtype(manifest)} [batch, {shape}]"
     inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
     classes = len(manifest.task.classes)
     return f"{takes.name}: {form}{inside}. {OUTPUT}: float32 [batch, {classes}], one for each of `classes`."
@@ -158,17 +158,16 @@ def _compare(data: bytes, predictor: Predictor) -> None:
     """Refuse a file that computes something else than its deployable."""
     import onnxruntime
 
-    manifest = predictor.manifest
-    takes, preprocessing = manifest.inputs[0], manifest.preprocessing
+    takes = predictor.manifest.inputs[0]
     random = np.random.default_rng(0)
-    dtype = np.dtype((preprocessing and preprocessing.dtype) or takes.dtype)
     shape = (_COMPARED, *takes.shape)
-    given = random.normal(size=shape) if np.issubdtype(dtype, np.floating) else random.integers(0, 256, shape)
-    if not np.issubdtype(np.dtype(takes.dtype), np.floating):
-        given = random.integers(0, 2, shape)
-    stored: Array = given.astype(dtype)
-    inputs = stored if preprocessing is None else preprocessing.apply(stored)
-    expected = predictor.session.run(None, {takes.name: inputs})[0]
+    if predictor.dtype == np.uint8:
+        stored: Array = random.integers(0, 256, shape).astype(np.uint8)
+    elif predictor.dtype.kind == "f":
+        stored = random.normal(size=shape).astype(predictor.dtype)
+    else:
+        stored = random.integers(0, 2, shape).astype(predictor.dtype)
+    expected = predictor.predict(stored)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

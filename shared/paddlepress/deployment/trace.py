@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -73,13 +74,20 @@ def _save(model: Model, network: paddle.nn.Layer, whole: paddle.nn.Layer, prefix
     from paddlepress.deployment.pooling import exact_adaptive_pooling
     from paddlepress.surgery.layers import float_inputs
 
-    _name_operators(network)
+    running = _name_operators(network)
     try:
         with float_inputs(network), exact_adaptive_pooling(), quiet():
             paddle.jit.save(whole, str(prefix), input_spec=input_specs(model))
     except Exception as error:  # whatever the user's forward raises under tracing
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
-        raise TechniqueRefused(f"{subject(model)}: Paddle did not trace it ({reason})") from error
+        where = f"layer {running[-1]!r}" if running else "it"
+        raise TechniqueRefused(f"{subject(model)}: Paddle did not trace {where} ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    """What an error of Paddle's tracing says, without the code that it went through and its own hints."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = [line for line in lines if re.match(r"\w*(Error|Exception): ", line)] or lines[-1:]
+    return (said[-1] if said else type(error).__name__)[:300]
 
 
 def subject(model: Model) -> str:
@@ -87,12 +95,18 @@ def subject(model: Model) -> str:
     return f"a network of architecture {model.architecture.name!r} can't be deployed"
 
 
-def _name_operators(network: paddle.nn.Layer) -> None:
-    """Have each traced operator say which layer it belongs to."""
+def _name_operators(network: paddle.nn.Layer) -> list[str]:
+    """Have each traced operator say which layer it belongs to.
+
+    Returns:
+        The layers that are being traced, from the outermost to the innermost, while they are.
+    """
     import paddle
 
     def block() -> Any:
         return paddle.static.default_main_program().global_block()
+
+    running: list[str] = []
 
     def watch(layer: paddle.nn.Layer, name: str) -> None:
         starts: list[int] = []
@@ -100,6 +114,7 @@ def _name_operators(network: paddle.nn.Layer) -> None:
         def before(layer: paddle.nn.Layer, inputs: Any) -> None:
             if paddle.base.framework.in_pir_mode():
                 starts.append(block().num_ops())
+                running.append(name)
 
         def after(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             if paddle.base.framework.in_pir_mode():
@@ -107,9 +122,11 @@ def _name_operators(network: paddle.nn.Layer) -> None:
                     # Paddle's own names begin with a slash; layers inside this one have named theirs already.
                     if not operator.has_attr(LAYER) or operator.str_attr(LAYER).startswith("/"):
                         operator.set_str_attr(LAYER, name)
+                running.pop()
 
         layer.register_forward_pre_hook(before)
         layer.register_forward_post_hook(after)
 
     for name, layer in network.named_sublayers():
         watch(layer, name)
+    return running

@@ -96,6 +96,17 @@ def test_a_graph_that_does_not_run_names_the_operator(tmp_path: Path, monkeypatc
     assert "ONNX Runtime does not run what becomes of repeat_interleave in layer 'then'" in _refusal(model, tmp_path)
 
 
+def test_a_layer_that_is_not_traced_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a network's own code raises when it is traced is told with the layer that it comes from."""
+
+    def sized(x: Any) -> Any:
+        assert x.shape[0] > 0, "a batch of no size"
+        return x
+
+    said = _refusal(as_model(lambda: Computed(Lambda(sized), SHAPE), monkeypatch), tmp_path)
+    assert "Paddle did not trace layer 'then' (AssertionError: a batch of no size)" in said
+
+
 class Mixed(nn.Layer):
     """Gives for each example a sum over the batch that it comes in."""
 
