@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from paddlepress.errors import PaddlepressError, UsageError
+from paddlepress.files import disk_full
 
 ERROR_PREFIX = "PADDLEPRESS-ERROR "  # nothing else prints this: logging writes "ERROR:"
 WARNINGS = "warnings"
@@ -44,6 +45,12 @@ def task() -> Iterator[None]:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        full = disk_full(error, home(), Path(os.environ.get("TMPDIR", "/tmp")))
+        if full is None:
+            raise
+        print(f"{ERROR_PREFIX}{full}", flush=True)
+        sys.exit(full.exit_code)
 
 
 class OutputArtifact(Protocol):

@@ -4,6 +4,7 @@ PaddlepressError                 exit code 1: the work failed
 ├── TechniqueRefused             a technique has no meaning on this model, and says why
 ├── TrainingFailed               a loss that is not a number, a student that cannot be built
 ├── PromotionRefused             no variant passed its gates
+├── DiskFull                     no room for what has to be written; names the place
 └── UsageError                   exit code 2: the user asked for something that cannot be
     ├── UnknownName              a name that is not registered; lists the ones that are
     ├── RecipeError              a recipe that cannot be run; names file, line and key
@@ -60,6 +61,10 @@ class TrainingFailed(PaddlepressError):
 
 class PromotionRefused(PaddlepressError):
     """A promotion that the gates do not allow."""
+
+
+class DiskFull(PaddlepressError):
+    """No room on a disk, or none left of somebody's share, for what has to be written."""
 
 
 class UsageError(PaddlepressError):

@@ -197,8 +197,9 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
         given = error["input"]
         return "must be a list" + (f", such as [{given}]" if isinstance(given, str | int | float) else "")
     kind = _KINDS.get(error["type"], "")
-    if (kind or error["type"] in _BOUNDS) and field in model.model_fields:
-        limits = _range_text(model.model_json_schema()["properties"][field], " and ")
+    if kind or (error["type"] in _BOUNDS and field in model.model_fields):
+        known = field in model.model_fields
+        limits = _range_text(model.model_json_schema()["properties"][field], " and ") if known else ""
         return " ".join(["must be", *filter(None, (kind, limits))])
     return error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
 

@@ -31,6 +31,16 @@ def test_an_error_is_one_line_that_no_logger_prints(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "PADDLEPRESS-ERROR x.npz is truncated\n"
 
 
+def test_a_full_disk_is_told_whatever_library_met_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """A failure, not a user's mistake; errors of other kinds keep their traceback."""
+    with pytest.raises(SystemExit) as caught, entry.task():
+        raise RuntimeError("[ONNXRuntimeError] open: No space left on device")
+    assert caught.value.code == 1
+    assert capsys.readouterr().out.startswith("PADDLEPRESS-ERROR no room is left on the disk at /")
+    with pytest.raises(RuntimeError, match="something else"), entry.task():
+        raise RuntimeError("something else")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

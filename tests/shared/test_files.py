@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import UsageError
-from paddlepress.files import replacing, sha256_of, write_text
+from paddlepress.errors import DiskFull, UsageError
+from paddlepress.files import disk_full, replacing, sha256_of, write_text
 
 
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
@@ -100,3 +100,20 @@ def test_what_is_written_reaches_the_disk_before_it_gets_its_name(
         (temporary / "inner" / "weights").write_text("1")
     assert sorted(events[:3]) == ["inner", "model", "weights"]
     assert events[3:] == ["renamed", tmp_path.name]
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever says it, the system or a library; nothing is half written, and no other error is taken for it."""
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(DiskFull, match=r"no room is left on the disk at /.* make room, and go on from there$"):
+        write_text(tmp_path / "file", "text")
+    assert list(tmp_path.iterdir()) == []
+    wrapped = RuntimeError("it failed")
+    wrapped.__cause__ = RuntimeError("(sqlite3.OperationalError) database or disk is full")
+    assert disk_full(wrapped, tmp_path) is not None
+    assert disk_full(OSError(errno.EDQUOT, "Disk quota exceeded", "/dev/full"), tmp_path) is not None
+    assert disk_full(OSError(errno.EACCES, "Permission denied"), tmp_path) is None

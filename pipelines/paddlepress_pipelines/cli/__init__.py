@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
 from paddlepress import __version__
 from paddlepress.errors import PaddlepressError
+from paddlepress.files import disk_full
 from paddlepress_pipelines.cli import export, inspect, registry, work
 
 app = typer.Typer(
@@ -50,3 +52,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("paddlepress: interrupted", file=sys.stderr)
         sys.exit(130)
+    except OSError as error:  # a disk that is full or read-only, a folder of somebody else's
+        place = f"{error.filename}: " if error.filename else ""
+        full = disk_full(error, Path.cwd())
+        print(f"paddlepress: error: {full or f'{place}{error.strerror or error}'}", file=sys.stderr)
+        sys.exit(1)

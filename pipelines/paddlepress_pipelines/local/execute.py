@@ -20,7 +20,7 @@ from kfp.dsl.executor import create_artifact_instance
 from kfp.local import executor_input_utils, executor_output_utils, placeholder_utils
 from kfp.local.subprocess_task_handler import replace_python_executable
 
-from paddlepress import runtime
+from paddlepress import files, runtime
 from paddlepress.errors import PaddlepressError
 from paddlepress.progress import Lines
 from paddlepress_components.entry import ERROR_PREFIX
@@ -84,7 +84,8 @@ class Execution:
         try:
             return self._run(on_progress)
         except OSError as error:
-            raise TaskFailed(self.task, f"it could not be run: {error}", 1, self.log) from error
+            problem = files.disk_full(error, self.directory) or f"it could not be run: {error}"
+            raise TaskFailed(self.task, str(problem), 1, self.log) from error
         finally:
             self.stop()
 
@@ -98,6 +99,7 @@ class Execution:
 
     def _run(self, on_progress: OnProgress) -> dict[str, dict[str, Any]]:
         error = last = ""
+        full = False
         with self.log.open("w", encoding="utf-8") as log:
             process = self._start()
             assert process.stdout is not None
@@ -107,9 +109,13 @@ class Execution:
                     continue
                 log.write(line)
                 last = line.strip() or last
+                full = full or files.says_disk_full(line)
                 if line.startswith(ERROR_PREFIX):
                     error = line.removeprefix(ERROR_PREFIX).strip()
             code = process.wait()
+        if code != 0 and full and not error:
+            places = self.directory, Path(self.environment.get("TMPDIR", self.directory))
+            raise TaskFailed(self.task, str(files.no_room(*places)), 1, self.log)
         if code != 0:
             raise TaskFailed(self.task, error or _cause(code, last), 2 if code == 2 and error else 1, self.log)
         return self._outputs()

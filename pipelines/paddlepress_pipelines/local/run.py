@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import PaddlepressError, RunInUse, UsageError, shown
+from paddlepress import files
+from paddlepress.errors import DiskFull, PaddlepressError, RunInUse, UsageError, shown
 from paddlepress.fields import Fields, Place, expanded
 from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
@@ -133,7 +134,11 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
             fresh=fresh,
         ).run()
     result = RunResult(run, outcome, tasks, time.monotonic() - started)
-    record.write(result, recipe, home)
+    try:
+        record.write(result, recipe, home)
+    except DiskFull:
+        if not outcome.failed and not outcome.interrupted:  # else there is something more important to tell
+            raise
     return result
 
 
@@ -160,7 +165,8 @@ def _scratch(home: Path, run: str) -> Iterator[Path]:
     root = home / "tmp"
     shutil.rmtree(root, ignore_errors=True)
     try:
-        (root / run).mkdir(parents=True)
+        with files.writing(root):
+            (root / run).mkdir(parents=True)
         yield root / run
     finally:
         shutil.rmtree(root, ignore_errors=True)
@@ -184,7 +190,8 @@ def _locked(home: Path) -> Iterator[None]:
         who = f" (process {pid.read_text(encoding='utf-8')})" if pid.exists() else ""
         raise RunInUse(f"another run{who} is at work in {home}. Wait for it, or give another --home") from None
     except OSError as error:
-        raise UsageError(f"can't use {home} as home directory: {error.strerror or error}") from None
+        said = f"can't use {home} as home directory: {error.strerror or error}"
+        raise files.disk_full(error, home) or UsageError(said) from None
     try:
         yield
     finally:

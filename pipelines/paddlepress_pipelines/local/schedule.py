@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from paddlepress import files
 from paddlepress.errors import PaddlepressError
 from paddlepress_components.entry import WARNINGS
 from paddlepress_pipelines.local.cache import DELIVERY, Cache, DamagedOutput, Finished, reads_remote
@@ -128,6 +129,13 @@ class Scheduler:
             self._running[pool.submit(self._run_task, task)] = task
 
     def _run_task(self, task: TaskSpec) -> None:
+        try:
+            self._finish(task)
+        except OSError as error:
+            said = f"can't use {error.filename or self.cache.root}: {error.strerror or error}"
+            raise files.disk_full(error, self.cache.root) or PaddlepressError(said) from error
+
+    def _finish(self, task: TaskSpec) -> None:
         inputs = {name: self.outcome.done[producer].outputs[key] for name, (producer, key) in task.inputs.items()}
         directory = self.cache.directory(task, self.cache.key(task, inputs))
         # Two tasks can be the same one, such as the evaluations of two variants with one chain.

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from paddlepress.errors import DataError
-from paddlepress.files import replacing, sha256_of
+from paddlepress.files import disk_full, replacing, sha256_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -187,7 +187,7 @@ def _written(target: Path) -> Iterator[Path]:
             yield temporary
     except OSError as error:
         # botocore's own errors are told apart by _told; a socket's never gets here.
-        raise DataError(f"can't write {target}: {error.strerror or error}") from None
+        raise disk_full(error, target) or DataError(f"can't write {target}: {error.strerror or error}") from None
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paddlepress.errors import DataError
 from paddlepress.fields import expanded
-from paddlepress.files import replacing
+from paddlepress.files import disk_full, replacing
 
 S3 = "s3://"
 
@@ -65,7 +65,7 @@ def push(path: Path, location: str) -> str:
             else:
                 shutil.copyfile(path, temporary)
     except OSError as error:
-        raise DataError(f"can't write {target}: {error.strerror or error}") from None
+        raise disk_full(error, target) or DataError(f"can't write {target}: {error.strerror or error}") from None
     return str(target)
 
 

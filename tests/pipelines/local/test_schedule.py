@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import subprocess
@@ -229,3 +230,31 @@ def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
         t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "distill-offline"
     )
     assert reads_remote(remote)
+
+
+FULL = "no room is left on the disk at /"
+
+
+def test_a_task_on_a_full_disk_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever program of the task's it was that found no room."""
+    from paddlepress_pipelines.local import execute
+
+    script = "echo 'OSError: [Errno 28] No space left on device' >&2; echo bye; exit 1"
+    monkeypatch.setattr(execute.Execution, "_command", lambda self: ["sh", "-c", script])
+    outcome = bench.run(sums(str(bench.journal)))
+    assert str(outcome.failed["write-number"]).startswith(FULL)
+    assert outcome.failed["write-number"].exit_code == 1
+
+
+@pytest.mark.parametrize("step", ["prepare", "finish"])
+def test_a_run_on_a_full_disk_says_so(bench: Bench, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """What the run itself can't write fails the task, and the next run goes on."""
+
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cache, step, full)
+        outcome = bench.run(sums(str(bench.journal)))
+    assert str(outcome.failed["write-number"]).startswith(FULL)
+    assert bench.run(sums(str(bench.journal))).failed == {}

@@ -139,6 +139,7 @@ def preprocessing(fields: str) -> tuple[str, str]:
         ),
         (("objective:", "cluster: {cpus: many}\nobjective:"), 13, ["'many'", "such as 4, 0.5 or 500m"]),
         (("objective:", "cluster: {memory: 8 Gi}\nobjective:"), 13, ["'8 Gi'", "a number of bytes, with a unit"]),
+        (("objective:", "cluster: {environment: {A: 1}}\nobjective:"), 13, ["environment.A is 1", "must be text"]),
         (("objective:", "cluster: {environment: {1A: x}}\nobjective:"), 13, ["1A", "no digit first"]),
         (("{source: digits}", "{source: digits, seed: 9007199254740993}"), 2, ["9007199254740993", "too large"]),
         (
