@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from paddlepress.evaluation.accuracy import accuracy, wilson_interval
-
 if TYPE_CHECKING:
     from paddlepress.data import Split
     from paddlepress.model import Model
@@ -17,28 +13,45 @@ _NEXT_TO_NOTHING = 0.1
 
 
 def near_chance(model: Model, split: Split, look_at: str) -> str:
-    """A warning if a model is hardly better than guessing on held-out examples; empty if it is.
-
-    Guessing is one class in so many, or always the most frequent class, if that is right more often. Hardly better
-    is an accuracy whose 95% interval reaches down to it, or that is less than a tenth of the way from it to 100%.
+    """A warning if a base model is hardly better than guessing on held-out examples; empty if it is better.
 
     Args:
         model: in memory.
         split: inputs as its network takes them; an empty one warns of nothing.
         look_at: what may be wrong, for the message.
     """
+    import numpy as np
+
+    from paddlepress.evaluation.accuracy import accuracy, wilson_interval
+
     if not len(split):
         return ""
     percent = accuracy(model.predict(split.inputs), split.labels)
-    largest = 100.0 * float(np.bincount(split.labels).max()) / len(split)
-    even = 100.0 / len(model.task.classes)
-    chance = max(even, largest)
-    if wilson_interval(percent, len(split))[0] > chance and percent > chance + _NEXT_TO_NOTHING * (100 - chance):
-        return ""
-    count = len(model.task.classes)
-    guess = f"naming one of {count} classes at random" if even >= largest else "always naming the same class"
+    low, most = wilson_interval(percent, len(split))[0], int(np.bincount(split.labels).max())
     about = f" (now {model.preprocessing.text()})" if model.preprocessing is not None else ""
+    return warning(percent, low, len(model.task.classes), most / len(split), "validation", f"{look_at}{about}")
+
+
+def warning(percent: float, low: float, classes: int, most: float, split: str, look_at: str) -> str:
+    """A warning if a base model's accuracy is hardly better than guessing; empty if it is better.
+
+    Guessing is one class of all at random, or always the most frequent one, if that is right more often. Hardly better
+    is an accuracy whose 95% interval reaches down to it, or that is less than a tenth of the way from it to 100%.
+
+    Args:
+        percent: the accuracy.
+        low: lower end of its interval, percent.
+        classes: how many there are.
+        most: the most frequent class's share of the examples, 0 to 1.
+        split: which examples, such as `test`.
+        look_at: what may be wrong.
+    """
+    even, largest = 100 / classes, 100 * most
+    chance = max(even, largest)
+    if low > chance and percent > chance + _NEXT_TO_NOTHING * (100 - chance):
+        return ""
+    guess = "always naming the most frequent class" if largest > even else f"guessing among {classes} classes"
     return (
-        f"the base model is right in {percent:.1f}% of {len(split):,} validation examples, and {guess} is in "
-        f"{chance:.1f}%: what is made from it is worth nothing. Look at {look_at}{about}"
+        f"The base model is right in {percent:.1f}% of the {split} examples, and {guess} is in {chance:.1f}%: what is "
+        f"made from it is worth nothing. Look at {look_at}"
     )

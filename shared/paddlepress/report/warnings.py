@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from paddlepress.evaluation.chance import warning
 from paddlepress.report.data import ReportData, VariantReport
 from paddlepress.report.figures import percent, times
 
 _BATCHES = (("1", "b1"), ("32", "b32"))
 _FEWER = 0.99
 """A variant has fewer multiply-accumulates from this share of the base model's on: less is rounding."""
-_NEAR_CHANCE = 0.1
-"""The share of the way from guessing to always right below which a model has learned next to nothing."""
 
 
 def warnings(report: ReportData) -> tuple[str, ...]:
@@ -52,13 +51,9 @@ def _near_chance(report: ReportData) -> str:
     """A warning where the base model is hardly better than guessing among the classes."""
     base, classes = report.base, report.dataset.classes
     accuracy = base.figure("accuracy") if base is not None else None
-    if accuracy is None or classes < 2:
+    if base is None or accuracy is None or classes < 2:
         return ""
-    chance = 100 / classes
-    if accuracy > chance + _NEAR_CHANCE * (100 - chance):
-        return ""
-    return (
-        f"The base model is right in {percent(accuracy)} of the test examples, and guessing among {classes} classes "
-        f"is in {percent(chance)}: what is made from it is worth nothing. Look at its training, the order of its "
-        "classes and its preprocessing"
-    )
+    low, counts = base.figure("accuracy_low"), [row.count for row in base.per_class]
+    most = max(counts, default=0) / max(1, sum(counts))
+    look_at = "its preprocessing, the order of its classes and its training"
+    return warning(accuracy, accuracy if low is None else low, classes, most, "test", look_at)

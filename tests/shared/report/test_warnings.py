@@ -47,10 +47,18 @@ def test_no_warning_without_a_reason(make_report: Callable[..., ReportData], met
     assert found(make_report, None, **metrics) == ()
 
 
-@pytest.mark.parametrize(("accuracy", "warned"), [(11.35, True), (18.9, True), (25.0, False), (99.0, False)])
-def test_a_base_near_chance(make_report: Callable[..., ReportData], accuracy: float, warned: bool) -> None:
-    """A base model hardly better than guessing among ten classes is told with what to look at."""
-    base = {"variant": "base", "version": "1", "metrics": {"accuracy": accuracy}}
+@pytest.mark.parametrize(
+    ("accuracy", "most", "warned"),
+    [(11.35, 10, True), (18.9, 10, True), (25.0, 10, False), (99.0, 10, False), (91.5, 91, True), (99.0, 91, False)],
+)
+def test_a_base_near_chance(make_report: Callable[..., ReportData], accuracy: float, most: int, warned: bool) -> None:
+    """A base model hardly better than guessing among ten classes, of which one is frequent, is told of."""
+    counts = [most, *[(100 - most) // 9] * 9]
+    rows = [
+        {"name": str(name), "count": count, "accuracy": 0, "base_accuracy": 0, "change": 0}
+        for name, count in enumerate(counts)
+    ]
+    base = {"variant": "base", "version": "1", "metrics": {"accuracy": accuracy}, "per_class": rows}
     said = warnings(make_report(champion=None, variants=[base]))
     assert bool(said) == warned
     assert not warned or "preprocessing" in said[0]
