@@ -138,10 +138,18 @@ def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Mo
         model: what it is applied to; it does not change.
         context: data, teacher, seed and the like.
         name: the technique's registered name; empty finds it by its class, see `name_of`.
+
+    Raises:
+        UsageError: the base model preprocesses inputs otherwise than the model: the same data are not for both.
     """
     from paddlepress.model import LineageEntry
     from paddlepress.runtime import seed_everything, use_device
 
+    if context.base.preprocessing != model.preprocessing:
+        said = [each.preprocessing.text() if each.preprocessing else "not stated" for each in (model, context.base)]
+        raise UsageError(
+            f"the model's preprocessing is {said[0]}, and that of its base model {said[1]}: it must be the same"
+        )
     name = name or name_of(chosen)
     use_device(context.device)
     seed_everything(context.seed)

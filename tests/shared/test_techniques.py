@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from paddlepress.errors import UsageError
 from paddlepress.model import ArchitectureRef, Model
 from paddlepress.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique, run
@@ -22,6 +25,13 @@ def test_the_lineage_has_the_name_that_was_asked_for() -> None:
     context = digits_context(trained())
     assert run(Nothing(), trained(), context, name="do-nothing").lineage[-1].technique == "do-nothing"
     assert run(Nothing(), trained(), context).lineage[-1].technique == "Nothing"
+
+
+def test_a_base_model_that_takes_other_inputs_is_refused() -> None:
+    """Data that the model takes would tell a teacher nothing that takes them normalized otherwise."""
+    model = replace(trained(), preprocessing=Preprocessing(dtype="uint8", scale=255))
+    with pytest.raises(UsageError, match=r"preprocessing is uint8 / 255, mean 0, std 1, and that of .* not stated"):
+        run(Nothing(), model, digits_context(trained()))
 
 
 class Replace(Technique):

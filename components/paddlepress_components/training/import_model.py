@@ -46,15 +46,15 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
         check_fit(loaded, dataset, artifact)
-        check_exportable(loaded)
+        imported = replace(loaded, preprocessing=preprocessing_of(loaded, dataset, given, artifact))
+        check_exportable(imported)
         step = LineageEntry(
             technique=IMPORT,
             version=distribution_version(IMPORT),
             parameters={"artifact": artifact, "data": dataset.name, "data_digest": dataset.digest},
             seed=0,
         )
-        imported = replace(loaded, preprocessing=preprocessing_of(loaded, dataset, given, artifact)).with_lineage(step)
-        manifest = store.save(imported, Path(model.path))
+        manifest = store.save(imported.with_lineage(step), Path(model.path))
         model.metadata.update(digest=manifest.digest, artifact=artifact, architecture=loaded.architecture.name)
         entry.warn(model, near_chance(imported, dataset.for_model(imported).split("validation"), LOOK_AT))
 

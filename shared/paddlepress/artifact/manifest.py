@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import ValidationInfo, field_validator
+
 from paddlepress.artifact.codec import TensorRecord
 from paddlepress.errors import ArtifactError, UsageError
 from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
@@ -36,6 +38,15 @@ class Manifest(CheckedManifest):
     lineage: tuple[LineageEntry, ...] = ()
     digest: Sha256
     tensors: dict[str, TensorRecord]
+
+    @field_validator("preprocessing")
+    @classmethod
+    def _fits_the_inputs(cls, value: Preprocessing | None, info: ValidationInfo) -> Preprocessing | None:
+        inputs = info.data.get("inputs")
+        misfit = value.misfit(inputs[0].shape) if value is not None and inputs else ""
+        if misfit:
+            raise ValueError(misfit)
+        return value
 
 
 def content_of(manifest: Manifest) -> dict[str, Any]:

@@ -77,6 +77,9 @@ def test_saving_replaces_an_old_artifact_whole(model: Model, saved: Path) -> Non
         ({"edits": [Narrow(shapes={}, sizes={"fc1": {"__class__": 1}}).model_dump()]}, "__class__"),
         ({"files": {"../other": {"sha256": "0" * 64, "bytes": 1}}}, "not inside the model artifact"),
         ({"files": {}}, "does not name weights.safetensors"),
+        ({"preprocessing": {"std": [1, 1]}}, "preprocessing: .*'std' has 2 numbers"),
+        ({"preprocessing": {"std": [0]}}, "preprocessing.std: .*holds 0"),
+        ({"preprocessing": {"scale": 255}}, "not the weights that were saved"),
     ],
 )
 def test_a_manifest_that_was_changed_is_refused(saved: Path, changes: dict[str, object], words: str) -> None:
