@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from paddlepress.errors import PaddlepressError, UsageError
 from paddlepress.files import disk_full
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 ERROR_PREFIX = "PADDLEPRESS-ERROR "  # nothing else prints this: logging writes "ERROR:"
 WARNINGS = "warnings"
@@ -24,6 +27,7 @@ SEEDS = 2**31  # how many there are, from 0
 
 
 M = TypeVar("M", bound=BaseModel)
+T = TypeVar("T")
 
 
 class MetricsArtifact(Protocol):
@@ -69,6 +73,18 @@ def warn(output: OutputArtifact, *texts: str) -> None:
 def home() -> Path:
     """Where the registry and its artifacts are kept when no server is configured."""
     return Path(os.environ.get(HOME_VARIABLE) or ".paddlepress")
+
+
+def on_registry(work: Callable[[MlflowClient], T]) -> T:
+    """Do work on the registry, and do it again from its beginning if the registry goes away meanwhile.
+
+    Raises:
+        RegistryError: the registry can't be reached, or stays away.
+    """
+    from paddlepress.progress import Lines
+    from paddlepress.registry import connection, location, patience
+
+    return patience.through_outages(lambda: work(connection.connect(home())), location.tracking_uri(home()), Lines())
 
 
 def checkpoint() -> Path | None:

@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from paddlepress_components import entry
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
     from paddlepress.registry.policy import Policy
+    from paddlepress.report.data import ReportData
 
 
 def compare(
@@ -43,19 +46,21 @@ def compare(
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection
         from paddlepress.registry.policy import store_policy
         from paddlepress.registry.register import refresh
         from paddlepress.report.comparison import compare as compare_variants
 
         policy = policy_of(variants, gates, objective)
-        client = connection.connect(entry.home())
-        refresh(client, name, policy.variants)
-        store_policy(client, name, policy)
-        _remeasure(client, name, Path(base.path), Path(test_data.path), latency_seconds)
-        report = compare_variants(
-            client, name, policy.gates, policy.objective, title=title, variants=list(policy.variants)
-        )
+
+        def work(client: MlflowClient) -> ReportData:
+            refresh(client, name, policy.variants)
+            store_policy(client, name, policy)
+            _remeasure(client, name, Path(base.path), Path(test_data.path), latency_seconds)
+            return compare_variants(
+                client, name, policy.gates, policy.objective, title=title, variants=list(policy.variants)
+            )
+
+        report = entry.on_registry(work)
         files.write_text(Path(comparison.path), report.model_dump_json(indent=1))
         judged = [variant for variant in report.variants if not variant.is_base and not variant.note]
         metrics.log_metric("variants", float(len(judged)))

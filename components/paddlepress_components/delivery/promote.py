@@ -18,11 +18,12 @@ def promote(*, decision: Any, name: str) -> None:
     """
     with entry.task():
         from paddlepress import files
-        from paddlepress.registry import connection, promotion
+        from paddlepress.registry import promotion
         from paddlepress.registry.policy import load_policy
 
-        client = connection.connect(entry.home())
-        decided = promotion.promote(client, entry.home(), name, load_policy(client, name))
+        decided = entry.on_registry(
+            lambda client: promotion.promote(client, entry.home(), name, load_policy(client, name))
+        )
         files.write_text(Path(decision.path), decided.json())
         decision.metadata.update(reason=decided.reason)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddlepress_components import entry
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 def register(
@@ -37,21 +40,27 @@ def register(
         from paddlepress import files
         from paddlepress.data.store import digest as data_digest
         from paddlepress.evaluation.result import Evaluation
-        from paddlepress.registry import connection
+        from paddlepress.registry.register import RegisteredVersion
         from paddlepress.registry.register import register as register_variant
 
-        registered = register_variant(
-            connection.connect(entry.home()),
-            name=name,
-            variant=variant,
-            chain=entry.whole_numbers(chain),
-            model_dir=Path(model.path),
-            deployable=Path(deployable.path),
-            evaluation=Evaluation.load(Path(evaluation.path)),
-            recipe_digest=recipe_digest,
-            dataset_digest=data_digest(Path(data.path)),
-            pipeline_run=entry.pipeline_run(),
-        )
+        made_from = data_digest(Path(data.path))
+        measured = Evaluation.load(Path(evaluation.path))
+
+        def work(client: MlflowClient) -> RegisteredVersion:
+            return register_variant(
+                client,
+                name=name,
+                variant=variant,
+                chain=entry.whole_numbers(chain),
+                model_dir=Path(model.path),
+                deployable=Path(deployable.path),
+                evaluation=measured,
+                recipe_digest=recipe_digest,
+                dataset_digest=made_from,
+                pipeline_run=entry.pipeline_run(),
+            )
+
+        registered = entry.on_registry(work)
         content = {"name": name, "variant": variant, "version": registered.version}
         files.write_text(Path(registration.path), json.dumps(content))
         registration.metadata.update(content)

@@ -43,13 +43,13 @@ def export(
 def _registered(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, str]]:
     """The deployable of a registered version, and what the registry knows of it."""
     from paddlepress.registry.fetching import fetch_deployable, version_of
-    from paddlepress_pipelines.cli.registry import open_registry
+    from paddlepress_pipelines.cli.registry import opened
 
     name, _, reference = model.partition("@")
-    client = open_registry(home)
-    row = version_of(client, name, reference or CHAMPION)
-    facts = {"name": name, "version": str(row.version), "variant": row.variant}
-    return fetch_deployable(client, name, row.version, scratch), facts
+    with opened(home) as client:
+        row = version_of(client, name, reference or CHAMPION)
+        facts = {"name": name, "version": str(row.version), "variant": row.variant}
+        return fetch_deployable(client, name, row.version, scratch), facts
 
 
 def _of_folder(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, str]]:

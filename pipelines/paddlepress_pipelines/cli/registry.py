@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -32,16 +34,16 @@ def compare(
     from paddlepress.registry.policy import load_policy
     from paddlepress.report import comparison
 
-    client = open_registry(home)
-    policy = load_policy(client, name)
-    report = comparison.compare(
-        client,
-        name,
-        policy.gates,
-        policy.objective,
-        variants=list(policy.variants),
-        champion_reason=_last_reason(client, name),
-    )
+    with opened(home) as client:
+        policy = load_policy(client, name)
+        report = comparison.compare(
+            client,
+            name,
+            policy.gates,
+            policy.objective,
+            variants=list(policy.variants),
+            champion_reason=_last_reason(client, name),
+        )
     if output is not None:
         from paddlepress.report.render import render
 
@@ -79,8 +81,8 @@ def promote(
     from paddlepress.registry import promotion
     from paddlepress.registry.policy import load_policy
 
-    client = open_registry(home)
-    _say(promotion.promote(client, home, name, load_policy(client, name), variant), as_json)
+    with opened(home) as client:
+        _say(promotion.promote(client, home, name, load_policy(client, name), variant), as_json)
 
 
 @app.command()
@@ -88,7 +90,8 @@ def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False
     """Make the former champion the champion again."""
     from paddlepress.registry import promotion
 
-    _say(promotion.rollback(open_registry(home), home, name), as_json)
+    with opened(home) as client:
+        _say(promotion.rollback(client, home, name), as_json)
 
 
 @app.command()
@@ -96,7 +99,8 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
     """Tell every decision about what is in production, and why."""
     from paddlepress.registry import history as records
 
-    entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(open_registry(home), name)]
+    with opened(home) as client:
+        entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(client, name)]
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -112,18 +116,21 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
     console().print(table)
 
 
-def open_registry(home: Path) -> Any:
-    """The registry of a home directory, which must be there unless a server is configured."""
+@contextmanager
+def opened(home: Path) -> Iterator[Any]:
+    """The registry of a home directory, which must be there unless a server is configured; failures are one line."""
     import os
 
     from paddlepress.errors import RegistryError
     from paddlepress.registry import connection, location
+    from paddlepress.registry.failures import told
 
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / location.DATABASE).exists():
         raise RegistryError(
             f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI"
         )
-    return connection.connect(home)
+    with told(location.tracking_uri(home)):
+        yield connection.connect(home)
 
 
 def _say(decision: Decision, as_json: bool) -> None:

@@ -113,11 +113,13 @@ def _why_not_there(place: str) -> str:
 
 
 def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int) -> RunResult:
-    from paddlepress.registry import connection
+    from paddlepress.registry import connection, location
+    from paddlepress.registry.failures import told
 
     started = time.monotonic()
     with console.status("Connecting to the registry and compiling the pipeline"):
-        registry = connection.fingerprint(connection.connect(home), recipe.name)
+        with told(location.tracking_uri(home)):
+            registry = connection.fingerprint(connection.connect(home), recipe.name)
         tasks = _compiled(recipe)
     from paddlepress_pipelines.local.cache import Cache
     from paddlepress_pipelines.local.display import Display

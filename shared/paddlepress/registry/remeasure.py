@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import PaddlepressError
+from paddlepress.errors import ArtifactError, PaddlepressError
 from paddlepress.registry import tags as keys
 from paddlepress.registry.catalogue import Remeasured, Row, versions
-from paddlepress.registry.connection import in_use
+from paddlepress.registry.failures import RegistryAway
+from paddlepress.registry.fetching import fetch_version
 from paddlepress.registry.history import CHAMPION
 from paddlepress.registry.locking import exclusive
 
@@ -48,6 +49,8 @@ def remeasure(
         with tempfile.TemporaryDirectory() as folder:
             evaluation = measure(*_files(client, name, champion, folder))
         again = Remeasured(metrics=evaluation.metrics, missing=evaluation.missing, **facts)
+    except RegistryAway:
+        raise
     except PaddlepressError as error:
         again = Remeasured(failure=" ".join(str(error).split()), **facts)
     with exclusive(client):
@@ -65,18 +68,13 @@ def _is_of(row: Row, base_digest: str, test_data_digest: str) -> bool:
 
 def _files(client: Any, name: str, row: Row, folder: str) -> tuple[Path, Path]:
     """The model artifact and the deployable of a version, copied out of the registry."""
-    import mlflow
     from mlflow.exceptions import MlflowException
     from mlflow.models import Model
 
-    from paddlepress.errors import ArtifactError
-
+    place = fetch_version(client, name, row.version, Path(folder))
     try:
-        with in_use(client):
-            # Copied, for MLflow does not read a model below a folder with a `%`, `#` or `?` in its name.
-            place = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{row.version}", dst_path=folder))
         stored = Model.load(str(place)).flavors["python_function"]["artifacts"]
         return place / stored["model"]["path"], place / stored["deployable"]["path"]
     except (MlflowException, OSError, KeyError, TypeError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ArtifactError(f"version {row.version} of {name} has lost its files ({why})") from None
+        raise ArtifactError(f"the files of version {row.version} of {name!r} are damaged: {why}") from None

@@ -89,11 +89,11 @@ def test_a_champion_that_cannot_be_measured_fails(client: Any, home: Path, broke
     assert _measure(client, broken["base"], measure).failure == "made by another version"
     for path in [path.parent for path in home.rglob("MLmodel")]:
         shutil.rmtree(path)
-    assert "version 1 of digits has lost its files" in _measure(client, broken["base"], measure).failure
+    assert "the files of version 1 of 'digits' " in _measure(client, broken["base"], measure).failure
     row = compare(client, NAME, GATES, SMALLEST, variants=["base", "student"]).variants[-1]
     assert [gate.metric for gate in row.gates] == [OUTDATED]
     policy = Policy(gates=GATES, objective=SMALLEST, variants={"base": "new", "student": "new"})
-    assert "can't be again: version 1 of digits has lost its files" in promote(client, home, NAME, policy).reason
+    assert "can't be again: the files of version 1 of 'digits' " in promote(client, home, NAME, policy).reason
 
 
 def test_without_a_champion_nothing_is_measured(client: Any, variants: dict[str, Any]) -> None:
