@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from paddlepress_pipelines.local.execute import OnProgress
@@ -76,9 +77,12 @@ class Display:
         self._end(task)
         self._say(("  ✗ ", "red"), f"{task.title}: {message}")
 
-    def skipped(self, task: TaskSpec, because: str) -> None:
-        self._end(task)
-        self._say((f"  - {task.title}: skipped, it needs {because}", "dim"))
+    def skipped(self, tasks: Sequence[TaskSpec], because: str) -> None:
+        for task in tasks:
+            self._end(task)
+        first = tasks[0].title
+        told = f"{first}: skipped, it needs" if len(tasks) == 1 else f"{len(tasks)} tasks: skipped, they need"
+        self._say((f"  - {told} {because}", "dim"))
 
     def warned(self, task: TaskSpec, text: str) -> None:
         self._say(("  ! ", "yellow"), f"{task.title}: {text}")

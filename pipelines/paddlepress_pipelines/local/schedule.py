@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +32,7 @@ class Watcher(Protocol):
 
     def failed(self, task: TaskSpec, message: str) -> None: ...
 
-    def skipped(self, task: TaskSpec, because: str) -> None: ...
+    def skipped(self, tasks: Sequence[TaskSpec], because: str) -> None: ...
 
     def warned(self, task: TaskSpec, text: str) -> None: ...
 
@@ -196,13 +196,16 @@ class Scheduler:
     def _skip_hopeless(self, waiting: dict[str, TaskSpec]) -> None:
         """Give up on tasks that need one that failed."""
         lost = {**dict.fromkeys(self.outcome.failed, ""), **self.outcome.skipped}
+        hopeless_by: dict[str, list[TaskSpec]] = {}
         while hopeless := [task for task in waiting.values() if task.after & lost.keys()]:
             for task in hopeless:
                 cause = next(name for name in task.after if name in lost)
                 root = self.outcome.skipped.get(cause, cause)
                 self.outcome.skipped[task.name] = lost[task.name] = root
-                self.watcher.skipped(task, self.tasks[root].title)
+                hopeless_by.setdefault(root, []).append(task)
                 del waiting[task.name]
+        for root, tasks in hopeless_by.items():
+            self.watcher.skipped(tasks, self.tasks[root].title)
 
     def _stop(self) -> None:
         """End every task that runs, and wait for its end."""

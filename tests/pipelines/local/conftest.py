@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ class Recorder:
     def failed(self, task: TaskSpec, message: str) -> None:
         self.events.append(f"failed {task.title}: {message}")
 
-    def skipped(self, task: TaskSpec, because: str) -> None:
-        self.events.append(f"skipped {task.title}: {because}")
+    def skipped(self, tasks: Sequence[TaskSpec], because: str) -> None:
+        self.events.append(f"skipped {', '.join(task.title for task in tasks)}: {because}")
 
     def warned(self, task: TaskSpec, text: str) -> None:
         self.events.append(f"warned {task.title}: {text}")
