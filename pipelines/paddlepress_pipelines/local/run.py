@@ -15,8 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddlepress import files
-from paddlepress.errors import DiskFull, PaddlepressError, RunInUse, UsageError, shown
+from paddlepress.artifact import foreign
+from paddlepress.artifact.manifest import MANIFEST
+from paddlepress.errors import ArtifactError, DiskFull, PaddlepressError, RunInUse, UsageError, shown
 from paddlepress.fields import Fields, Place, expanded
+from paddlepress.storage import is_s3
 from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
 
@@ -77,10 +80,10 @@ def run_recipe(
 
 
 def check_local_data(recipe: Recipe) -> None:
-    """Refuse a recipe whose local files are not there, before anything runs.
+    """Refuse a recipe whose local files are not there, or whose base model is none, before anything runs.
 
     Raises:
-        UsageError: files are missing; all of them are in its `mistakes`.
+        UsageError: files are missing, or of the wrong kind; all of them are in its `mistakes`.
     """
     problems = []
     parts: dict[str, Fields] = {"data": recipe.data, "base": recipe.base}
@@ -94,6 +97,11 @@ def check_local_data(recipe: Recipe) -> None:
                     for given in place.local(getattr(part, name))
                     if (why := _why_not_there(given))
                 ]
+    if recipe.base.artifact and not problems and not is_s3(recipe.base.artifact):
+        try:
+            foreign.refuse(expanded(recipe.base.artifact), MANIFEST)
+        except ArtifactError as error:
+            problems.append(f"base.artifact of recipe {recipe.name!r}: {error}")
     if problems:
         raise UsageError(*problems)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationInfo, field_validator
 
+from paddlepress.artifact import foreign
 from paddlepress.artifact.codec import TensorRecord
 from paddlepress.errors import ArtifactError, UsageError
 from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
@@ -69,4 +70,5 @@ def read(directory: Path) -> Manifest:
     Raises:
         ArtifactError: the directory is no artifact, or something in it is damaged, missing or too new.
     """
+    foreign.refuse(directory, MANIFEST)
     return read_checked(directory / MANIFEST, Manifest)

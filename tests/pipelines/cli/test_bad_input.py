@@ -75,6 +75,11 @@ def refused(done: CompletedProcess[str], *words: str) -> None:
         ("source: digits", "source: npz, path: ~nosuchuser/x.npz", ["~nosuchuser", "data.path", "home directory"]),
         ("source: digits", f"source: npz, path: {'x' * 5000}", ["data.path", "too long"]),
         (
+            "architecture: lenet\n  training: {epochs: 1}",
+            "artifact: FOLDER/net.pdparams",
+            ["base.artifact", "net.pdparams is weights alone", "Your own model"],
+        ),
+        (
             "prune-weights: {sparsity: 0.8, recovery_epochs: 0}",
             "distill-offline: {teachers: [base, nowhere/model]}",
             ["'nowhere/model'", "variants.sparse.0.distill-offline.teachers"],
@@ -84,7 +89,8 @@ def refused(done: CompletedProcess[str], *words: str) -> None:
 )
 def test_a_recipe_that_cannot_be_run(recipe: Path, before: str, after: str, words: list[str]) -> None:
     """What can be seen from the recipe is told before anything is made."""
-    change(recipe, before, after)
+    (recipe.parent / "net.pdparams").touch()
+    change(recipe, before, after.replace("FOLDER", str(recipe.parent)))
     home = recipe.parent / "home"
     refused(paddlepress("run", recipe, "--home", home), *words)
     assert not home.exists()
