@@ -41,7 +41,13 @@ def test_an_artifact_in_s3_is_a_folder(location: str, monkeypatch: pytest.Monkey
     assert asked == ["s3://bucket/model/"]
 
 
-def test_techniques_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal with room for whole lines."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_techniques_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[str], wide: None) -> None:
     """The list says of each technique its family and, in a sentence, what it does."""
     inspect.techniques()
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("factorize-dense"))
@@ -49,7 +55,7 @@ def test_techniques_are_listed_with_what_they_do(capsys: pytest.CaptureFixture[s
     assert "Split dense layers into two thinner ones" in line
 
 
-def test_an_architecture_is_shown_with_its_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_architecture_is_shown_with_its_arguments(capsys: pytest.CaptureFixture[str], wide: None) -> None:
     """One architecture is shown with what it is, and each argument with its default and its meaning."""
     inspect.architectures("resnet-cifar")
     printed = capsys.readouterr().out
