@@ -97,7 +97,10 @@ def _replace(block: Any, found: Any) -> bool:
     import paddle
 
     operator = Operator(found)
-    rule = _rule(operator)
+    try:
+        rule = _rule(operator)
+    except _UnknownSize:
+        return False
     if rule is None or any(not value.use_empty() for value in found.results()[1:]):
         return False
     paddle.base.libpaddle.pir.set_insertion_point(found)
@@ -123,6 +126,8 @@ def _rule(operator: Operator) -> Rule | None:
     if operator.name == "softplus" and (attributes["beta"], attributes["threshold"]) == (1.0, 20.0):
         return None
     if operator.name == "layer_norm" and attributes["begin_norm_axis"] == len(operator.inputs[0].shape) - 1:
+        return None
+    if operator.name == "mean" and operator.constants(1):
         return None
     if operator.name == "rrelu" and not attributes["is_test"]:
         return None
@@ -277,6 +282,14 @@ def _constant(numbers: Any) -> Any:
     return paddle.assign(np.asarray(numbers, np.int64))
 
 
+def _mean(operator: Operator) -> Any:
+    """The mean over all axes, which have to be named."""
+    import paddle
+
+    x = operator.inputs[0]
+    return paddle.mean(x, list(range(len(x.shape))), operator.attributes["keepdim"])
+
+
 def _stanh(operator: Operator) -> Any:
     import paddle
 
@@ -344,6 +357,7 @@ RULES: dict[str, Rule] = {
         ("set_value", "set_value_", "set_value_with_tensor", "set_value_with_tensor_"),
         _set_value,
     ),
+    "mean": _mean,
     "stanh": _stanh,
     "rrelu": _rrelu,
     "expm1": _expm1,

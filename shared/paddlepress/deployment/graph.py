@@ -54,7 +54,7 @@ class Graph:
         """The nodes that read each value."""
         found: dict[str, list[Any]] = defaultdict(list)
         for node in self.nodes:
-            for name in node.input:
+            for name in reads(node):
                 found[name].append(node)
         return found
 
@@ -96,7 +96,7 @@ class Graph:
         stack = list(reversed(nodes))
         while stack:
             node = stack[-1]
-            waiting = [producers[name] for name in node.input if name in producers]
+            waiting = [producers[name] for name in reads(node) if name in producers]
             waiting = [source for source in waiting if id(source) not in placed]
             if waiting:
                 stack.extend(waiting)
@@ -128,12 +128,44 @@ class Graph:
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename values wherever nodes read or make them."""
         for node in self.nodes:
-            node.input[:] = [names.get(name, name) for name in node.input]
+            _rename_reads(node, names)
             node.output[:] = [names.get(name, name) for name in node.output]
         self.values = {names.get(name, name): value for name, value in self.values.items()}
         self.ranks = {names.get(name, name): rank for name, rank in self.ranks.items()}
         for output in self.proto.output:
             output.name = names.get(output.name, output.name)
+
+
+def reads(node: Any) -> list[str]:
+    """The names of the values that a node reads: inputs, and what the graphs of a branch or loop take from outside."""
+    found = [str(name) for name in node.input]
+    for inner in _graphs(node):
+        own = _own(inner)
+        found += [name for other in inner.node for name in reads(other) if name not in own]
+    return found
+
+
+def _graphs(node: Any) -> list[Any]:
+    """The graphs inside a node, of a branch or a loop."""
+    attributes = node.attribute
+    return [attribute.g for attribute in attributes if attribute.HasField("g")] + [
+        inner for attribute in attributes for inner in attribute.graphs
+    ]
+
+
+def _own(inner: Any) -> set[str]:
+    """The values that a graph inside a node makes itself, or is given under a name of its own."""
+    made = {name for node in inner.node for name in node.output}
+    return made | {value.name for value in (*inner.input, *inner.initializer)}
+
+
+def _rename_reads(node: Any, names: Mapping[str, str]) -> None:
+    node.input[:] = [names.get(name, name) for name in node.input]
+    for inner in _graphs(node):
+        own = _own(inner)
+        outer = {old: new for old, new in names.items() if old not in own}
+        for other in inner.node:
+            _rename_reads(other, outer)
 
 
 def constants_to_initializers(graph: Graph) -> None:
@@ -253,7 +285,7 @@ def _channel_bias(graph: Graph, producers: dict[str, Any], name: str, rank: int 
 def drop_unused(graph: Graph) -> None:
     """Remove nodes and constants that nothing reads."""
     while True:
-        read = {name for node in graph.nodes for name in node.input} | graph.outputs
+        read = {name for node in graph.nodes for name in reads(node)} | graph.outputs
         kept = [node for node in graph.nodes if any(name in read for name in node.output)]
         if len(kept) == len(graph.nodes):
             break

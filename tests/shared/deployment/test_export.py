@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import digits_models
 import numpy as np
 import onnx
 import pytest
 
+from paddlepress import runtime
 from paddlepress.architectures import vision
 from paddlepress.artifact import store
 from paddlepress.data import Split
@@ -21,6 +23,11 @@ from paddlepress.errors import ArtifactError, TechniqueRefused
 from paddlepress.model import Model
 from paddlepress.surgery.edits import Quantize, find
 from paddlepress.surgery.layers import LowRankLinear
+
+runtime.prepare()
+import paddle  # noqa: E402
+from own_networks import SHAPE, as_model  # noqa: E402
+from paddle import nn  # noqa: E402
 
 Deploy = Callable[..., Path]
 
@@ -118,6 +125,34 @@ def test_nothing_is_printed(lenet: Model, deploy: Deploy, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
+class Branching(nn.Layer):
+    """Takes one of two convolutions, and a dense layer as often as a number says that is not known before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.fc = nn.Conv2D(1, 4, 3), nn.Conv2D(1, 4, 3), nn.Linear(144, 144)
+
+    def forward(self, x: Any) -> Any:
+        if x.max([0, 1, 2, 3]) > 100:
+            y = self.first(x)
+        else:
+            y = self.second(x) + self.first(x)
+        y = nn.functional.leaky_relu(y.flatten(1), 0.3)
+        count = paddle.zeros([1], "int64")
+        while count < 3:
+            y = paddle.tanh(self.fc(y))
+            count = count + 1
+        return y
+
+
+@pytest.mark.parametrize("factor", [1, 1000], ids=["one branch", "the other"])
+def test_branches_and_loops(factor: int, monkeypatch: pytest.MonkeyPatch, deploy: Deploy) -> None:
+    """What a branch or a loop takes from outside of it is there, whatever the graph around them becomes."""
+    model = as_model(Branching, monkeypatch)
+    inputs = factor * np.random.default_rng(0).normal(size=(4, *SHAPE)).astype(np.float32)
+    np.testing.assert_allclose(Predictor.load(deploy(model)).predict(inputs), model.predict(inputs), atol=1e-4)
+
+
 def test_another_models_artifact_is_refused(lenet: Model, tmp_path: Path) -> None:
     """A model can't be exported with weights that are not its own."""
     store.save(digits_models.build("lenet", (1, 8, 8)), tmp_path / "other")
@@ -128,12 +163,11 @@ def test_another_models_artifact_is_refused(lenet: Model, tmp_path: Path) -> Non
 
 def test_an_operator_without_onnx_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that can't be converted is refused with its operators; the process lives on."""
-    import paddle
 
-    class Odd(paddle.nn.Layer):
+    class Odd(nn.Layer):
         def __init__(self) -> None:
             super().__init__()
-            self.fc = paddle.nn.Linear(4, 4)
+            self.fc = nn.Linear(4, 4)
 
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:
             return paddle.linalg.svd(self.fc(x.flatten(1)))[1]
