@@ -62,11 +62,12 @@ class StudentTraining(Fields):
             model: the incoming model, whose task and history the student takes over.
 
         Raises:
-            UsageError: arguments that the architecture does not take.
+            UsageError: arguments that the architecture does not take, or a network of a kind that is not supported.
             TechniqueRefused: its graph can't be made, or computes something else.
         """
         from paddlepress.deployment.export import check_exportable
         from paddlepress.model import ArchitectureRef, Model
+        from paddlepress.supported import check_supported
 
         if not self.student:
             return None
@@ -74,5 +75,6 @@ class StudentTraining(Fields):
         student = Model.build(
             reference, model.inputs, model.task, lineage=model.lineage, preprocessing=model.preprocessing
         )
+        check_supported(student)
         check_exportable(student)
         return student

@@ -33,7 +33,7 @@ def taylor(network: nn.Layer, groups: Sequence[Group], train: Split, *, batches:
     learn = trainable(network)
     parts = {group.name: [part for part in making(group) if part.parameter in learn] for group in groups}
     sums: dict[str, Any] = {part.parameter: 0.0 for found in parts.values() for part in found}
-    for _ in _backward(network, train, batches, seed):
+    for _ in backward(network, train, batches, seed):
         for name in sums:
             tensor = learn[name]
             if tensor.grad is not None:
@@ -60,7 +60,7 @@ def output_gradient(network: nn.Layer, groups: Sequence[Group], train: Split, *,
     reads = Reads(network, groups)
     sums = {group.name: np.zeros(group.units) for group in groups}
     with watched(reads) as seen:
-        for _ in _backward(network, train, batches, seed):
+        for _ in backward(network, train, batches, seed):
             for reader, value in seen.take():
                 if value.grad is not None:
                     effect = reader.by_unit((value * value.grad).detach())
@@ -68,8 +68,15 @@ def output_gradient(network: nn.Layer, groups: Sequence[Group], train: Split, *,
     return sums
 
 
-def _backward(network: nn.Layer, train: Split, batches: int, seed: int) -> Iterator[None]:
-    """After each of some batches of training data, the loss's gradients are there."""
+def backward(network: nn.Layer, train: Split, batches: int, seed: int) -> Iterator[None]:
+    """After each of some batches of training data, the loss's gradients are there; the network is in evaluation mode.
+
+    Args:
+        network: it does not change.
+        train: where the batches of 64 come from.
+        batches: how many at most.
+        seed: of which examples they hold.
+    """
     order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * BATCH_SIZE]
     with float_inputs(network), _evaluating(network):
         for start in range(0, len(order), BATCH_SIZE):

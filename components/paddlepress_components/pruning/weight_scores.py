@@ -7,21 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from numpy.typing import NDArray
 
 from paddlepress.surgery.edits import parameter
-from paddlepress.surgery.layers import float_inputs
-from paddlepress.surgery.program import evaluating
 from paddlepress.training.masks import values
+from paddlepress_components.pruning.gradients import backward
 from paddlepress_components.pruning.patterns import GONE
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
 
 Scores = dict[str, NDArray[np.float64]]
-
-BATCH_SIZE = 64
 
 
 def by_magnitude(network: paddle.nn.Layer, names: Iterable[str]) -> Scores:
@@ -45,16 +41,10 @@ def by_gradient(network: paddle.nn.Layer, names: Iterable[str], train: Split, *,
     """
     targets = {name: parameter(network, name) for name in names}
     sums: dict[str, Any] = {name: np.zeros(target.shape) for name, target in targets.items()}
-    order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * BATCH_SIZE]
-    with float_inputs(network), evaluating(network):
-        for start in range(0, len(order), BATCH_SIZE):
-            chosen = order[start : start + BATCH_SIZE]
-            logits = network(paddle.to_tensor(train.inputs[chosen]))
-            F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
-            for name, target in targets.items():
-                if target.grad is not None:
-                    sums[name] += np.abs(target.grad.numpy().astype(np.float64) * target.numpy())
-            network.clear_gradients(set_to_zero=False)
+    for _ in backward(network, train, batches, seed):
+        for name, target in targets.items():
+            if target.grad is not None:
+                sums[name] += np.abs(target.grad.numpy().astype(np.float64) * target.numpy())
     return {name: scored(values(network, name), total) for name, total in sums.items()}
 
 

@@ -39,6 +39,7 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         from paddlepress.model import LineageEntry
         from paddlepress.preprocessing import Preprocessing
         from paddlepress.storage import fetch
+        from paddlepress.supported import check_supported
         from paddlepress.techniques import distribution_version
 
         given = entry.validated(Preprocessing, preprocessing, "preprocessing") if preprocessing else None
@@ -46,6 +47,7 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
         check_fit(loaded, dataset, artifact)
+        check_supported(loaded)
         imported = replace(loaded, preprocessing=preprocessing_of(loaded, dataset, given, artifact))
         check_exportable(imported)
         step = LineageEntry(

@@ -40,6 +40,7 @@ def train(
         from paddlepress.evaluation.chance import near_chance
         from paddlepress.model import ArchitectureRef, Model
         from paddlepress.progress import Lines
+        from paddlepress.supported import check_supported
         from paddlepress.training.base import train_base
         from paddlepress.training.settings import TrainingSettings
 
@@ -47,8 +48,10 @@ def train(
         reference = entry.validated(ArchitectureRef, {"name": architecture, "arguments": arguments}, "train")
         stored = load_data(Path(data.path))
         dataset = stored.through(stored.statistics)
-        # Before anything is spent on it: what can't be deployed is told now and not by each variant in the end.
-        check_exportable(Model.build(reference, dataset.inputs, dataset.task))
+        # Before anything is spent on it: what is not supported or can't be deployed is told now, not by each variant.
+        fresh = Model.build(reference, dataset.inputs, dataset.task)
+        check_supported(fresh)
+        check_exportable(fresh)
         trained = train_base(
             reference,
             dataset,

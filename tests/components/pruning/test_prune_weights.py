@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.model import Model
+from paddlepress.model import ArchitectureRef, Model
 from paddlepress.progress import Silent
 from paddlepress.surgery.edits import find, parameter
 from paddlepress.techniques import run, technique
@@ -35,6 +35,17 @@ def test_gradual_pruning_needs_training() -> None:
     """A gradual schedule without epochs is refused."""
     with pytest.raises(UsageError, match="'recovery_epochs' must be at least 1"):
         technique("prune-weights", {"schedule": "gradual", "recovery_epochs": 0})
+
+
+def test_gradients_through_a_recurrent_layer() -> None:
+    """They are there in evaluation mode too, where Paddle's recurrent layers keep nothing of their own accord."""
+    data = digits()
+    architecture = ArchitectureRef(name="lstm", arguments={"hidden": 8, "layers": 1})
+    model = Model.build(architecture, data.inputs, data.task)
+    model.network.train()
+    pruned = run(PruneWeights(criterion="gradient", recovery_epochs=0), model, digits_context(model))
+    assert pruned.masked()
+    assert model.network.training
 
 
 def test_excluded_layers_keep_every_weight() -> None:

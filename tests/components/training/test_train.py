@@ -34,7 +34,7 @@ def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
     def build(*given: Any) -> Any:
         import paddle
 
-        return Computed(Lambda(lambda x: paddle.cumprod(x.tanh(), 1)), SHAPE)
+        return Computed(Lambda(lambda x: paddle.cumprod(x.tanh(), 1).flatten(1)[:, :10]), SHAPE)
 
     def fit(*given: Any, **settings: Any) -> None:
         raise AssertionError("it was trained")
@@ -88,3 +88,27 @@ def test_a_model_that_learned_nothing_is_warned_of(data: Path, tmp_path: Path) -
     """The warning names what to look at: here nothing could be learned with such steps."""
     (warning,) = trained(data, tmp_path, 1e-12).metadata["warnings"]
     assert "what is made from it is worth nothing. Look at its learning rate, its epochs" in warning
+
+
+def test_a_network_of_another_kind_is_refused_before_it_trains(
+    data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outputs that are no logits of the classes are a mistake in what was asked for, told in one line."""
+    from own_networks import SHAPE, Computed, Lambda
+
+    monkeypatch.setattr(architectures, "build", lambda *given: Computed(Lambda(lambda x: x), SHAPE))
+    with pytest.raises(SystemExit) as caught:
+        train(
+            data=Artifact(data),
+            model=Artifact(tmp_path / "model"),
+            metrics=Artifact(tmp_path / "metrics"),
+            architecture="lenet",
+            arguments={},
+            seed=0,
+            device="cpu",
+            fields={},
+        )
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(ERROR_PREFIX)]
+    assert caught.value.code == 2 and len(lines) == 1
+    assert "gives float32 [n, 512]; supported is a network that takes one input and gives" in lines[0]
+    assert not (tmp_path / "model").exists()
