@@ -57,7 +57,10 @@ def test_it_is_listed_with_its_package(installed: dict[str, str]) -> None:
 
 
 def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
-    """A recipe may name the plugin's technique and architecture like any other."""
+    """A recipe may name the plugin's technique and architecture like any other.
+
+    Editing the technique makes only its own work again.
+    """
     recipe = tmp_path / "plugged.yaml"
     recipe.write_text(RECIPE)
     home = str(tmp_path / "home")
@@ -69,6 +72,20 @@ def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
     assert rows["fewer"]["bytes"] < rows["base"]["bytes"]
     assert rows["fewer"]["sparsity"] > 0.3
     assert rows["fewer"]["chain"] == [{"technique": "prune-below-deviation", "parameters": {"quality": 0.7}}]
+
+    technique = Path(installed["PYTHONPATH"]) / "paddlepress_example" / "technique.py"
+    technique.write_text(technique.read_text() + "# edited\n")
+    before = finished(tmp_path / "home")
+    paddlepress(installed, "run", str(recipe), "--home", home)
+    made = {name.rpartition("-")[0] for name in finished(tmp_path / "home") - before}
+    # The model that it makes is the same as before, so that nothing behind it is made again either.
+    assert made == {"prune-below-deviation"}, "the base model does not depend on it"
+
+
+def finished(home: Path) -> set[str]:
+    """What the cache holds, but for what is asked of the registry every time."""
+    done = {path.parent.name for path in (home / "cache").glob("*/done.json")}
+    return {name for name in done if not name.startswith(("compare-", "promote-", "report-"))}
 
 
 OWN_NETWORK = """
