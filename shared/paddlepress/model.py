@@ -6,13 +6,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from math import prod
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from paddlepress.artifact.codec import Array, Quantized, spread_scale
-from paddlepress.errors import ArtifactError
+from paddlepress.errors import ArtifactError, PaddlepressError, in_one_line
 from paddlepress.preprocessing import Preprocessing
 from paddlepress.surgery.edits import Edit, Mask, Quantize, QuantizeOutput, Share
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from paddlepress.surgery.parametrization import Parametrization
 
 
+_LARGEST_INPUT = 2**28  # numbers of one example
+# One edit makes the network smaller, or a part of it a little larger; never does it make one of another order.
+_EDIT_LEAST, _EDIT_SHARE = 2**20, 16
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,9 +35,16 @@ class _Record(BaseModel):
 class InputSpec(_Record):
     """One input of a network; the first dimension is the batch and is left out of `shape`."""
 
-    name: str
-    shape: tuple[int, ...]
-    dtype: str = "float32"
+    name: str = Field(min_length=1, max_length=200)
+    shape: tuple[Annotated[int, Field(ge=1, le=_LARGEST_INPUT)], ...] = Field(max_length=8)
+    dtype: str = Field(default="float32", pattern="^(float|int|uint)(16|32|64)$|^u?int8$|^bool$")
+
+    @field_validator("shape")
+    @classmethod
+    def _not_vast(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if prod(value) > _LARGEST_INPUT:
+            raise ValueError(f"an input of {prod(value):,} numbers is larger than any")
+        return value
 
 
 class ArchitectureRef(_Record):
@@ -67,7 +80,7 @@ class LineageEntry(_Record):
     technique: str
     version: str
     parameters: dict[str, JsonValue]
-    seed: int
+    seed: int = Field(ge=-(2**63), lt=2**64)
     parent: str = ""
 
 
@@ -85,6 +98,7 @@ class Model:
         scales: for each quantized weight, its float32 scales.
         preprocessing: what becomes of stored inputs before the network takes them; None: unknown, and whoever uses
             the model gives it inputs as the network takes them.
+        built: how many numbers the parameters of the architecture had before any edit.
         parametrizations: the weights that the architecture computes from other parameters before each pass, as under
             `paddle.nn.utils.weight_norm` and `spectral_norm`. The network has them as plain parameters from the start.
     """
@@ -98,6 +112,7 @@ class Model:
     scales: dict[str, Array] = field(default_factory=dict)
     preprocessing: Preprocessing | None = None
     parametrizations: tuple[Parametrization, ...] = ()
+    built: int = 0
 
     @classmethod
     def build(
@@ -108,27 +123,36 @@ class Model:
         edits: Iterable[Edit] = (),
         lineage: Iterable[LineageEntry] = (),
         preprocessing: Preprocessing | None = None,
+        most: int | None = None,
     ) -> Model:
         """A model with fresh weights: build the architecture, replay the edits.
 
         Weight and spectral normalization of the architecture's layers are removed: the weights that they compute
         become plain parameters, so that training, surgery and files know these alone.
 
+        Args:
+            architecture, inputs, task, edits, lineage, preprocessing: as in the attributes.
+            most: how many numbers the parameters of the architecture may have; None: any.
+
         Raises:
             UsageError: an unknown architecture, or arguments it does not take.
-            ArtifactError: an edit that does not fit the architecture, or preprocessing that does not fit the inputs.
+            ArtifactError: an edit that does not fit the architecture, preprocessing that does not fit the inputs, or
+                too many parameters.
         """
         from paddlepress.architectures import build
+        from paddlepress.architectures.budget import counted
         from paddlepress.surgery import parametrization
 
         misfit = preprocessing.misfit(inputs[0].shape) if preprocessing is not None and inputs else ""
         if misfit:
             raise ArtifactError(f"the preprocessing does not fit: {misfit}")
-        network = build(architecture, inputs, task)
+        with counted(most) as count:
+            network = build(architecture, inputs, task)
         removed = parametrization.remove(network)
         edits = tuple(edits)
         for edit in edits:
-            edit.replay(network)
+            with counted(max(_EDIT_LEAST, _EDIT_SHARE * count.numbers)):
+                _replay(edit, network)
         network.eval()
         return cls(
             network,
@@ -139,6 +163,7 @@ class Model:
             tuple(lineage),
             preprocessing=preprocessing,
             parametrizations=removed,
+            built=count.numbers,
         )
 
     def tensors(self) -> dict[str, paddle.Tensor]:
@@ -168,9 +193,10 @@ class Model:
         target = self.tensors()
         missing, unknown = target.keys() - state.keys(), state.keys() - target.keys()
         if missing:
-            raise ArtifactError(f"no weights for {', '.join(sorted(missing))}")
+            raise ArtifactError(f"no weights for {in_one_line(', '.join(sorted(missing)))}")
         if unknown:
-            raise ArtifactError(f"weights for {', '.join(sorted(unknown))}, which the network does not have")
+            named = in_one_line(", ".join(sorted(unknown)))
+            raise ArtifactError(f"weights for {named}, which the network does not have")
         for name, tensor in target.items():
             value = state[name]
             if tuple(tensor.shape) != value.shape:
@@ -273,6 +299,15 @@ def input_specs(model: Model) -> list[Any]:
     import paddle
 
     return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
+
+
+def _replay(edit: Edit, network: paddle.nn.Layer) -> None:
+    try:
+        edit.replay(network)
+    except PaddlepressError:
+        raise
+    except Exception as error:  # whatever Paddle's layers raise when they are given what they are not made for
+        raise ArtifactError(f"an edit {edit.kind!r} does not fit the network: {in_one_line(error)}") from error
 
 
 def digest_of(

@@ -23,18 +23,35 @@ then simply a frequent code. Reading needs NumPy and `constriction`, not Paddle.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from paddlepress.errors import ArtifactError
+from paddlepress.errors import ArtifactError, in_one_line
 
 Array = NDArray[Any]
 Encoding = Literal["raw", "sparse", "coded", "packed", "shared"]
 
 BFLOAT16 = "bfloat16"
+DTYPES = (
+    "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
+    "complex64", "complex128",
+)  # fmt: skip
+_STORED = {"coded": ("int8", "int16"), "raw": (None, "float16", BFLOAT16), "sparse": (None, "float16", BFLOAT16)}
+_FEW, _NUMBERS_A_BYTE = 2**26, 256
+_MOST_SYMBOLS = 2**16
+
+
+def possible_numbers(stored: int) -> int:
+    """The most numbers that a weights file may stand for; a tensor of one value takes no bytes whatever its shape.
+
+    Args:
+        stored: bytes of the file.
+    """
+    return max(_FEW, _NUMBERS_A_BYTE * stored)
 
 
 class TensorRecord(BaseModel):
@@ -47,17 +64,39 @@ class TensorRecord(BaseModel):
         axis: the axis that `scale` runs along; None for one scale.
         group: how many weights of one index along `axis` share a scale; None: all of them.
         low: the smallest code, which the counts start from.
+
+    Raises:
+        ValueError: a record that no tensor has.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    shape: tuple[int, ...]
+    shape: tuple[Annotated[int, Field(ge=0, lt=2**40)], ...] = Field(max_length=16)
     dtype: str
     encoding: Encoding = "raw"
     stored: str | None = None
-    axis: int | None = None
-    group: int | None = None
-    low: int | None = None
+    axis: int | None = Field(default=None, ge=0)
+    group: int | None = Field(default=None, ge=1, lt=2**40)
+    low: int | None = Field(default=None, ge=-(2**15), lt=2**15)
+
+    @model_validator(mode="after")
+    def _possible(self) -> TensorRecord:
+        if self.axis is not None and self.axis >= len(self.shape):
+            raise ValueError(f"a tensor of {len(self.shape)} dimensions has no axis {self.axis}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"no tensor is of type {self.dtype[:40]!r}. Valid: {', '.join(DTYPES)}")
+        if self.stored not in _STORED.get(self.encoding, (None,)):
+            raise ValueError(f"no {self.encoding} tensor is stored as {in_one_line(self.stored, 40)}")
+        if self.encoding == "coded" and self.low is None:
+            raise ValueError("a coded tensor needs 'low'")
+        if self.encoding in ("coded", "packed", "shared") and self.dtype != "float32":
+            raise ValueError(f"a {self.encoding} tensor is float32, not {self.dtype}")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many numbers the tensor has."""
+        return prod(self.shape)
 
 
 class Quantized(BaseModel):
@@ -96,8 +135,9 @@ def spread_scale(scale: Array, axis: int | None, shape: tuple[int, ...], group: 
         return scale.reshape(())
     if group is not None:
         front = (shape[axis], *shape[:axis], *shape[axis + 1 :])
-        rows = np.repeat(scale.reshape(shape[axis], -1), group, axis=1)
-        return np.moveaxis(rows[:, : int(np.prod(front[1:], dtype=np.int64))].reshape(front), 0, axis)
+        length = prod(front[1:])
+        rows = np.repeat(scale.reshape(shape[axis], -1), min(group, length), axis=1)
+        return np.moveaxis(rows[:, :length].reshape(front), 0, axis)
     return scale.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
@@ -171,45 +211,105 @@ def encode_shared(name: str, value: Array, bits: int) -> tuple[TensorRecord, dic
 def decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Array | Quantized:
     """The tensor that a record and its arrays stand for.
 
+    The arrays are checked against the record's shape before anything is decoded; that this shape is one that may be
+    allocated is for the caller to know.
+
     Raises:
         ArtifactError: an array is missing, or they do not fit together.
     """
     try:
         return _decode(name, record, arrays)
     except KeyError as error:
-        raise ArtifactError(f"tensor {name!r}: {error.args[0]!r} is missing from the weights file") from None
-    except (ValueError, TypeError, IndexError, OverflowError) as error:
-        raise ArtifactError(f"tensor {name!r} can't be decoded: {error}") from None
+        missing = in_one_line(repr(error.args[0]), 100)
+        raise ArtifactError(f"{missing} is missing from the weights file") from None
+    except (ValueError, TypeError, IndexError, OverflowError, MemoryError, AssertionError) as error:
+        raise ArtifactError(f"tensor {in_one_line(repr(name), 100)} can't be decoded: {in_one_line(error)}") from None
+
+
+def array_names(name: str, record: TensorRecord) -> tuple[str, ...]:
+    """The names of the arrays that a tensor is stored as."""
+    parts = {
+        "raw": (),
+        "sparse": ("positions", "values"),
+        "coded": ("codes", "counts", "scale"),
+        "packed": ("codes", "scale"),
+        "shared": ("codes", "counts", "codebook"),
+    }[record.encoding]
+    return tuple(f"{name}:{part}" for part in parts) or (name,)
 
 
 def _decode(name: str, record: TensorRecord, arrays: Mapping[str, Array]) -> Array | Quantized:
-    size = int(np.prod(record.shape, dtype=np.int64))
+    size = record.size
+    kept = np.dtype(np.uint16 if record.stored == BFLOAT16 else record.stored or record.dtype)
     if record.encoding == "raw":
-        return _widened(arrays[name], record.stored, record.dtype).reshape(record.shape)
+        value = _typed(arrays[name], kept, size)
+        return _widened(value, record.stored, record.dtype).reshape(record.shape)
     if record.encoding == "sparse":
-        values = arrays[f"{name}:values"]
-        counts = np.array([size - values.size, values.size])
-        mask = _range_decode(arrays[f"{name}:positions"], counts, size)
+        values = _typed(arrays[f"{name}:values"], kept)
+        if values.size > size:
+            raise ValueError(f"it has {values.size} values, its shape has room for {size}")
+        mask = _range_decode(arrays[f"{name}:positions"], [size - values.size, values.size])
         dense = np.zeros(size, values.dtype)
-        dense[mask == 1] = values
+        dense[mask == 1] = values.reshape(-1)
         return _widened(dense, record.stored, record.dtype).reshape(record.shape)
     if record.encoding == "shared":
-        counts, codebook = arrays[f"{name}:counts"].astype(np.int64), arrays[f"{name}:codebook"]
-        if int(counts.sum()) != size or counts.size != codebook.size:
-            raise ValueError(f"{counts.size} counts of {int(counts.sum())} codes do not fit its shape and codebook")
-        places = _range_decode(arrays[f"{name}:codes"], counts, size)
-        return codebook[places].astype(record.dtype).reshape(record.shape)
-    codes = arrays[f"{name}:codes"]
-    if record.encoding == "coded":
-        if record.low is None or record.stored is None:
-            raise ValueError("a coded tensor needs 'low' and 'stored'")
-        counts = arrays[f"{name}:counts"].astype(np.int64)
-        if int(counts.sum()) != size:
-            raise ValueError(f"its counts are of {int(counts.sum())} codes, its shape of {size}")
-        codes = (_range_decode(codes, counts, size) + record.low).astype(record.stored)
-    return Quantized(
-        codes=codes.reshape(record.shape), scale=arrays[f"{name}:scale"], axis=record.axis, group=record.group
-    )
+        codebook = _finite(_typed(arrays[f"{name}:codebook"], np.dtype(np.float32)).reshape(-1))
+        counts = _counts(arrays[f"{name}:counts"], size)
+        if len(counts) != codebook.size:
+            raise ValueError(f"it has {len(counts)} counts and {codebook.size} values in its codebook")
+        places = _range_decode(arrays[f"{name}:codes"], counts)
+        return codebook[places].reshape(record.shape)
+    scale = _finite(_typed(arrays[f"{name}:scale"], np.dtype(np.float32), _scales(record)))
+    if record.encoding == "packed":
+        codes = arrays[f"{name}:codes"]
+        if codes.dtype not in (np.int8, np.int16):
+            raise ValueError(f"its codes are {codes.dtype}, not int8 or int16")
+        codes = _typed(codes, codes.dtype, size)
+    else:
+        counts = _counts(arrays[f"{name}:counts"], size)
+        low, limits = record.low or 0, np.iinfo(record.stored or "int8")
+        if low < limits.min or low + len(counts) - 1 > limits.max:
+            raise ValueError(f"codes from {low} to {low + len(counts) - 1} are none of {record.stored}")
+        places = _range_decode(arrays[f"{name}:codes"], counts)
+        places += low
+        codes = places.astype(record.stored)
+    return Quantized(codes=codes.reshape(record.shape), scale=scale, axis=record.axis, group=record.group)
+
+
+def _typed(array: Array, dtype: np.dtype[Any], size: int | None = None) -> Array:
+    """An array, found to be of a type and, where stated, of a size."""
+    if array.dtype != dtype:
+        raise ValueError(f"it is stored as {array.dtype}, not as {dtype}")
+    if size is not None and array.size != size:
+        raise ValueError(f"{array.size} numbers are stored, {size} are needed")
+    return array
+
+
+def _finite(array: Array) -> Array:
+    if not np.isfinite(array).all():
+        raise ValueError("its scales or its codebook are not finite")
+    return array
+
+
+def _scales(record: TensorRecord) -> int:
+    """How many scales a quantized tensor has."""
+    if record.axis is None:
+        return 1
+    rows = record.shape[record.axis]
+    if record.group is None:
+        return rows
+    length = prod(record.shape) // rows if rows else 0
+    return rows * -(-length // record.group)
+
+
+def _counts(array: Array, size: int) -> list[int]:
+    """How often each symbol occurs, found to be as often as there are numbers."""
+    if array.ndim != 1 or (array.dtype.kind != "u" and array.dtype != np.int64) or array.size > _MOST_SYMBOLS:
+        raise ValueError(f"{array.size} counts of {array.dtype} are none of symbols")
+    counts = [int(count) for count in array]  # Python's integers, which do not overflow
+    if sum(counts) != size or min(counts, default=0) < 0:
+        raise ValueError(f"its counts are of {sum(counts)} codes, its shape of {size}")
+    return counts
 
 
 def _narrowed(value: Array, stored: str) -> Array:
@@ -251,11 +351,14 @@ def _range_encode(symbols: Array, counts: Array) -> Array:
     return np.asarray(encoder.get_compressed())
 
 
-def _range_decode(words: Array, counts: Array, size: int) -> Array:
-    present = np.flatnonzero(counts)
-    if present.size <= 1:
-        return np.full(size, present[0] if present.size else 0, np.int32)
+def _range_decode(words: Array, counts: list[int]) -> Array:
+    """As many symbols as the counts say; int32."""
+    present = [symbol for symbol, count in enumerate(counts) if count]
+    if len(present) <= 1:
+        return np.full(sum(counts), present[0] if present else 0, np.int32)
     import constriction
 
-    decoder = constriction.stream.queue.RangeDecoder(np.ascontiguousarray(words, dtype=np.uint32))
-    return np.asarray(decoder.decode(_model(counts), size))
+    decoder = constriction.stream.queue.RangeDecoder(
+        np.ascontiguousarray(_typed(words, np.dtype(np.uint32)).reshape(-1))
+    )
+    return np.asarray(decoder.decode(_model(np.asarray(counts)), sum(counts)))

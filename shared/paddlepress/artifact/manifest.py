@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from paddlepress.artifact import foreign
 from paddlepress.artifact.codec import TensorRecord
@@ -23,7 +23,14 @@ WEIGHTS = "weights.safetensors"
 
 
 class Manifest(CheckedManifest):
-    """What a model is, how it came to be, and which files hold it."""
+    """What a model is, how it came to be, and which files hold it.
+
+    Attributes:
+        architecture, inputs, task, preprocessing, edits, lineage: of the model.
+        digest: the model's.
+        tensors: how each parameter and buffer is stored, by name.
+        built: how many numbers the parameters of the architecture had before any edit; None: not stated.
+    """
 
     kind: ClassVar[str] = "model artifact"
     error: ClassVar[type[UsageError]] = ArtifactError
@@ -35,10 +42,11 @@ class Manifest(CheckedManifest):
     inputs: tuple[InputSpec, ...]
     task: Task
     preprocessing: Preprocessing | None = None
-    edits: tuple[Edit, ...] = ()
+    edits: tuple[Edit, ...] = Field(default=(), max_length=20_000)
     lineage: tuple[LineageEntry, ...] = ()
     digest: Sha256
     tensors: dict[str, TensorRecord]
+    built: int | None = Field(default=None, ge=0)
 
     @field_validator("preprocessing")
     @classmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,21 @@ from paddlepress.artifact.codec import (
     Array,
     Quantized,
     TensorRecord,
+    array_names,
     decode,
     encode_float,
     encode_quantized,
     encode_shared,
+    possible_numbers,
 )
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
-from paddlepress.errors import ArtifactError, in_one_line
+from paddlepress.errors import ArtifactError, UnknownName, UsageError, in_one_line
 from paddlepress.files import replacing
 from paddlepress.manifests import record
 from paddlepress.model import Model, digest_of
+
+
+_LARGEST = 2**24  # of an integer among an architecture's arguments: it makes lists of so many
 
 
 def save(model: Model, directory: Path) -> Manifest:
@@ -45,6 +51,7 @@ def save(model: Model, directory: Path) -> Manifest:
             lineage=model.lineage,
             digest=model.digest(),
             tensors=records,
+            built=model.built,
             files={WEIGHTS: record(temporary / WEIGHTS)},
         )
         manifests.write(manifest, temporary)
@@ -59,7 +66,12 @@ def load(directory: Path) -> Model:
         UnknownName: its architecture is not installed.
     """
     manifest = manifests.read(directory)
-    tensors = read_tensors(directory, manifest)
+    arrays = read_arrays(directory, manifest)
+    possible = possible_numbers(manifest.files[WEIGHTS].bytes)
+    most = possible if manifest.built is None else min(manifest.built, possible)
+    vast = next((value for value in _integers(manifest.architecture.arguments) if abs(value) > _LARGEST), None)
+    if vast is not None:
+        raise ArtifactError(f"{directory}: no architecture has an argument of {in_one_line(vast, 40)}")
     try:
         model = Model.build(
             manifest.architecture,
@@ -68,16 +80,49 @@ def load(directory: Path) -> Model:
             manifest.edits,
             manifest.lineage,
             manifest.preprocessing,
+            most,
         )
+        _check_shapes(model, manifest)
+        tensors = decode_all(manifest, arrays)
         model.load_state({name: value_of(tensor) for name, tensor in tensors.items()})
-    except ArtifactError as error:
+    except UnknownName:
+        raise
+    except UsageError as error:
         raise ArtifactError(f"{directory}: {error}") from None
+    except Exception as error:  # an architecture is anybody's code, given arguments that may be anybody's
+        said = in_one_line(f"{type(error).__name__}: {error}")
+        raise ArtifactError(
+            f"{directory}: architecture {manifest.architecture.name!r} can't be built: {said}"
+        ) from error
     model.scales.update({name: t.scale for name, t in tensors.items() if isinstance(t, Quantized)})
     # Of what was read: an artifact of before version 4 may hold what weight normalization computed a weight from.
     stated = (manifest.architecture, manifest.inputs, manifest.preprocessing, manifest.task, manifest.edits)
     if digest_of(*stated, tensors) != manifest.digest:
         raise ArtifactError(f"{directory}: the weights read are not the weights that were saved")
     return model
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """Every integer in a JSON value."""
+    if isinstance(value, int):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _integers(inner)
+
+
+def _check_shapes(model: Model, manifest: Manifest) -> None:
+    """Refuse tensors that a network has no place for, before they are decoded.
+
+    Raises:
+        ArtifactError: a tensor is stated to have another shape than the network's.
+    """
+    for name, tensor in model.tensors().items():
+        stated = manifest.tensors.get(name)
+        if stated is not None and stated.shape != tuple(tensor.shape):
+            raise ArtifactError(
+                f"{name} has shape {in_one_line(stated.shape)}, the network needs {tuple(tensor.shape)}"
+            )
 
 
 def read_tensors(directory: Path, manifest: Manifest) -> dict[str, Array | Quantized]:
@@ -95,6 +140,14 @@ def decode_all(manifest: Manifest, arrays: Mapping[str, Array]) -> dict[str, Arr
     Raises:
         ArtifactError: the arrays are not those that the manifest describes.
     """
+    stored = sum(array.nbytes for array in arrays.values())
+    numbers = sum(record.size for record in manifest.tensors.values())
+    if numbers > possible_numbers(stored):
+        raise ArtifactError(f"{WEIGHTS} of {stored:,} bytes can't hold tensors of {numbers:,} numbers")
+    described = {part for name, record in manifest.tensors.items() for part in array_names(name, record)}
+    unknown = min(arrays.keys() - described, default=None)
+    if unknown is not None:
+        raise ArtifactError(f"{WEIGHTS} holds {in_one_line(repr(unknown), 100)}, which belongs to no tensor")
     return {name: decode(name, record, arrays) for name, record in manifest.tensors.items()}
 
 

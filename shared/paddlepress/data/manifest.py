@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from paddlepress.errors import DataError, UsageError
+from paddlepress.errors import DataError, UsageError, in_one_line
 from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.manifests import record as record  # part of this module's interface
 from paddlepress.model import InputSpec
@@ -27,7 +27,7 @@ class SplitRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    count: int = Field(ge=1)
+    count: int = Field(ge=1, lt=2**40)
     file: str
 
 
@@ -89,7 +89,6 @@ def read(directory: Path) -> DataManifest:
     manifest = read_checked(path, DataManifest)
     for split, stated in manifest.splits.items():
         if stated.file not in manifest.files:
-            raise DataError(
-                f"{path} is damaged: the split {split!r} is in {stated.file!r}, which is not among its files"
-            )
+            named, file = in_one_line(repr(split), 100), in_one_line(repr(stated.file), 100)
+            raise DataError(f"{path} is damaged: the split {named} is in {file}, which is not among its files")
     return manifest

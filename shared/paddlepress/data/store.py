@@ -19,7 +19,7 @@ from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
 from paddlepress.data.raw import Examples, class_names
 from paddlepress.data.splits import divide
 from paddlepress.data.statistics import measured
-from paddlepress.errors import DataError
+from paddlepress.errors import DataError, in_one_line
 from paddlepress.fields import explain
 from paddlepress.files import replacing
 from paddlepress.model import InputSpec, Task
@@ -151,18 +151,17 @@ def _file(split: str) -> str:
 
 
 def _read(directory: Path, manifest: DataManifest, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     record = manifest.splits[name]
     path = directory / record.file
     try:
         arrays = load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise DataError(f"{path} is damaged: {error}") from None
-    missing = {"inputs", "labels"} - set(arrays)
-    if missing:
-        raise DataError(f"{path} is damaged: it has no {missing.pop()!r}")
+    except Exception as error:  # it has several of its own for damaged files, and KeyError for types unknown to NumPy
+        raise DataError(f"{path} is damaged: {in_one_line(error)}") from None
+    if set(arrays) != {"inputs", "labels"}:
+        found = in_one_line(", ".join(sorted(arrays)) or "nothing", 100)
+        raise DataError(f"{path} is damaged: it holds {found}, not 'inputs' and 'labels'")
     inputs, labels = arrays["inputs"], arrays["labels"]
     if inputs.dtype not in (np.uint8, np.float32) or labels.dtype != np.int64:
         raise DataError(f"{path} is damaged: its inputs are {inputs.dtype} and its labels {labels.dtype}")
@@ -170,7 +169,7 @@ def _read(directory: Path, manifest: DataManifest, name: str) -> tuple[NDArray[A
     if inputs.shape != expected or labels.shape != expected[:1]:
         raise DataError(
             f"{path} has inputs of shape {list(inputs.shape)} and {list(labels.shape)} labels, "
-            f"{MANIFEST} says {list(expected)}"
+            f"{MANIFEST} says {in_one_line(list(expected))}"
         )
     return inputs, labels
 

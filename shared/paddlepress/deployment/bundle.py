@@ -166,6 +166,15 @@ def read_manifest(directory: Path) -> Manifest:
     return artifacts.read(directory) if _is_older(directory) else _read_manifest(directory).model
 
 
+def read_digest(directory: Path) -> str:
+    """The digest of a deployable of this version, every file of it checked.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or belongs to another model.
+    """
+    return _read_manifest(directory).digest
+
+
 def is_deployable(directory: Path) -> bool:
     """Whether a directory is a deployable of this version, and not a model artifact."""
     return (directory / MANIFEST).exists()
