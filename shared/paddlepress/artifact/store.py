@@ -26,7 +26,6 @@ from paddlepress.files import replacing
 from paddlepress.manifests import record
 from paddlepress.model import Model, digest_of
 
-
 _LARGEST = 2**24  # of an integer among an architecture's arguments: it makes lists of so many
 
 

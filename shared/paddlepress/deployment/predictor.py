@@ -48,7 +48,9 @@ class Predictor:
         if _digest(about, tensors) != about.digest:
             raise ArtifactError(f"{directory}: the weights read are not the weights that were saved")
         weights = initializers(tensors, found.integers, found.unused)
-        return cls(about, *start_session(found.graph, weights, directory, threads))
+        session, held = start_session(found.graph, weights, directory, threads)
+        _check_signature(about, session, directory)
+        return cls(about, session, held)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -132,6 +134,30 @@ def initializers(
         else:
             found[name] = value_of(tensor)
     return found
+
+
+def _check_signature(about: Manifest, session: Any, directory: Path) -> None:
+    """Check that the graph takes and gives what the manifest says.
+
+    Raises:
+        ArtifactError: it does not.
+    """
+    taken = {each.name: tuple(each.shape[1:]) for each in session.get_inputs()}
+    stated = {spec.name: spec.shape for spec in about.inputs}
+    if taken.keys() != stated.keys() or not all(_fits(taken[name], shape) for name, shape in stated.items()):
+        raise ArtifactError(
+            f"{directory}: its graph takes {in_one_line(taken)}, its manifest says {in_one_line(stated)}"
+        )
+    given = tuple(session.get_outputs()[0].shape[1:])
+    if not _fits(given, (len(about.task.classes),)):
+        raise ArtifactError(f"{directory}: its graph gives {in_one_line(given)}, not {len(about.task.classes)} logits")
+
+
+def _fits(shape: tuple[Any, ...], stated: tuple[int, ...]) -> bool:
+    """Whether a shape of a graph, whose free dimensions are no numbers, may be one that is stated."""
+    return len(shape) == len(stated) and all(
+        size == wanted or not isinstance(size, int) for size, wanted in zip(shape, stated, strict=True)
+    )
 
 
 def _digest(about: Manifest, tensors: Mapping[str, Array | Quantized]) -> str:
