@@ -126,3 +126,26 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
             simulate_quantized_input(layer, step, grid["input_zero_point"])
         edits.append(Quantize(layer=name, bits=8, axis=axis, reduce_range=True, **grid))
     return twin.with_edits(*edits)
+
+
+def rounded_between(model: Model, inputs: np.ndarray) -> Model:
+    """A copy of a quantized model that rounds what its layers give each other for all, by its range over `inputs`."""
+    from paddlepress.progress import Silent
+    from paddlepress_components.quantization.between_layers import grids, ranges_at, regions_of
+
+    twin = model.copy()
+    edits = {edit.layer: edit for edit in twin.quantized().values() if edit.input_scale is not None}
+    regions = regions_of(twin, edits, True, Silent())
+    seen = {
+        name: (-edit.input_zero_point * edit.input_scale, (255 - edit.input_zero_point) * edit.input_scale)
+        for name, edit in edits.items()
+    }
+    found = ranges_at(twin, regions, inputs, lambda values: (float(values.min()), float(values.max())))
+    inner, outputs = grids(regions, seen, found)
+    settled = [
+        edits[name].model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
+        for name, (scale, zero_point) in inner.items()
+    ]
+    for edit in (*settled, *outputs):
+        edit.replay(twin.network)
+    return twin.with_edits(*settled, *outputs)

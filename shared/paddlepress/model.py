@@ -243,10 +243,12 @@ class Model:
         present = dict(self.network.named_parameters())
         return {edit.parameter: edit for edit in self.edits if isinstance(edit, Quantize) and edit.parameter in present}
 
-    def quantized_outputs(self) -> dict[str, QuantizeOutput]:
-        """The layers whose output is rounded, by name; the latest edit of each counts."""
+    def quantized_outputs(self) -> tuple[QuantizeOutput, ...]:
+        """What layers give each other rounded; the latest edit of each counts."""
         present = dict(self.network.named_sublayers())
-        return {edit.layer: edit for edit in self.edits if isinstance(edit, QuantizeOutput) and edit.layer in present}
+        edits = [edit for edit in self.edits if isinstance(edit, QuantizeOutput)]
+        latest = {(edit.layer, "" if edit.layer else edit.reader): edit for edit in edits}
+        return tuple(edit for (layer, reader), edit in latest.items() if (layer or reader) in present)
 
     def shared(self) -> dict[str, Share]:
         """The weights that take their values from a codebook, by parameter name; the latest edit of each counts."""

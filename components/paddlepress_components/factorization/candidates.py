@@ -105,7 +105,8 @@ def _promised(model: Model) -> dict[str, str]:
     """Layers about which an edit says what factors would not keep, with that reason."""
     parameters = model.on_a_grid() | dict.fromkeys(model.masked(), "pruned already")
     found = {name.rpartition(".")[0]: reason for name, reason in parameters.items()}
-    return dict.fromkeys(model.quantized_outputs(), "its output is quantized already") | found
+    rounded = {edit.layer or edit.reader for edit in model.quantized_outputs()}
+    return dict.fromkeys(rounded, "its activations are quantized already") | found
 
 
 def _held_twice(network: nn.Layer, layers: Mapping[str, nn.Layer]) -> list[str]:

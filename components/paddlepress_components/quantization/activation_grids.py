@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +11,16 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.grid import input_grid
-from paddlepress.surgery.edits import QuantizeOutput, find
-from paddlepress.surgery.layers import float_inputs, simulate_quantized_input, simulate_quantized_output
+from paddlepress.surgery.edits import QuantizeOutput
+from paddlepress.surgery.layers import float_inputs, simulate_quantized_input
+from paddlepress.surgery.regions import Region
 from paddlepress.training.simulation import Simulation, simulated
+from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
-from paddlepress_components.quantization.residual_adds import output_ranges
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
-
-Grid = tuple[float, int]
-"""Scale and zero point of unsigned 8-bit integers."""
 
 REREAD = (0.25, 0.5, 0.75)
 """After which shares of the steps the ranges are read again; the last quarter trains with grids that stay,
@@ -51,7 +48,7 @@ class Ranges:
 
 
 class ActivationGrids:
-    """Rounds layers' inputs, and what residual additions add, to grids that a training constraint renews.
+    """Rounds layers' inputs, and what others read, to grids that a training constraint renews.
 
     The ranges are those of calibration data, run through the network with its weights rounded as the
     simulation rounds them.
@@ -61,8 +58,7 @@ class ActivationGrids:
         layers: whose inputs, by name; those that never run are left out.
         ranges: how the ranges are read.
         weights: what rounds the weights.
-        operands: layers whose outputs residual additions add, see `residual_adds.operands_to_round`: they are
-            rounded too.
+        regions: the values that have one grid, see `surgery.regions`.
 
     Attributes:
         companion: holds the grids, so that a training that was killed goes on with them.
@@ -77,12 +73,14 @@ class ActivationGrids:
         layers: Mapping[str, nn.Layer],
         ranges: Ranges,
         weights: Simulation,
-        operands: Mapping[str, str],
+        regions: Sequence[Region],
     ) -> None:
         self._model, self._layers, self._ranges, self._weights = model, dict(layers), ranges, weights
-        self._operands = dict(operands)
+        self._regions = list(regions)
         self.companion = nn.Layer()
-        self._inputs, self._outputs = (self._kept(found) for found in self._read())
+        inputs, self._edits = self._read()
+        self._inputs = self._kept(inputs)
+        self._outputs = self._kept(_by_number(self._edits))
         self._begun = False
         self._apply()
 
@@ -91,19 +89,19 @@ class ActivationGrids:
         return {name: _grid(kept) for name, kept in self._inputs.items()}
 
     def outputs(self) -> list[QuantizeOutput]:
-        """The grids of the layers' outputs that residual additions add; some are those of inputs."""
-        grids = {name: _grid(kept) for name, kept in self._outputs.items()}
-        grids |= {layer: _grid(self._inputs[reader]) for layer, reader in self._operands.items() if reader}
+        """What is rounded for others, on the grids of today."""
+        found = [_grid(kept) for kept in self._outputs.values()]
         return [
-            QuantizeOutput(layer=layer, scale=grids[layer][0], zero_point=grids[layer][1], reader=reader)
-            for layer, reader in self._operands.items()
+            edit.model_copy(update={"scale": scale, "zero_point": zero_point})
+            for edit, (scale, zero_point) in zip(self._edits, found, strict=True)
         ]
 
     def __call__(self, step: int, total: int) -> None:
         if not self._begun:
             self._begun = True  # a resumed training has just read its grids
         elif step in {round(share * total) for share in REREAD}:
-            for kept, found in zip((self._inputs, self._outputs), self._read(), strict=True):
+            inputs, edits = self._read()
+            for kept, found in ((self._inputs, inputs), (self._outputs, _by_number(edits))):
                 for name, grid in found.items():
                     kept[name].set_value(np.array(grid, np.float64))
         else:
@@ -116,26 +114,25 @@ class ActivationGrids:
             self.companion.register_buffer(f"grid_{len(self.companion._buffers)}", tensor)
         return kept
 
-    def _read(self) -> tuple[dict[str, Grid], dict[str, Grid]]:
-        """The grids of inputs, and of those outputs that have their own."""
+    def _read(self) -> tuple[dict[str, Grid], list[QuantizeOutput]]:
+        """The grids of inputs, and of what is rounded for others."""
         network, ranges = self._model.network, self._ranges
-        own = [layer for layer, reader in self._operands.items() if not reader]
         with simulated(self._weights), float_inputs(network):
             inputs = input_ranges(
                 network, self._layers, ranges.examples, ranges.percentile, calibrator=ranges.calibrator
             )
-            outputs = output_ranges(self._model, own, ranges.examples, ranges.of) if own else {}
-        return _grids(inputs), _grids(outputs)
+            outputs = ranges_at(self._model, self._regions, ranges.examples, ranges.of)
+        return grids(self._regions, inputs, outputs)
 
     def _apply(self) -> None:
         for name, grid in self.inputs().items():
             simulate_quantized_input(self._layers[name], *grid)
         for edit in self.outputs():
-            simulate_quantized_output(find(self._model.network, edit.layer), edit.scale, edit.zero_point)
+            edit.replay(self._model.network)
 
 
-def _grids(ranges: Mapping[str, tuple[float, float]]) -> dict[str, Grid]:
-    return {name: input_grid(*ends) for name, ends in ranges.items()}
+def _by_number(edits: Sequence[QuantizeOutput]) -> dict[str, Grid]:
+    return {str(number): (edit.scale, edit.zero_point) for number, edit in enumerate(edits)}
 
 
 def _grid(kept: paddle.Tensor) -> Grid:

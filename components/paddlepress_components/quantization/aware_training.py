@@ -73,6 +73,7 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
         from paddlepress.surgery.folding import fold_norms
         from paddlepress_components.quantization import trained_grids
         from paddlepress_components.quantization.activation_grids import ActivationGrids, Ranges
+        from paddlepress_components.quantization.between_layers import regions_of
         from paddlepress_components.quantization.following_scales import FollowingScales
         from paddlepress_components.quantization.learned_steps import LearnedSteps
 
@@ -88,8 +89,8 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
         activations = None
         if self.activations == "int8":
             ranges = Ranges(context.calibration.inputs, self.calibrator, self.percentile)
-            operands = trained_grids.added(model, layers, example, context.progress) if self.residual_adds else {}
-            activations = ActivationGrids(model, layers, ranges, weights, operands)
+            regions = regions_of(model, layers, self.residual_adds, context.progress)
+            activations = ActivationGrids(model, layers, ranges, weights, regions)
             companions.append(activations.companion)
             constraints.append(activations)
 

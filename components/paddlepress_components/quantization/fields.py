@@ -43,8 +43,8 @@ class ActivationFields(Fields):
     )
     residual_adds: Annotated[bool, When("activations", "int8", also=(False,))] = Field(
         default=True,
-        description="with int8 activations: round what residual additions add too, so that they and the convolutions "
-        "before them run on integers",
+        description="with int8 activations: round what residual additions, pools and others read between quantized "
+        "layers too, so that they and the convolutions before them run on integers",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,16 +11,16 @@ import paddle
 from paddle import nn
 
 from paddlepress.artifact.codec import Quantized
-from paddlepress.errors import DataError, TechniqueRefused
-from paddlepress.grid import input_grid, put_on_grid
-from paddlepress.surgery.edits import Quantize, find
+from paddlepress.errors import DataError
+from paddlepress.grid import put_on_grid
+from paddlepress.surgery.edits import Quantize, QuantizeOutput, find
 from paddlepress.surgery.layers import simulate_quantized_input
 from paddlepress_components.quantization import adaround
 from paddlepress_components.quantization.activation_grids import Ranges
+from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.observed import Course, course, received
-from paddlepress_components.quantization.residual_adds import round_operands
 from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq
 
 if TYPE_CHECKING:
@@ -55,37 +55,41 @@ def quantize_layers(
     """
     inputs = context.calibration.inputs
     edits = {name: fields.grid_of(name, layer, bits[name]) for name, layer in layers.items()}
+    outputs: list[QuantizeOutput] = []
     if fields.activations == "int8":
-        ranges = input_ranges(model.network, layers, inputs, percentile=fields.percentile, calibrator=fields.calibrator)
-        edits |= {name: _with_input(edits[name], *span) for name, span in ranges.items()}
+        grids, outputs = _activation_grids(model, context, layers, fields)
+        edits |= {
+            name: edits[name].model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
+            for name, (scale, zero_point) in grids.items()
+        }
     if fields.rounding == "nearest" and not fields.bias_correction:
         for name, layer in layers.items():
             put_on_grid(model, edits[name], cover=fields.cover)
             _round_input(layer, edits[name])
-        return _with_adds(model.with_edits(*edits.values()), context, fields)
+        return _finished(model, edits.values(), outputs)
     if len(inputs) == 0:
         raise DataError("the calibration split is empty: rounding by data and correcting biases need examples")
     work = _Layerwise(model, context, layers, edits, fields)
     for name in context.progress.track(work.order, len(work.order), "quantizing layer by layer"):
         work.quantize(name)
-    return _with_adds(model.with_edits(*edits.values()), context, fields)
+    return _finished(model, edits.values(), outputs)
 
 
-def _with_adds(model: Model, context: Context, fields: IntegerFields) -> Model:
-    """Round what residual additions add, where that is asked for and can be told."""
-    if fields.activations != "int8" or not fields.residual_adds:
-        return model
-    ranges = Ranges(context.calibration.inputs, fields.calibrator, fields.percentile)
-    try:
-        return round_operands(model, context.calibration.inputs, ranges.of)
-    except TechniqueRefused as refusal:
-        context.progress.note(f"residual additions stay on floats: {refusal}")
-        return model
+def _activation_grids(
+    model: Model, context: Context, layers: Mapping[str, nn.Layer], fields: IntegerFields
+) -> tuple[dict[str, Grid], list[QuantizeOutput]]:
+    """The grids of layers' inputs, and of what is rounded for others, see `between_layers.grids`."""
+    inputs = context.calibration.inputs
+    ranges = Ranges(inputs, fields.calibrator, fields.percentile)
+    seen = input_ranges(model.network, layers, inputs, percentile=fields.percentile, calibrator=fields.calibrator)
+    regions = regions_of(model, seen, fields.residual_adds, context.progress)
+    return grids(regions, seen, ranges_at(model, regions, inputs, ranges.of))
 
 
-def _with_input(edit: Quantize, low: float, high: float) -> Quantize:
-    scale, zero_point = input_grid(low, high)
-    return edit.model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
+def _finished(model: Model, edits: Iterable[Quantize], outputs: Iterable[QuantizeOutput]) -> Model:
+    for output in outputs:
+        output.replay(model.network)
+    return model.with_edits(*edits, *outputs)
 
 
 def _round_input(layer: nn.Layer, edit: Quantize) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from paddlepress.artifact.codec import Array
-from paddlepress.errors import TechniqueRefused
 from paddlepress.grid import put_on_grid
-from paddlepress.progress import Progress
 from paddlepress.surgery.edits import Quantize
 from paddlepress.weighted import weighted_layers
 from paddlepress_components.quantization.observed import course
-from paddlepress_components.quantization.residual_adds import operands_to_round
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -32,15 +29,6 @@ def ends(network: nn.Layer, example: NDArray[Any]) -> tuple[str, ...]:
     """
     calls = list(course(network, weighted_layers(network), example).calls)
     return (calls[0], calls[-1]) if calls else ()
-
-
-def added(model: Model, layers: Collection[str], example: NDArray[Any], progress: Progress) -> dict[str, str]:
-    """What residual additions add, see `residual_adds.operands_to_round`; nothing where that can't be told."""
-    try:
-        return operands_to_round(model, layers, example)
-    except TechniqueRefused as refusal:
-        progress.note(f"residual additions stay on floats: {refusal}")
-        return {}
 
 
 def settle(

@@ -8,25 +8,28 @@ ONNX Runtime runs `DequantizeLinear -> Conv or Gemm -> QuantizeLinear` as one ke
 - A batch normalization after a convolution is folded into the weight's codes and scales and the bias.
 - The next layer's QuantizeLinear stands right after the product (see `rounding`).
 
-Where a residual addition's operands are rounded too (`QuantizeOutput`), it runs on integers as well, and
-so can the convolution before it. A convolution whose result meets no QuantizeLinear has no fast kernel on
+Where what a residual addition or a pool reads is rounded too (`QuantizeOutput`), it runs on integers as well,
+and so can the convolution before it. A convolution whose result meets no QuantizeLinear has no fast kernel on
 integers (ConvInteger is several times slower than Conv): it gets its weight as floats. A rounding of values
 that no kernel on integers makes or reads would cost time and precision for nothing, and is left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 
 from paddlepress.deployment.bundle import CODES, SCALE
 from paddlepress.deployment.graph import Graph
-from paddlepress.deployment.rounding import Rounding, place
+from paddlepress.deployment.rounding import Grid, Rounding, place
 from paddlepress.surgery.edits import Quantize, QuantizeOutput
 
 PRODUCTS = frozenset({"Conv", "MatMul"})
+
+_MEANS = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
+_BEHIND_MEANS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 
 # ONNX Runtime fuses these into a float Gemm before it looks for integer kernels.
 _FUSED_INTO_GEMM = frozenset({"Relu", "LeakyRelu", "Elu", "Sigmoid", "Tanh", "Softplus", "Softsign", "HardSigmoid"})
@@ -36,15 +39,13 @@ _LARGEST_BIAS = 2.0**30
 _TINY = 1e-20
 
 
-def insert(
-    graph: Graph, quantized: Mapping[str, Quantize], outputs: Mapping[str, QuantizeOutput] | None = None
-) -> frozenset[str]:
+def insert(graph: Graph, quantized: Mapping[str, Quantize], outputs: Collection[QuantizeOutput] = ()) -> frozenset[str]:
     """Put the integer form of quantized layers into a graph whose parameters have their structured names.
 
     Args:
         graph: rewritten in place.
         quantized: the edit of each quantized weight, by the weight's name.
-        outputs: the edit of each layer whose output is rounded, by the layer's name.
+        outputs: what layers give each other rounded.
 
     Returns:
         The weights that the graph now takes as `NAME:codes` and `NAME:scale` instead of as floats.
@@ -55,19 +56,18 @@ def insert(
     edits = {
         name: edit for name, edit in quantized.items() if _for_kernels(edit) and _only_weighs_products(consumers, name)
     }
-    outputs = dict(outputs or {})
+    outputs = list(outputs)
     while True:
         trial = graph.copy()
         roundings = place(trial, _roundings(trial, edits, outputs))
         integer = {node.input[1] for node in trial.nodes if _has_kernel(trial, node, edits)}
-        useless = [r for r in roundings if not integer & (r.weights | {_weight_before(trial, r)})]
+        useless = _useless(trial, roundings, integer)
         if not useless:
             break
         for rounding in useless:
             for name in rounding.weights:
                 edits.pop(name, None)
-            for name in rounding.layers:
-                outputs.pop(name, None)
+            outputs = [output for output in outputs if output not in rounding.outputs]
     for node in [node for node in trial.nodes if node.op_type in PRODUCTS and node.input[1] in integer]:
         _make_integer(trial, node, edits[node.input[1]])
     graph.take(trial)
@@ -85,30 +85,59 @@ def _only_weighs_products(consumers: Mapping[str, list[Any]], name: str) -> bool
     return bool(nodes) and all(node.op_type in PRODUCTS and list(node.input).index(name) == 1 for node in nodes)
 
 
-def _roundings(graph: Graph, edits: Mapping[str, Quantize], outputs: Mapping[str, QuantizeOutput]) -> list[Rounding]:
+def _useless(graph: Graph, roundings: list[Rounding], integer: set[str]) -> list[Rounding]:
+    """The roundings that no product on integers makes or reads, nor an addition whose operands are on integers."""
+    made = {start for r in roundings for start in r.starts if _weight_before(graph, start) in integer}
+    useless = [r for r in roundings if not (integer & r.weights or made.intersection(r.starts))]
+    kept = {start for r in roundings if r not in useless for start in r.starts}
+    producers = graph.producers()
+
+    def added(start: str) -> bool:
+        node = producers.get(start)
+        if node is None or node.op_type != "Add":
+            return False
+        before = [producers.get(name) for name in node.input]
+        codes = [producers.get(source.input[0]) for source in before if source is not None and source.input]
+        rounded = [node for node in codes if node is not None and node.op_type == "QuantizeLinear"]
+        return len(rounded) == 2 and all(node.input[0] in kept for node in rounded)
+
+    return [r for r in useless if not any(added(start) for start in r.starts)]
+
+
+def _roundings(graph: Graph, edits: Mapping[str, Quantize], outputs: Collection[QuantizeOutput]) -> list[Rounding]:
     """What has to be rounded, each value and grid once."""
-    found: dict[tuple[str, float, int], Rounding] = {}
-    inputs: dict[str, str] = {}
+    found: dict[tuple[str, Grid], Rounding] = {}
     for node in graph.nodes:
-        if node.op_type not in PRODUCTS:
-            continue
-        inputs[node.input[1]] = node.input[0]
-        edit = edits.get(node.input[1])
+        edit = edits.get(node.input[1]) if node.op_type in PRODUCTS else None
         if edit is not None and edit.input_scale is not None:
-            key = (node.input[0], edit.input_scale, edit.input_zero_point)
+            key = (node.input[0], (edit.input_scale, edit.input_zero_point))
             found.setdefault(key, Rounding(*key)).readers.append(node)
-    consumers = graph.consumers()
-    for output in outputs.values():
-        reader = f"{output.reader}.weight"
-        value = (inputs[reader] if reader in edits else None) if output.reader else _output(graph, output.layer)
-        adds = [node for node in consumers.get(value or "", []) if node.op_type == "Add"]
-        if value is None or not adds:
-            continue
-        key = (value, output.scale, output.zero_point)
-        rounding = found.setdefault(key, Rounding(*key))
-        rounding.readers.extend(adds)
-        rounding.layers.append(output.layer)
+    for output in outputs:
+        value = _value(graph, output)
+        if value is not None:
+            key = (value, (output.scale, output.zero_point))
+            found.setdefault(key, Rounding(*key)).outputs.append(output)
     return list(found.values())
+
+
+def _value(graph: Graph, output: QuantizeOutput) -> str | None:
+    """The value that an edit rounds; None where the graph does not show it."""
+    if not output.reader:
+        return _output(graph, output.layer)
+    named = {"BatchNormalization", *PRODUCTS}
+    weight = f"{output.reader}.weight"
+    value = next((str(n.input[0]) for n in graph.nodes if n.op_type in named and n.input[1] == weight), None)
+    if not output.pooled:
+        return value
+    producers = graph.producers()
+    while (node := producers.get(value or "")) is not None:
+        if node.op_type in _MEANS:
+            return str(node.input[0])
+        scaled = node.op_type in {"Mul", "Div"} and node.input[1] in graph.values
+        if not (scaled or node.op_type in _BEHIND_MEANS):
+            break
+        value = str(node.input[0])
+    return None
 
 
 def _output(graph: Graph, layer: str) -> str | None:
@@ -148,10 +177,10 @@ def _has_kernel(graph: Graph, node: Any, edits: Mapping[str, Quantize]) -> bool:
     return node.op_type == "MatMul" and all(user.op_type not in _FUSED_INTO_GEMM for user in users)
 
 
-def _weight_before(graph: Graph, rounding: Rounding) -> str:
-    """The weight of the product whose result is rounded; empty if it is no product."""
+def _weight_before(graph: Graph, value: str) -> str:
+    """The weight of the product whose result a value is; empty if it is no product's."""
     producers = graph.producers()
-    node = producers.get(rounding.start)
+    node = producers.get(value)
     if node is not None and node.op_type in {"BatchNormalization", "Add"}:
         before = [producers[name] for name in node.input if name in producers]
         tails = [source for source in before if source.op_type in PRODUCTS and _tail(graph, source)[-1] is node]

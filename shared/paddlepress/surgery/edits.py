@@ -165,24 +165,34 @@ class Quantize(_Edit):
 
 
 class QuantizeOutput(_Edit):
-    """A layer's output as unsigned 8-bit integers, so that a residual addition adds integers.
+    """Values that layers give each other as unsigned 8-bit integers, for all who read them.
+
+    So residual additions, pools and the convolutions before them run on integers.
 
     Attributes:
-        layer: whose output is rounded.
+        layer: whose output is rounded; empty where no layer gives the values, but `reader` is the first to read them.
         scale, zero_point: of the grid.
-        reader: a convolution that reads that output as it is, on the same grid; empty if none does.
+        reader: a layer that reads them, by which the deployed graph finds them; empty where `layer` is a
+            convolution or batch norm, by which it finds them as well.
+        pooled: the reader reads the mean of them instead.
     """
 
     kind: Literal["quantize-output"] = "quantize-output"
-    layer: str
+    layer: str = ""
     scale: float = Field(gt=0)
     zero_point: int = Field(ge=0, le=255)
     reader: str = ""
+    pooled: bool = False
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.surgery.layers import simulate_quantized_output
+        from paddlepress.surgery.layers import simulate_quantized_output, simulate_quantized_values
 
-        simulate_quantized_output(find(network, self.layer), self.scale, self.zero_point)
+        if self.layer:
+            simulate_quantized_output(find(network, self.layer), self.scale, self.zero_point)
+        elif self.reader:
+            simulate_quantized_values(find(network, self.reader), self.scale, self.zero_point)
+        else:
+            raise ArtifactError("a quantize-output edit names no layer")
 
 
 class Share(_Edit):

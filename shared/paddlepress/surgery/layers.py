@@ -201,6 +201,22 @@ class _QuantizedOutput(_Rounding):
         return self.rounded(output, layer.training) if self.active else output
 
 
+class _QuantizedValues(_Rounding):
+    """A forward pre-hook that rounds what a layer is given in place, for others that read it later too.
+
+    Where gradients are computed, which need the values as they were, only the layer itself sees them rounded.
+    """
+
+    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
+        if not self.active:
+            return inputs
+        rounded = self.rounded(inputs[0], layer.training)
+        if paddle.is_grad_enabled() and not inputs[0].stop_gradient:
+            return (rounded, *inputs[1:])
+        paddle.assign(rounded, output=inputs[0])
+        return inputs
+
+
 def simulate_quantized_input(layer: nn.Layer, scale: float, zero_point: int) -> None:
     """Have a layer see its input as the 8-bit integers of deployment would give it."""
     remove_quantized_input(layer)
@@ -220,6 +236,18 @@ def simulate_quantized_output(layer: nn.Layer, scale: float, zero_point: int) ->
     for key in [key for key, hook in hooks.items() if isinstance(hook, _QuantizedOutput)]:
         del hooks[key]
     layer.register_forward_post_hook(_QuantizedOutput(scale, zero_point))
+
+
+def simulate_quantized_values(layer: nn.Layer, scale: float, zero_point: int) -> None:
+    """Have a layer, and all that read its input after it, see that as the 8-bit integers of deployment would give it.
+
+    Only for inputs that the network computes itself: they are changed.
+    """
+    hooks = layer._forward_pre_hooks
+    for key in [key for key, hook in hooks.items() if isinstance(hook, _QuantizedValues)]:
+        del hooks[key]
+    # Before others, which may hand on a tensor of their own.
+    layer.register_forward_pre_hook(_QuantizedValues(scale, zero_point), prepend=True)
 
 
 @contextmanager

@@ -51,6 +51,8 @@ class Program:
         constants: value -> the numbers of a literal that the network's code holds.
         outputs: the values that the network returns.
         shared: parameters that several layers hold.
+        given: layer -> the values it gave, one for each time it ran, in the order in which they were given. An
+            inner layer gives before the one around it; layers that give no single tensor are left out.
     """
 
     operations: tuple[Operation, ...]
@@ -59,6 +61,7 @@ class Program:
     constants: dict[int, tuple[float, ...]]
     outputs: tuple[int, ...]
     shared: frozenset[str] = frozenset()
+    given: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def read(model: Model) -> Program:
@@ -75,14 +78,22 @@ def read(model: Model) -> Program:
     specs = [paddle.static.InputSpec([1, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
     # The bound method, not the layer: to_static would replace the forward of a layer.
     static = paddle.jit.to_static(network.forward, input_spec=specs, full_graph=True)
-    with evaluating(network), float_inputs(network):
-        try:
+    given: list[tuple[str, Any]] = []
+    hooks = [
+        layer.register_forward_post_hook(lambda _, inputs, output, name=name: given.append((name, output)))
+        for name, layer in network.named_sublayers()
+    ]
+    try:
+        with evaluating(network), float_inputs(network):
             concrete = static.concrete_program
-        except Exception as error:  # whatever the user's forward raises under tracing
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise TechniqueRefused(f"the network's forward pass can't be traced: {reason}") from error
+    except Exception as error:  # whatever the user's forward raises under tracing
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise TechniqueRefused(f"the network's forward pass can't be traced: {reason}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
     names = {parameter.name: name for name, parameter in network.named_parameters()}
-    return _Reader(names, _shared(network)).program(concrete.main_program.global_block(), concrete.outputs)
+    return _Reader(names, _shared(network)).program(concrete.main_program.global_block(), concrete.outputs, given)
 
 
 @contextmanager
@@ -123,7 +134,7 @@ class _Reader:
         self.keys: dict[Any, int] = {}
         self.shapes: dict[int, Shape] = {}
 
-    def program(self, block: Any, outputs: Any) -> Program:
+    def program(self, block: Any, outputs: Any, given: list[tuple[str, Any]]) -> Program:
         from paddle.utils import flatten
 
         operations: list[Operation] = []
@@ -144,7 +155,11 @@ class _Reader:
             captured = tuple(self.key(value) for value in _captured(found))
             operations.append(Operation(name, inputs, results, attributes, captured))
         returned = tuple(self.key(value) for value in flatten(outputs) if hasattr(value, "get_defining_op"))
-        return Program(tuple(operations), self.shapes, parameters, constants, returned, self.shared)
+        gave: dict[str, tuple[int, ...]] = {}
+        for name, value in given:
+            if hasattr(value, "get_defining_op"):
+                gave[name] = (*gave.get(name, ()), self.key(value))
+        return Program(tuple(operations), self.shapes, parameters, constants, returned, self.shared, gave)
 
     def key(self, value: Any) -> int:
         number = self.keys.setdefault(value.id, len(self.keys))

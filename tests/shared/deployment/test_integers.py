@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import digits_models
 import numpy as np
@@ -20,7 +21,7 @@ from paddlepress.deployment.graph import Graph
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.grid import quantize_weight
 from paddlepress.model import Model
-from paddlepress.surgery.edits import Quantize
+from paddlepress.surgery.edits import Quantize, QuantizeOutput
 
 Deploy = Callable[..., Path]
 
@@ -157,12 +158,10 @@ def test_residual_additions_run_on_integers(
     name: str, fewest: int, deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With rounded operands additions and the convolutions before them have integer kernels, and err no more."""
-    from paddlepress_components.quantization.residual_adds import round_operands
-
     inputs = np.random.default_rng(0).normal(size=(48, 3, 32, 32)).astype(np.float32)
     model = digits_models.settle(digits_models.build(f"vision/{name}", (3, 32, 32)), inputs[:16])
     quantized = digits_models.quantized(model, inputs)
-    rounded = round_operands(quantized.copy(), inputs, lambda values: (float(values.min()), float(values.max())))
+    rounded = digits_models.rounded_between(quantized, inputs)
     before = _kernels(deploy(quantized, "before"), tmp_path, monkeypatch)
     deployable = deploy(rounded, "after")
     after = _kernels(deployable, tmp_path, monkeypatch)
@@ -174,3 +173,97 @@ def test_residual_additions_run_on_integers(
     assert np.std(Predictor.load(deployable).predict(inputs) - exact) < 1.3 * np.std(simulated - exact)
     reloaded = store.load(tmp_path / "after" / "artifact")
     assert np.array_equal(reloaded.predict(inputs[:8]), rounded.predict(inputs[:8]))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "floats"),
+    [
+        ("resnet-cifar", 28, set()),
+        ("vision/googlenet", 48, {"GlobalAveragePool", "Mul", "Gemm"}),  # behind a dropout that scales in evaluation
+        ("vision/squeezenet1_1", 48, {"GlobalAveragePool", "Mul"}),
+        ("vision/shufflenet_v2_x0_25", 32, set()),
+    ],
+    ids=lambda value: value.rpartition("/")[2] if isinstance(value, str) else "",
+)
+def test_no_convolution_is_left_on_floats(
+    name: str, size: int, floats: set[str], deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functional activations, pools, concatenations and shuffles between them stay on integers as well."""
+    inputs = np.random.default_rng(0).normal(size=(16, 3, size, size)).astype(np.float32)
+    model = digits_models.settle(digits_models.build(name, (3, size, size)), inputs)
+    rounded = digits_models.rounded_between(digits_models.quantized(model, inputs), inputs)
+    kernels = _kernels(deploy(rounded), tmp_path, monkeypatch)
+    computing = {"Conv", "FusedConv", "Gemm", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool", "Relu"}
+    assert (computing | {"BatchNormalization", "ConvInteger"}) & kernels.keys() <= floats
+    assert kernels["QLinearConv"] == sum(
+        "conv" in type(layer).__name__.lower() and hasattr(layer, "weight") for layer in model.network.sublayers()
+    )
+    assert kernels["QuantizeLinear"] <= 2
+
+
+def _flat() -> Any:
+    """A network in one piece: the shortcut is nobody's output."""
+    import paddle
+    import paddle.nn.functional as F
+    from paddle import nn
+
+    class Flat(nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.one, self.two = (nn.Conv2D(channels, 8, 3, padding=1) for channels in (1, 8, 8))
+            self.three, self.head = nn.Conv2D(8, 8, 3, padding=1), nn.Linear(8, 10)
+
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            x = F.relu(F.leaky_relu(self.stem(x)) + 0.1)
+            x = F.relu(self.one(x) + x)
+            x = F.leaky_relu(self.two(x)) + x
+            return self.head(F.relu6(self.three(x) + x).mean([2, 3]))
+
+    return Flat()
+
+
+def test_a_shortcut_is_named_by_its_reader_alone(
+    deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no layer gives it the reader rounds it for all, in the simulation as in the graph, and after reloading."""
+    from paddlepress import architectures
+
+    registered = architectures.build
+    monkeypatch.setattr(
+        architectures, "build", lambda ref, *others: _flat() if ref.name == "flat" else registered(ref, *others)
+    )
+    model = digits_models.build("flat", (1, 8, 8))
+    inputs = np.random.default_rng(0).normal(size=(64, 1, 8, 8)).astype(np.float32)
+    rounded = digits_models.rounded_between(digits_models.quantized(model, inputs), inputs)
+    assert {edit.reader for edit in rounded.quantized_outputs() if not edit.layer} == {"one", "two"}
+    deployable = deploy(rounded)
+    kernels = _kernels(deployable, tmp_path, monkeypatch)
+    assert kernels["QLinearConv"] == 4
+    assert kernels["QLinearAdd"] >= 1
+    seen = rounded.predict(inputs)
+    before = inputs.copy()
+    assert np.array_equal(store.load(tmp_path / "model" / "artifact").predict(inputs), seen)
+    assert np.array_equal(inputs, before)
+    np.testing.assert_allclose(Predictor.load(deployable).predict(inputs), seen, atol=0.05 * np.abs(seen).max())
+    assert np.mean(np.abs(Predictor.load(deployable).predict(inputs) - seen) > 1e-5) < 0.2
+
+
+def test_edits_of_earlier_versions(deploy: Deploy) -> None:
+    """An artifact that rounds a convolution's output and a block's, each named as before, deploys as it simulates."""
+    inputs = np.random.default_rng(0).normal(size=(16, 3, 16, 16)).astype(np.float32)
+    model = digits_models.settle(digits_models.build("resnet-cifar", (3, 16, 16)), inputs)
+    quantized = digits_models.quantized(model, inputs)
+    reader = quantized.quantized()["stage2.0.conv1.weight"]
+    assert reader.input_scale is not None
+    edits = [
+        QuantizeOutput.model_validate(found)
+        for found in (
+            {"layer": "stage1.0.norm2", "scale": 0.05, "zero_point": 128, "reader": ""},
+            {"layer": "stage1.0", "scale": reader.input_scale, "zero_point": 0, "reader": "stage2.0.conv1"},
+        )
+    ]
+    for edit in edits:
+        edit.replay(quantized.network)
+    old = quantized.with_edits(*edits)
+    simulated, deployed = old.predict(inputs), Predictor.load(deploy(old)).predict(inputs)
+    assert np.std(simulated - deployed) < 0.1 * np.std(simulated)
