@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def decompose(program: Path) -> None:
 
     loaded = paddle.static.Program()
     core.deserialize_pir_program(str(program), loaded)
-    with paddle.pir_utils.IrGuard(), paddle.static.program_guard(loaded), warnings.catch_warnings():
+    with _names_go_on(), paddle.pir_utils.IrGuard(), paddle.static.program_guard(loaded), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Paddle warns of what its own functions do to traced values
         # What a rule builds may need another rule.
         while sum(_replace(loaded.global_block(), found) for found in loaded.global_block().ops):
@@ -90,6 +91,22 @@ def decompose(program: Path) -> None:
     core.serialize_pir_program(loaded, str(program))
     # paddle2onnx reads attributes as 32-bit floats, whatever their width: of a double it gets what lies in memory.
     program.write_text(program.read_text().replace(".a_f64", ".a_f32"))
+
+
+@contextmanager
+def _names_go_on() -> Iterator[None]:
+    """Have Paddle count names from where it was: it starts anew once it has left static mode.
+
+    Two parameters of one name, made before and after, would share what an optimizer keeps for each.
+    """
+    from paddle.utils import unique_name
+
+    before = unique_name.switch()
+    unique_name.switch(*before)
+    try:
+        yield
+    finally:
+        unique_name.switch(*before)
 
 
 def _replace(block: Any, found: Any) -> bool:

@@ -148,3 +148,13 @@ def test_an_attribute_of_double_precision(monkeypatch: pytest.MonkeyPatch) -> No
     nodes = onnx_graph(model)[0].graph.node
     slopes = [attribute.f for node in nodes if node.op_type == "LeakyRelu" for attribute in node.attribute]
     assert slopes == [pytest.approx(0.3)]
+
+
+def test_parameters_made_afterwards_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optimizer keeps its state by name: a layer made after an export may not share those of one made before."""
+    model = as_model(lambda: Computed(nn.LeakyReLU(0.3), SHAPE), monkeypatch)
+    before = [nn.Conv2D(1, 8, 3).weight.name for _ in range(2)]
+    onnx_graph(model)
+    after = [nn.Conv2D(1, 8, 3).weight.name for _ in range(2)]
+    number = [int(name.split("_")[-2].split(".")[0]) for name in (*before, *after)]
+    assert number == sorted(set(number)), (before, after)
