@@ -60,7 +60,7 @@ def _in_directory(directory: Path, manifest: str) -> tuple[Path, str] | None:
 def _of_file(file: Path) -> tuple[Path, str] | None:
     if file.suffix in _SUFFIXES:
         return file, _SUFFIXES[file.suffix]
-    if file.suffix != ".json":
+    if file.suffix != ".json" or not file.is_file():  # opening a pipe would wait for whoever writes to it
         return None
     with file.open("rb") as stream:
         return (file, _PROGRAM) if _PADDLES_PROGRAM in stream.read(_HEAD) else None
