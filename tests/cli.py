@@ -22,7 +22,7 @@ def paddlepress(
         capture_output=True,
         text=True,
         check=False,
-        timeout=540,
+        timeout=1700,
     )
 
 

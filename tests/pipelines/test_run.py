@@ -218,7 +218,7 @@ def test_a_report_can_be_written_later(home: Path, tmp_path: Path) -> None:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + 1000
     while not condition():
         assert time.monotonic() < deadline, f"gave up waiting for {what}"
         time.sleep(0.02)
@@ -268,7 +268,7 @@ def test_ctrl_c_says_what_will_be_resumed(tmp_path: Path) -> None:
     run = start("run", write(tmp_path, endless), "--home", home)
     wait_until(lambda: any((home / "cache").glob("train-*/checkpoint/*/state.json")), "training")
     run.send_signal(signal.SIGINT)
-    output, _ = run.communicate(timeout=240)
+    output, _ = run.communicate(timeout=1000)
     assert run.returncode == 130
     assert "Interrupted. 1 of " in output
     assert "the same command resumes with: train" in " ".join(output.split())
