@@ -8,7 +8,7 @@ RECIPE ?= pipelines/recipes/mnist.yaml
 ZOO ?= tests/zoo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install run test test-zoo lint format benchmark benchmark-techniques benchmark-mutants golden docs clean help
+.PHONY: install run test test-zoo lint format benchmark benchmark-techniques benchmark-mutants benchmark-kills golden docs clean help
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ benchmark-techniques: $(VENV)/.developed  ## Measure every technique on MNIST be
 
 benchmark-mutants: $(VENV)/.developed  ## Change 20,000 artifacts, deployables, data sets and recipes, and see each noticed
 	$(BIN)/python tests/benchmarks/mutants.py
+
+benchmark-kills: $(VENV)/.developed  ## Kill a first run thirty times, from its first second on
+	$(BIN)/python tests/benchmarks/kills.py
 
 docs: $(VENV)/.installed  ## Write the pages of techniques and recipes and the README's catalogue anew
 	$(BIN)/python -m paddlepress_components.documentation

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from paddlepress_pipelines.cli import main; main()"]
@@ -26,16 +27,17 @@ def paddlepress(
     )
 
 
-def start(*arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
-    """Start the command line and go on."""
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)],
-        env={**os.environ, "COLUMNS": "200", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        preexec_fn=listen,
-    )
+def start(*arguments: str | Path, output: Path | None = None, **environment: str) -> subprocess.Popen[str]:
+    """Start the command line and go on; what it prints goes to a file, or is left to be read."""
+    with nullcontext(subprocess.PIPE) if output is None else output.open("w") as stdout:
+        return subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            env={**os.environ, "COLUMNS": "200", **environment},
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+            preexec_fn=listen,
+        )
 
 
 def listen() -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from paddlepress_pipelines.local.code import library_digest, plugins_digest
 from paddlepress_pipelines.local.spec import TaskSpec
 
 DONE = "done.json"
+REGISTER, REGISTRATION = "register", "registration"
+"""The component that registers, and its output."""
 DELIVERY = frozenset({"register", "compare", "promote", "report"})
 OUTSIDE = {"load-data": "path", "import-model": "artifact"}
 """Component -> its parameter that names something outside the home; a technique's are those marked as a `Place`."""
@@ -115,6 +117,17 @@ class Cache:
         for output in finished.outputs.values():
             _check(Path(output["uri"]), output)
         return finished
+
+    def forget_registrations(self, name: str, versions: Collection[int]) -> None:
+        """Have whatever was registered under a name, and is not among these versions any more, be registered again."""
+        for done in self.root.glob(f"{REGISTER}-*/{DONE}"):
+            try:
+                made = json.loads((done.parent / REGISTRATION).read_text(encoding="utf-8"))
+                lost = made["name"] == name and made["version"] not in versions
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # damaged, which `find` notices
+            if lost:
+                done.unlink(missing_ok=True)
 
     def prepare(self, directory: Path, *, fresh: bool) -> Path:
         """Clear what an earlier attempt left, but for its checkpoint unless `fresh`; returns the checkpoint's place."""

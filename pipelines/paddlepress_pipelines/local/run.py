@@ -127,17 +127,21 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
     started = time.monotonic()
     with console.status("Connecting to the registry and compiling the pipeline"):
         with told(location.tracking_uri(home)):
-            registry = connection.fingerprint(connection.connect(home), recipe.name)
+            client = connection.connect(home)
+            registry = connection.fingerprint(client, recipe.name)
+            registered = _registered(client, recipe)
         tasks = _compiled(recipe)
     from paddlepress_pipelines.local.cache import Cache
     from paddlepress_pipelines.local.display import Display
     from paddlepress_pipelines.local.schedule import Scheduler
 
+    cache = Cache(home / "cache", registry)
+    cache.forget_registrations(recipe.name, registered)
     run = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe.name}"
     with Display(console, len(tasks)) as display, _scratch(home, run) as scratch:
         outcome = Scheduler(
             tasks,
-            Cache(home / "cache", registry),
+            cache,
             display,
             workers=workers,
             environment={**_environment(home, run, workers), "TMPDIR": str(scratch)},
@@ -150,6 +154,15 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
         if not outcome.failed and not outcome.interrupted:  # else there is something more important to tell
             raise
     return result
+
+
+def _registered(client: Any, recipe: Recipe) -> set[int]:
+    """The versions of a recipe's model that are there and, as far as this recipe makes them, undamaged."""
+    from paddlepress.registry import audit, catalogue
+
+    digests = {recipe.digest(variant) for variant in (catalogue.BASE, *recipe.variants)}
+    damaged = {fault.version for fault in audit.audit(client, recipe.name, only=digests)}
+    return {int(entry.version) for entry in catalogue.registered(client, recipe.name)} - damaged
 
 
 def _compiled(recipe: Recipe) -> dict[str, TaskSpec]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from paddlepress.errors import RegistryError, UnknownName
 from paddlepress.evaluation.pairing import paired
@@ -113,7 +114,7 @@ def recency(row: Row) -> tuple[datetime, int]:
 
 
 def versions(client: MlflowClient, name: str) -> list[Row]:
-    """Every version that paddlepress registered, oldest first.
+    """Every version that paddlepress registered and whose tags can be read, oldest first.
 
     Raises:
         UnknownName: there is no registered model of that name; the message lists those that are.
@@ -121,14 +122,23 @@ def versions(client: MlflowClient, name: str) -> list[Row]:
     aliases: dict[int, list[str]] = {}
     for alias, number in model(client, name).aliases.items():
         aliases.setdefault(int(number), []).append(alias)
-    found: list[Row] = []
+    found = []
+    for entry in registered(client, name):
+        with suppress(RegistryError):
+            found.append(row_of(entry, tuple(sorted(aliases.get(int(entry.version), ())))))
+    return found
+
+
+def registered(client: MlflowClient, name: str) -> list[Any]:
+    """Every version that paddlepress registered, as MLflow gives it, oldest first."""
+    found: list[Any] = []
     token = None
     while True:
         page = client.search_model_versions(f"name='{name}'", max_results=1000, page_token=token)
-        found += [_row(entry, aliases) for entry in page if keys.VARIANT in entry.tags]
+        found += [entry for entry in page if keys.VARIANT in entry.tags]
         token = page.token
         if not token:
-            return sorted(found, key=lambda row: row.version)
+            return sorted(found, key=lambda entry: int(entry.version))
 
 
 def row(client: MlflowClient, name: str, variant: str) -> Row:
@@ -185,7 +195,12 @@ def as_frame(found: Sequence[Row]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=[*fixed[0], *columns, *fixed[1]])
 
 
-def _row(entry: Any, aliases: dict[int, list[str]]) -> Row:
+def row_of(entry: Any, aliases: tuple[str, ...] = ()) -> Row:
+    """A version as MLflow gives it, read from its tags.
+
+    Raises:
+        RegistryError: they can't be read.
+    """
     tags: dict[str, str] = entry.tags
     created = datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC)
     number = int(entry.version)
@@ -193,10 +208,10 @@ def _row(entry: Any, aliases: dict[int, list[str]]) -> Row:
         return Row(
             variant=tags[keys.VARIANT],
             version=number,
-            aliases=tuple(sorted(aliases.get(number, ()))),
+            aliases=aliases,
             metrics=json.loads(tags.get(keys.METRICS, "{}")),
             missing=json.loads(tags.get(keys.MISSING, "{}")),
-            chain=json.loads(tags.get(keys.CHAIN, "[]")),
+            chain=_chain(json.loads(tags.get(keys.CHAIN, "[]"))),
             lineage=json.loads(tags.get(keys.LINEAGE, "[]")),
             model_digest=tags.get(keys.MODEL_DIGEST, ""),
             recipe_digest=tags.get(keys.RECIPE_DIGEST, ""),
@@ -208,7 +223,31 @@ def _row(entry: Any, aliases: dict[int, list[str]]) -> Row:
             pipeline_run=tags.get(keys.PIPELINE_RUN, ""),
             run_id=entry.run_id or "",
             created=created,
-            registered=datetime.fromisoformat(tags[keys.REGISTERED_AT]) if keys.REGISTERED_AT in tags else created,
+            registered=_moment(tags.get(keys.REGISTERED_AT, ""), created),
         )
     except ValueError as error:
-        raise RegistryError(f"version {number} of {entry.name} has tags that can't be read: {error}") from None
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise RegistryError(f"version {number} of {entry.name} has tags that can't be read: {why}") from None
+
+
+def _moment(text: str, otherwise: datetime) -> datetime:
+    """A time that somebody may have written by hand: without a zone it is UTC; one to come would win for ever."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return otherwise
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return moment if moment <= datetime.now(UTC) + timedelta(days=1) else otherwise
+
+
+def _chain(steps: Any) -> list[JsonValue]:
+    """A chain of techniques, each `NAME`, `{NAME: FIELDS}` or `{technique: NAME, parameters: FIELDS}`."""
+
+    def valid(step: Any) -> bool:
+        return isinstance(step, str) or (
+            isinstance(step, dict) and (len(step) == 1 or (len(step) == 2 and "technique" in step))
+        )
+
+    if not isinstance(steps, list) or not all(map(valid, steps)):
+        raise ValueError("the chain is no list of techniques")
+    return steps

@@ -41,6 +41,7 @@ class Entry(BaseModel):
         reason: why.
         gates: what each gate said of that variant.
         challenger: the version that the alias `challenger` was set on; None leaves it.
+        same: a version whose files were gone, and the one that took its place, being the same model.
         deposed: why the champion before it could not stay; empty where it could have.
     """
 
@@ -56,6 +57,7 @@ class Entry(BaseModel):
     gates: tuple[str, ...] = ()
     challenger: int | None = None
     deposed: tuple[str, ...] = ()
+    same: tuple[int, int] | None = None
 
     def tag(self) -> str:
         """The entry as JSON short enough for a tag."""
@@ -99,6 +101,8 @@ def champions(past: Iterable[Entry]) -> list[int]:
     """The versions that rollbacks go back through, the last champion last."""
     reigns: list[int] = []
     for entry in past:
+        if entry.same is not None:
+            reigns = [entry.same[1] if version == entry.same[0] else version for version in reigns]
         if entry.after is None:
             continue
         if entry.action == "rolled-back":
@@ -115,6 +119,9 @@ def deposed(past: Iterable[Entry]) -> dict[int, datetime]:
     for entry in past:
         if entry.action == "rolled-back" and entry.before is not None:
             found[entry.before] = entry.time
+        if entry.same is not None and entry.same[0] in found:
+            found[entry.same[1]] = found.pop(entry.same[0])
+            continue
         if entry.action in ("promoted", "rolled-back", "moved") and entry.after is not None:
             found.pop(entry.after, None)
     return found
@@ -153,6 +160,49 @@ def _by_hand(client: MlflowClient, name: str, found: Any, past: list[Entry]) -> 
 def now() -> datetime:
     """The time for an entry."""
     return datetime.now(UTC)
+
+
+def damage(tags: Mapping[str, str]) -> list[str]:
+    """What can't be read of the decisions among a registered model's tags, in words."""
+    readable = {entry.number for entry in entries(tags)}
+    found = [f"decision {number} can't be read" for number in numbers(tags) if number not in readable]
+    if keys.PENDING in tags:
+        try:
+            Entry.model_validate_json(tags[keys.PENDING])
+        except ValidationError:
+            found.append("the note of a decision that was cut off can't be read")
+    return found
+
+
+def clear_damage(client: Any, name: str) -> None:
+    """Take away the decisions that can't be read, and finish or drop one that was cut off."""
+    tags = model(client, name).tags
+    for number in set(numbers(tags)) - {entry.number for entry in entries(tags)}:
+        client.delete_registered_model_tag(name, f"{keys.DECISION}{number:04d}")
+    catch_up(client, name)
+
+
+def replaced(client: Any, name: str, old: int, new: int, variant: str) -> None:
+    """Have a version take over the aliases and the past of one that is the same model and has lost its files."""
+    found = model(client, name)
+    for alias, version in found.aliases.items():
+        if int(version) == old:
+            client.set_registered_model_alias(name, alias, str(new))
+    past = entries(found.tags)
+    reign = past[-1].after if past else None
+    if not past:
+        return
+    entry = Entry(
+        number=_next(found.tags),
+        time=now(),
+        action="moved",
+        before=reign,
+        after=new if reign == old else reign,
+        variant=variant,
+        reason=f"{variant} (version {old}) had lost its run or files, and is registered again as version {new}",
+        same=(old, new),
+    )
+    _write(client, name, entry)
 
 
 def carry_out(client: Any, name: str, entry: Entry) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -13,11 +14,14 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from paddlepress.errors import ArtifactError, RegistryError
 from paddlepress.files import sha256_of
-from paddlepress.registry import catalogue
+from paddlepress.registry import audit, catalogue, history
 from paddlepress.registry import tags as keys
+from paddlepress.registry.audit import EVALUATION
 from paddlepress.registry.connection import check_name, ensure_experiment, ensure_model, in_use
 from paddlepress.registry.locking import exclusive
 
@@ -29,7 +33,6 @@ if TYPE_CHECKING:
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("paddlepress", "mlflow", "numpy", "onnxruntime", "safetensors", "constriction")
-EVALUATION = "evaluation.json"
 BASELINE = "baseline"
 # What MLflow accepts in one request.
 _PARAMETERS_AT_ONCE = 100
@@ -66,7 +69,8 @@ def register(
 
     Data are those it was made from and those it was measured on. If it was only measured anew, the version found
     gets the new evaluation: tags, `evaluation.json` and the run's metrics (where MLflow keeps the former values as
-    their history; a metric that is no longer measured stays there, but not in the tags).
+    their history; a metric that is no longer measured stays there, but not in the tags). What was changed or deleted
+    by hand is put right; a version that has lost its run or its files gives way to a new one, which takes its aliases.
 
     Makes one MLflow run with metrics, the lineage's parameters and `evaluation.json`, one MLflow model that
     `mlflow.pyfunc.load_model` opens (inputs as the data hold them to classes, see `registry.pyfunc_model`), and one
@@ -106,18 +110,22 @@ def register(
         report = Path(folder) / EVALUATION
         evaluation.save(report)
         ensure_model(client, name)
+        facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
         found = _existing(client, name, identity)
-        if found is not None:
-            _measured_anew(client, found, evaluation, report)
+        if found is not None and _mended(client, found, facts, evaluation, report):
             number = int(found.version)
             client.set_model_version_tag(name, str(number), keys.REGISTERED_AT, _now())
             _move_baseline(client, name, variant, number)
             return RegisteredVersion(number, created=False)
+        _sweep(client, name, identity)
         run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
         run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
-        facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
         made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=facts, model_id=model_id)
-        number = _settle(client, name, identity, int(made.version))
+        number = int(made.version)
+        if found is not None:
+            history.replaced(client, name, int(found.version), number, variant)
+            client.delete_model_version(name, str(found.version))
+        number = _settle(client, name, identity, number)
         _move_baseline(client, name, variant, number)
         return RegisteredVersion(number, created=number == int(made.version))
 
@@ -162,16 +170,40 @@ def _existing(client: Any, name: str, identity: Mapping[str, str]) -> Any | None
     return min(found, key=lambda version: int(version.version), default=None)
 
 
-def _measured_anew(client: Any, found: Any, evaluation: Evaluation, report: Path) -> None:
-    """Put another evaluation in the place of the one that a version has, unless it is the same."""
-    digest = sha256_of(report)
-    if found.tags.get(keys.EVALUATION_DIGEST) == digest and keys.BASE_DIGEST in found.tags:
-        return
-    _log_metrics(client, found.run_id, evaluation)
-    client.log_artifact(found.run_id, str(report))
+def _mended(client: Any, found: Any, facts: Mapping[str, str], evaluation: Evaluation, report: Path) -> bool:
+    """Have a version say what is true of it; False if it has lost its run or its files, which can't be put back."""
+    if not audit.is_sound(client, found, evaluation.files):
+        return False
+    if client.get_run(found.run_id).info.lifecycle_stage == "deleted":
+        client.restore_run(found.run_id)
+    if found.tags.get(keys.EVALUATION_DIGEST) != facts[keys.EVALUATION_DIGEST]:
+        _log_metrics(client, found.run_id, evaluation)
+        client.log_artifact(found.run_id, str(report))
+    elif EVALUATION not in {file.path for file in client.list_artifacts(found.run_id)}:
+        client.log_artifact(found.run_id, str(report))
     # The digest comes last: until it is there, registering again does all of this again.
-    for key, value in (*_measured(evaluation).items(), (keys.EVALUATION_DIGEST, digest)):
-        client.set_model_version_tag(found.name, str(found.version), key, value)
+    for key in sorted(facts, key=lambda key: key == keys.EVALUATION_DIGEST):
+        if key not in (keys.PIPELINE_RUN, keys.REGISTERED_AT) and found.tags.get(key) != facts[key]:
+            client.set_model_version_tag(found.name, str(found.version), key, facts[key])
+    return True
+
+
+def _sweep(client: Any, name: str, identity: Mapping[str, str]) -> None:
+    """Delete the runs of attempts to register the same that were cut off before they made a version."""
+    experiment = ensure_experiment(client, name)
+    conditions = " AND ".join(f"tags.`{key}` = '{value}'" for key, value in identity.items())
+    for run in client.search_runs([experiment], conditions):
+        if client.search_model_versions(f"name='{name}' AND run_id='{run.info.run_id}'"):
+            continue
+        models = client.search_logged_models([experiment], f"source_run_id = '{run.info.run_id}'")
+        for model in models:
+            client.delete_logged_model(model.model_id)
+        client.delete_run(run.info.run_id)
+        # MLflow keeps the files of what is deleted; on a disk of one's own they are nobody's.
+        for place in (run.info.artifact_uri, *(model.artifact_location for model in models)):
+            if place.startswith("file:"):
+                folder = Path(url2pathname(urlsplit(place).path))
+                shutil.rmtree(folder.parent if folder.name == "artifacts" else folder, ignore_errors=True)
 
 
 def _settle(client: Any, name: str, identity: Mapping[str, str], made: int) -> int:

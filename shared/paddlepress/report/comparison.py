@@ -225,7 +225,7 @@ def _evaluations(client: MlflowClient, rows: Sequence[catalogue.Row]) -> dict[in
     from mlflow.exceptions import MlflowException
 
     from paddlepress.evaluation.result import Evaluation
-    from paddlepress.registry.register import EVALUATION
+    from paddlepress.registry.audit import EVALUATION
 
     found = {}
     with tempfile.TemporaryDirectory() as scratch, connection.in_use(client):
@@ -237,7 +237,7 @@ def _evaluations(client: MlflowClient, rows: Sequence[catalogue.Row]) -> dict[in
             except (MlflowException, OSError) as error:
                 raise RegistryError(
                     f"version {row.version} of variant {row.variant!r} has lost its {EVALUATION}: {error}. "
-                    "Run the recipe with --fresh to register it again"
+                    "Run the recipe, which registers it again"
                 ) from None
             found[row.version] = Evaluation.load(Path(path))
     return found
