@@ -53,9 +53,15 @@ def main() -> int:
         print(f"a plain run takes {duration:.0f} s", flush=True)
         while done < options.kills:
             home = Path(folder) / f"home-{done}"
-            for _ in range(min(KILLS_OF_A_HOME, options.kills - done)):
-                moment, way = chance.uniform(FIRST_S, duration), chance.choice([signal.SIGKILL, signal.SIGINT])
+            for turn in range(min(KILLS_OF_A_HOME, options.kills - done)):
+                # What is finished is kept, so that each further run of a home is shorter.
+                moment, way = (
+                    chance.uniform(FIRST_S, duration / 2**turn),
+                    chance.choice([signal.SIGKILL, signal.SIGINT]),
+                )
                 run(home, after(moment, way))
+                if code(home) == 0:  # it was done before
+                    break
                 done += 1
                 print(f"{done:3}  {way.name} after {moment:.1f} s", flush=True)
             run(home, lambda process, home: None)
@@ -94,11 +100,15 @@ def run(home: Path, disturb: Callable[[subprocess.Popen[str], Path], None]) -> f
     return time.monotonic() - began
 
 
+def code(home: Path) -> int:
+    """The exit code of the last run in a home."""
+    return int(home.with_suffix(".code").read_text())
+
+
 def check(home: Path) -> list[str]:
     """What is wrong with a home after a run that nobody disturbed."""
-    code = home.with_suffix(".code").read_text()
-    if code != "0":
-        return [f"the run ended with {code}: {home.with_suffix('.log').read_text()[-500:]}"]
+    if code(home) != 0:
+        return [f"the run ended with {code(home)}: {home.with_suffix('.log').read_text()[-500:]}"]
     found = [f"{path.name} in the home" for path in home.iterdir() if path.name not in KEPT]
     found += [f"temporary {path.relative_to(home)}" for path in home.rglob(".*")]
     found += [f"{path.name} in TMPDIR" for path in home.with_suffix(".tmp").iterdir()]

@@ -283,8 +283,8 @@ def _champion(client: MlflowClient, name: str) -> Row | None:
     found = {row.version: row for row in catalogue.versions(client, name)}
     if int(number) not in found:
         raise RegistryError(
-            f"the champion of {name} is version {number}, which paddlepress did not register. "
-            f"Move the alias {CHAMPION!r} or delete it"
+            f"the champion of {name} is version {number}, which paddlepress did not register or whose tags can't be "
+            f"read. Run the recipe that made it, or move the alias {CHAMPION!r} or delete it"
         )
     return found[int(number)]
 
