@@ -65,7 +65,7 @@ class IntegerFields(ActivationFields):
     weight_range: Literal["auto", "max", "mse"] = Field(
         default="auto",
         description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
-        "auto: max for 8 bits, mse for 4 and 2",
+        "auto: max for 8 bits, and for 4 where rounding is not to the nearest, which clipping gains little; else mse",
     )
     rounding: Literal["nearest", "adaround", "gptq"] = Field(
         default="nearest",
@@ -93,10 +93,15 @@ class IntegerFields(ActivationFields):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 
-    @property
-    def cover(self) -> Cover | None:
-        """What a weight's grid is fitted to, see `grid.fit_scale`."""
-        return None if self.weight_range == "auto" else self.weight_range
+    def cover(self, bits: int) -> Cover:
+        """What the grid of a weight of so many bits is fitted to, see `grid.fit_scale`.
+
+        By itself a weight is rounded best on a grid that clips the largest. Where each layer's outputs are what
+        rounding keeps, finer steps are made up for by the other weights, and what was clipped is not.
+        """
+        if self.weight_range != "auto":
+            return self.weight_range
+        return "max" if bits == 8 or (bits == 4 and self.rounding != "nearest") else "mse"
 
     def grid_of(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
         """The edit that puts a layer's weight on a grid, its input being left float.

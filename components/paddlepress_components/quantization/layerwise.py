@@ -64,7 +64,7 @@ def quantize_layers(
         }
     if fields.rounding == "nearest" and not fields.bias_correction:
         for name, layer in layers.items():
-            put_on_grid(model, edits[name], cover=fields.cover)
+            put_on_grid(model, edits[name], cover=fields.cover(edits[name].bits))
             _round_input(layer, edits[name])
         return _finished(model, edits.values(), outputs)
     if len(inputs) == 0:
@@ -125,7 +125,7 @@ class _Layerwise:
         found = self._rounded(name) if name in self._course.calls else None
         if found is not None:
             layer.weight.set_value(found.values())
-        put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.cover)
+        put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.cover(edit.bits))
         if self.fields.bias_correction and name in self._course.calls:
             shift = mean_shift(layer, self._pairs(name))
             if not correct_bias(layer, shift, self._course.norms.get(name)):
@@ -140,11 +140,11 @@ class _Layerwise:
             settings = adaround.Settings(
                 fields.adaround_steps, fields.adaround_batch_size, fields.adaround_learning_rate, seed
             )
-            return round_by_adaround(layer, edit, self._pairs(name), masked, fields.cover, settings)
+            return round_by_adaround(layer, edit, self._pairs(name), masked, fields.cover(edit.bits), settings)
         if fields.rounding == "gptq":
             by_activity = fields.gptq_order == "activity"
             return round_by_gptq(
-                layer, edit, self._received(name), masked, fields.cover, fields.gptq_damping, by_activity
+                layer, edit, self._received(name), masked, fields.cover(edit.bits), fields.gptq_damping, by_activity
             )
         return None
 

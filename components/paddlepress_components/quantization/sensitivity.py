@@ -71,7 +71,9 @@ def options(
         for bits in candidates:
             edit = fields.grid_of(name, layer, bits)
             zeros = fixed_zeros(weight, edit, edit.parameter in masked)
-            rounded = quantize_weight(weight, bits, edit.axis, edit.group, edit.reduce_range, fields.cover, zeros=zeros)
+            rounded = quantize_weight(
+                weight, bits, edit.axis, edit.group, edit.reduce_range, fields.cover(bits), zeros=zeros
+            )
             layer.weight.set_value(rounded.values())
             damage = divergence(exact, logits(model.network, inputs))
             found[name].append(Option(bits, size(rounded, bits), damage))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -112,6 +112,24 @@ def test_groups_fit_the_weights_better() -> None:
         model = run(QuantizePostTraining(bits=4, **grid), trained(), context)
         errors.append(float(np.square(parameter(model.network, "fc1.weight").numpy() - exact).sum()))
     assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize(
+    ("bits", "rounding", "covered"),
+    [
+        (8, "nearest", "max"),
+        (8, "gptq", "max"),
+        (4, "nearest", "mse"),
+        (4, "gptq", "max"),
+        (4, "adaround", "max"),
+        (2, "gptq", "mse"),
+        (2, "nearest", "mse"),
+    ],
+)
+def test_what_a_grid_covers_by_default(bits: Literal[8, 4, 2], rounding: Any, covered: str) -> None:
+    """Clipping pays for few bits that are rounded one by one, and for three values; the field overrides that."""
+    assert QuantizePostTraining(bits=bits, rounding=rounding).cover(bits) == covered
+    assert QuantizePostTraining(bits=bits, rounding=rounding, weight_range="mse").cover(bits) == "mse"
 
 
 @pytest.mark.parametrize("weight_range", ["max", "mse"])
