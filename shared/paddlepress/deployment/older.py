@@ -36,7 +36,10 @@ def read(directory: Path) -> tuple[Manifest, bytes, tuple[str, ...], tuple[str, 
     path = directory / GRAPH
     if not path.is_file():
         raise ArtifactError(f"{path} is missing")
-    graph = path.read_bytes()
+    try:
+        graph = path.read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{path} can't be read: {error.strerror or error}") from None
     try:
         places = onnx_file.metadata(graph)
         start, end = places[SEAL]

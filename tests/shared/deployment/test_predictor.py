@@ -248,3 +248,7 @@ def test_deployables_of_former_versions_are_read(tmp_path: Path) -> None:
         with pytest.raises(ArtifactError, match=name):
             Predictor.load(folder)
         (folder / name).write_bytes(whole)
+    (folder / older.GRAPH).unlink()
+    (folder / older.GRAPH).symlink_to("/proc/self/mem")
+    with pytest.raises(ArtifactError, match="can't be read"):
+        Predictor.load(folder)
