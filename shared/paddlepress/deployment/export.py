@@ -15,7 +15,7 @@ from paddlepress.deployment import bundle, integers
 from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.deployment.graph import Graph, drop_unused, simplify
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.deployment.verification import run_graph, verify
+from paddlepress.deployment.verification import Run, run_graph, verify
 from paddlepress.errors import ArtifactError
 from paddlepress.files import replacing
 from paddlepress.model import Model
@@ -45,7 +45,7 @@ def export(model: Model, artifact: Path, directory: Path, inputs: Array | None =
     with replacing(directory) as temporary:
         temporary.mkdir()
         bundle.write(temporary, artifact, graph, tuple(sorted(as_integers)), tuple(sorted(unused)))
-        verify(model, _deployed(temporary), inputs)
+        verify(model, _deployed(temporary), inputs, lambda differs: _first_wrong_integers(model, differs))
 
 
 def check_exportable(model: Model) -> None:
@@ -96,16 +96,61 @@ def graph_of(model: Model, manifest: Manifest) -> tuple[bytes, frozenset[str], s
     Returns:
         The file's bytes, the weights that it takes as integers, and all of the artifact's tensors that it takes.
     """
-    proto, names = onnx_graph(model)
-    graph = Graph(proto)
-    simplify(graph)
-    _check_parameters(graph, names, model)
-    graph.rename(names)
+    proto, graph = _float_graph(model)
     as_integers = integers.insert(graph, model.quantized(), model.quantized_outputs())
     drop_unused(graph)
     used = _externalize(graph, manifest, as_integers)
     proto.producer_name, proto.producer_version = "paddlepress", ""
     return proto.SerializeToString(deterministic=True), as_integers, used
+
+
+def _float_graph(model: Model) -> tuple[Any, Graph]:
+    """A model as an `onnx.ModelProto`, and its graph, whose parameters have their structured names."""
+    proto, names = onnx_graph(model)
+    graph = Graph(proto)
+    simplify(graph)
+    _check_parameters(graph, names, model)
+    graph.rename(names)
+    return proto, graph
+
+
+def _first_wrong_integers(model: Model, differs: Callable[[Run], bool]) -> str:
+    """The layer from which on integers make a model's graph compute something else, in words.
+
+    Args:
+        model: a quantized model; the graph of one that is not has no integers.
+        differs: whether a graph computes something else than the model.
+
+    Returns:
+        Empty if no layer's integers do.
+    """
+    proto, whole = _float_graph(model)
+    quantized = model.quantized()
+    products = sum(not quantized.keys().isdisjoint(node.input) for node in whole.nodes)
+
+    def integers_of(count: int) -> frozenset[str]:
+        graph = whole.copy()
+        made = integers.insert(graph, quantized, model.quantized_outputs(), count)
+        for name in made:
+            tensor = model.codes(name)
+            graph.values[name + bundle.CODES] = tensor.codes
+            graph.values[name + bundle.SCALE] = tensor.scale.reshape(() if tensor.axis is None else (-1,))
+        drop_unused(graph)
+        graph.write_values()
+        return made
+
+    def wrong(count: int) -> bool:
+        integers_of(count)
+        return differs(run_graph(proto))
+
+    right, found = 0, products
+    if wrong(0) or not wrong(found):
+        return ""
+    while found - right > 1:
+        middle = (right + found) // 2
+        right, found = (right, middle) if wrong(middle) else (middle, found)
+    layers = [quantized[name].layer for name in integers_of(found) - integers_of(right)]
+    return f"the first layer whose integers make it differ is {layers[0]!r}" if layers else ""
 
 
 def _check_parameters(graph: Graph, names: dict[str, str], model: Model) -> None:

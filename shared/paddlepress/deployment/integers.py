@@ -39,13 +39,20 @@ _LARGEST_BIAS = 2.0**30
 _TINY = 1e-20
 
 
-def insert(graph: Graph, quantized: Mapping[str, Quantize], outputs: Collection[QuantizeOutput] = ()) -> frozenset[str]:
+def insert(
+    graph: Graph,
+    quantized: Mapping[str, Quantize],
+    outputs: Collection[QuantizeOutput] = (),
+    at_most: int | None = None,
+) -> frozenset[str]:
     """Put the integer form of quantized layers into a graph whose parameters have their structured names.
 
     Args:
         graph: rewritten in place.
         quantized: the edit of each quantized weight, by the weight's name.
         outputs: what layers give each other rounded.
+        at_most: how many products become ones of integers, from the first on; the others are of floats between the
+            same roundings. None: all.
 
     Returns:
         The weights that the graph now takes as `NAME:codes` and `NAME:scale` instead of as floats.
@@ -68,10 +75,12 @@ def insert(graph: Graph, quantized: Mapping[str, Quantize], outputs: Collection[
             for name in rounding.weights:
                 edits.pop(name, None)
             outputs = [output for output in outputs if output not in rounding.outputs]
-    for node in [node for node in trial.nodes if node.op_type in PRODUCTS and node.input[1] in integer]:
+    products = [node for node in trial.nodes if node.op_type in PRODUCTS and node.input[1] in integer][:at_most]
+    made = frozenset(str(node.input[1]) for node in products)
+    for node in products:
         _make_integer(trial, node, edits[node.input[1]])
     graph.take(trial)
-    return frozenset(integer)
+    return made
 
 
 def _for_kernels(edit: Quantize) -> bool:

@@ -46,9 +46,10 @@ _TIMES_MOVED = 4
 _TIMES_ROUNDING = 3
 
 Run = Callable[[Array], Array]
+Locate = Callable[[Callable[[Run], bool]], str]
 
 
-def verify(model: Model, run: Run, inputs: Array | None = None) -> None:
+def verify(model: Model, run: Run, inputs: Array | None = None, locate: Locate = lambda differs: "") -> None:
     """Compare a graph with the network that it was made of.
 
     Args:
@@ -56,6 +57,8 @@ def verify(model: Model, run: Run, inputs: Array | None = None) -> None:
         run: the graph: inputs as the network takes them [n, *shape] -> outputs.
         inputs: to compare with, [n, *shape] with any n > 0, repeated where they are few. None takes random ones,
             normally distributed, which stand for data with a mean of 0 and a deviation of 1.
+        locate: says in words where a difference comes from that `first_difference` does not find; it is given a
+            function that says whether another graph differs too.
 
     Raises:
         TechniqueRefused: their outputs differ, or the graph does not run; the message names the first layer whose
@@ -68,9 +71,14 @@ def verify(model: Model, run: Run, inputs: Array | None = None) -> None:
             found = run(batch)
         except Exception as error:  # the exceptions of onnxruntime have no common class but this one
             raise TechniqueRefused(_does_not_run(model, batch, error)) from error
-        difference = _difference(model, found, batch, model.predict(batch, batch_size=size), given)
+        expected = model.predict(batch, batch_size=size)
+        difference = _difference(model, found, batch, expected, given)
         if difference:
-            where = first_difference(model, _batch(given, 3))
+            where = first_difference(model, _batch(given, 3)) or locate(
+                lambda other, batch=batch, expected=expected: bool(  # type: ignore[misc]
+                    _difference(model, other(batch), batch, expected, given)
+                )
+            )
             message = f"{subject(model)}: its graph computes something else: {difference}"
             raise TechniqueRefused(f"{message}; {where}" if where else message)
 
@@ -92,9 +100,11 @@ def _batch(inputs: Array, size: int) -> Array:
 def _difference(model: Model, found: Array, batch: Array, expected: Array, given: Array) -> str:
     """How a graph's outputs for some of the given inputs differ from the network's, in words; empty if they do not."""
     if found.shape != expected.shape:
-        return f"for {len(batch)} inputs its outputs have shape {found.shape}, those of the network {expected.shape}"
+        return (
+            f"for a batch of {len(batch)} its outputs have shape {found.shape}, those of the network {expected.shape}"
+        )
     if not np.array_equal(np.isfinite(found), np.isfinite(expected)):
-        return f"for {len(batch)} inputs other outputs are infinite or no numbers than those of the network"
+        return f"for a batch of {len(batch)} other outputs are infinite or no numbers than those of the network"
     whole = np.isfinite(expected)
     off, scale = np.abs(found - expected)[whole], float(np.abs(expected[whole]).max(initial=0))
     limit = RELATIVE * scale
@@ -109,7 +119,7 @@ def _difference(model: Model, found: Array, batch: Array, expected: Array, given
         wrong = float(off.max())
     if wrong <= limit:
         return ""
-    return f"its outputs for {len(batch)} inputs are off by {wrong:.3g}, where {limit:.2g} is rounding"
+    return f"its outputs for a batch of {len(batch)} are off by {wrong:.3g}, where {limit:.2g} is rounding"
 
 
 def _rounds(model: Model) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import digits_models
 import numpy as np
 import pytest
 
 from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.data import Split
 from paddlepress.deployment import conversion, decomposition, integers, verification
 from paddlepress.deployment.export import check_exportable, export
 from paddlepress.errors import TechniqueRefused
@@ -122,7 +124,7 @@ class Mixed(nn.Layer):
 def test_several_batches_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A graph that is right for a batch of one alone is refused."""
     said = _refusal(as_model(Mixed, monkeypatch), tmp_path)
-    assert "its outputs for 3 inputs are off by" in said
+    assert "its outputs for a batch of 3 are off by" in said
 
 
 def test_random_inputs_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,13 +168,27 @@ def test_rounding_is_no_difference(lenet_int8: Model) -> None:
         verification.verify(lenet_int8, off_by(10.0), inputs)
 
 
-def test_a_wrong_integer_graph_is_refused(lenet_int8: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Biases that are lost where weights become integers are more than rounding."""
-    store.save(lenet_int8, tmp_path / "artifact")
-    export(lenet_int8, tmp_path / "artifact", tmp_path / "right")
-    monkeypatch.setattr(integers, "_LARGEST_BIAS", 2.0)
-    with pytest.raises(TechniqueRefused, match="its graph computes something else"):
-        export(lenet_int8, tmp_path / "artifact", tmp_path / "wrong")
+def test_the_first_layer_with_wrong_integers_is_named(
+    lenet: Model, digits: tuple[Split, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bias that is lost where a layer's weights become integers is more than rounding, and the layer is named."""
+    inputs = digits[1].inputs
+    shifted = lenet.copy()
+    dict(shifted.network.named_parameters())["conv2.bias"].set_value(np.linspace(0.5, 3, 64).astype(np.float32))
+    model = digits_models.quantized(shifted, inputs)
+    store.save(model, tmp_path / "artifact")
+    export(model, tmp_path / "artifact", tmp_path / "right", inputs)
+    make_integer = integers._make_integer
+
+    def forgetful(graph: Any, node: Any, edit: Any) -> None:
+        make_integer(graph, node, edit)
+        if edit.layer == "conv2":
+            del node.input[2:]
+
+    monkeypatch.setattr(integers, "_make_integer", forgetful)
+    with pytest.raises(TechniqueRefused, match="first layer whose integers make it differ is 'conv2'"):
+        export(model, tmp_path / "artifact", tmp_path / "wrong", inputs)
+    assert not (tmp_path / "wrong").exists()
 
 
 def test_a_network_without_digits_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
