@@ -43,7 +43,7 @@ class Lambda(nn.Layer):
 
 
 def as_model(make: Callable[[], nn.Layer], monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...] = SHAPE) -> Model:
-    """The model of a network, whose parameters are all random."""
+    """The model of a network, whose parameters are all random; it has as many classes as the network has outputs."""
 
     def build(*given: Any) -> nn.Layer:
         paddle.seed(0)
@@ -51,7 +51,8 @@ def as_model(make: Callable[[], nn.Layer], monkeypatch: pytest.MonkeyPatch, shap
 
     monkeypatch.setattr(architectures, "build", build)
     inputs = (InputSpec(name="x", shape=shape),)
-    model = Model.build(ArchitectureRef(name="own"), inputs, Task(classes=("a", "b")))
+    outputs = make()(paddle.zeros([2, *shape])).shape[1]
+    model = Model.build(ArchitectureRef(name="own"), inputs, Task(classes=tuple(map(str, range(outputs)))))
     random = np.random.default_rng(0)
     for parameter in model.network.parameters():
         parameter.set_value(random.uniform(0.1, 0.4, parameter.shape).astype(np.float32))
