@@ -180,6 +180,8 @@ def _kfp_type(component: str, name: str, annotation: Any) -> str:
             known = _kfp_type(component, name, inner[0])
             # Kubeflow's local runner casts every integer, and None is none; the field takes 3.0 for 3.
             return f"Optional[{'float' if known == 'int' else known}]"
+    if origin in (Union, types.UnionType) and {_kfp_type(component, name, one) for one in arguments} == {"int", "str"}:
+        return "str"  # a number or a word, such as auto: the field reads numbers from text
     raise UsageError(
         f"{component}: the field {name!r} has type {annotation}, which a Kubeflow component can't carry. "
         "Valid: int, float, str, bool, Literal of one of them, list, dict, and Optional of these"

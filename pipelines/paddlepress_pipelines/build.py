@@ -191,12 +191,14 @@ class _Builder:
 def _task(name: str, fields: dict[str, Any], **arguments: Any) -> Any:
     """A task of a component, with the fields that are set.
 
-    Kubeflow has no constant for None, which every optional field defaults to, and takes no integer for a float.
+    Kubeflow has no constant for None, which every optional field defaults to, and takes no integer for a float, or
+    for text where a field is a number or a word.
     """
     component = catalogue.component(name)
     inputs = component.component_spec.inputs
+    given: dict[str, Any] = {"Float": float, "String": str}
     values = {
-        key: float(value) if inputs[key].type == "Float" and isinstance(value, int) else value
+        key: given[inputs[key].type](value) if isinstance(value, int) and inputs[key].type in given else value
         for key, value in fields.items()
         if value is not None
     }

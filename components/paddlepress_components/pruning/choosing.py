@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Literal
 
@@ -17,7 +17,7 @@ def choose(
     scores: Mapping[str, NDArray[np.float64]],
     ratio: float,
     scope: Scope,
-    round_to: int = 1,
+    round_to: int | Mapping[str, int] = 1,
     *,
     units: Mapping[str, int] | None = None,
     least: int = 1,
@@ -29,34 +29,58 @@ def choose(
         ratio: share to remove, of each group or, where `scope` is global, of all together. Global scores
             are divided by their group's mean: layers' magnitudes differ more than their units' do.
         scope: how `ratio` is meant.
-        round_to: the number kept is rounded to the next multiple of this above.
+        round_to: the number kept is rounded to the next multiple of this above; one number, or one by group.
         units: how many units each group had before any were removed; `ratio` is a share of those, so that
             several steps end where one would. By default those that have a score.
         least: units that every group keeps, rounded as `round_to` says, or all that it has.
     """
     units = units or {name: len(group) for name, group in scores.items()}
+    multiples = dict.fromkeys(scores, round_to) if isinstance(round_to, int) else round_to
+
+    def rounded(counts: Mapping[str, int]) -> dict[str, int]:
+        return {n: min(len(scores[n]), _rounded_up(max(least, count), multiples[n])) for n, count in counts.items()}
+
     if scope == "layer":
-        counts = {name: round(units[name] * (1 - ratio)) for name in scores}
+        counts = rounded({name: round(units[name] * (1 - ratio)) for name in scores})
     else:
-        counts = _together(scores, sum(units[name] for name in scores), ratio, least)
-    chosen = {}
-    for name, group in scores.items():
-        count = min(len(group), _rounded_up(max(least, counts[name]), round_to))
-        chosen[name] = np.sort(np.argsort(-group, kind="stable")[:count])
-    return chosen
+        counts = _together(scores, sum(units[name] for name in scores), ratio, least, rounded)
+    return {name: best(group, counts[name]) for name, group in scores.items()}
 
 
-def _together(scores: Mapping[str, NDArray[np.float64]], units: int, ratio: float, least: int) -> dict[str, int]:
-    """How many units each group keeps if the least important of all groups together go."""
+def best(scores: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """The units of the highest scores, so many of them, in their order."""
+    return np.sort(np.argsort(-scores, kind="stable")[:count])
+
+
+def _together(
+    scores: Mapping[str, NDArray[np.float64]],
+    units: int,
+    ratio: float,
+    least: int,
+    rounded: Callable[[Mapping[str, int]], dict[str, int]],
+) -> dict[str, int]:
+    """How many units each group keeps if the least important of all groups together go.
+
+    Rounding keeps some of those; as many more go as leave the share that was asked for, or the next above.
+    """
     names = list(scores)
     sizes = [len(scores[name]) for name in names]
     relative = [np.sort(scores[name] / max(float(scores[name].mean()), 1e-30)) for name in names]
     # The best of each group are no candidates: they stay, whatever the others are worth.
     candidates = [group[: max(0, len(group) - least)] for group in relative]
     owners = np.repeat(np.arange(len(names)), [len(group) for group in candidates])
-    gone = max(0, round(ratio * units) - (units - sum(sizes)))
-    lost = np.bincount(owners[np.argsort(np.concatenate(candidates), kind="stable")[:gone]], minlength=len(names))
-    return {name: size - int(count) for name, size, count in zip(names, sizes, lost, strict=True)}
+    order = owners[np.argsort(np.concatenate(candidates), kind="stable")]
+
+    def left(gone: int) -> dict[str, int]:
+        lost = np.bincount(order[:gone], minlength=len(names))
+        return rounded({name: size - int(count) for name, size, count in zip(names, sizes, lost, strict=True)})
+
+    low = min(max(0, round(ratio * units) - (units - sum(sizes))), len(order))
+    wanted, high = sum(sizes) - low, len(order) + 1  # of which too many go
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if sum(left(middle).values()) >= wanted else (low, middle)
+    return left(low)
 
 
 def _rounded_up(count: int, multiple: int) -> int:

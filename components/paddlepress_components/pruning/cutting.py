@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from fnmatch import fnmatchcase
+from math import gcd
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from paddle import nn
 
 from paddlepress.errors import TechniqueRefused, UsageError
+from paddlepress.kernels import Kernels
 from paddlepress.progress import Progress
-from paddlepress.surgery.budget import Budget, reach
+from paddlepress.surgery.budget import Budget, Worth, reach
 from paddlepress.surgery.graph import narrow_all
 from paddlepress.surgery.groups import Graph, Group
 from paddlepress.weighted import weighted_layers
 from paddlepress_components.pruning import activations, gradients, importance
-from paddlepress_components.pruning.choosing import Keep, Scope, choose, kept_after
+from paddlepress_components.pruning.choosing import Keep, Scope, best, choose, kept_after
 from paddlepress_components.pruning.importance import Scores
+from paddlepress_components.widths import AUTO, RoundTo
 
 if TYPE_CHECKING:
     from paddlepress.model import Model
@@ -88,8 +93,11 @@ class Target:
     Args:
         model, graph, groups: before the first cut.
         ratio: share of the units to remove.
-        macs: share of the multiply-accumulates to keep, in place of `ratio`.
-        scope, round_to: see `choose`.
+        macs, latency: share of the multiply-accumulates, or of the estimated time, to keep; one of them may
+            take the place of `ratio`.
+        scope: see `choose`.
+        round_to: of how many units each layer keeps a multiple; `auto` for what the kernels ask for.
+        kernels: of the processor that the network will run on.
 
     Attributes:
         units: group name -> how many it had before.
@@ -104,12 +112,18 @@ class Target:
         *,
         ratio: float,
         macs: float | None,
+        latency: float | None,
         scope: Scope,
-        round_to: int,
+        round_to: RoundTo,
+        kernels: Kernels,
     ) -> None:
         self.units = {group.name: group.units for group in groups}
         self.macs = _total(model, graph)
-        self._ratio, self._share, self._scope, self._round_to = ratio, macs, scope, round_to
+        self._ratio, self._macs, self._latency, self._scope = ratio, macs, latency, scope
+        self._round_to, self._kernels = round_to, kernels
+        self._time = 0.0 if latency is None else Budget(model, graph, kernels).total
+        self._producers = {group.name: len(group.producers) for group in groups}
+        self._multiples = {group.name: multiple(group, round_to, kernels) for group in groups}
 
     def keep(self, model: Model, graph: Graph, scores: Scores, step: int = 1, steps: int = 1) -> Keep:
         """The units that stay in one of several steps; groups that stay whole are left out.
@@ -123,35 +137,77 @@ class Target:
         """
         last = step == steps
         least = 1 if last else 2  # a group of a single unit is none any more, and could not be cut further
-        if self._share is None:
+        share = self._macs or self._latency
+        if share is None:
             ratio = 1 - kept_after(step, steps, 1 - self._ratio)
-            keep = choose(scores, ratio, self._scope, self._round_to, units=self.units, least=least)
+            keep = choose(scores, ratio, self._scope, self._multiples, units=self.units, least=least)
         else:
-            keep = self._within(model, graph, scores, kept_after(step, steps, self._share), least, last)
+            keep = self._within(model, graph, scores, kept_after(step, steps, share), least, last)
         return {name: kept for name, kept in keep.items() if len(kept) < len(scores[name])}
 
     def _within(self, model: Model, graph: Graph, scores: Scores, share: float, least: int, last: bool) -> Keep:
-        now = Budget(model, graph).total
-        if now == 0:
-            raise TechniqueRefused("the network has no layer whose multiply-accumulates could be counted")
+        time = Budget(model, graph, self._kernels)
+        budget = Budget(model, graph) if self._latency is None else time
+        if budget.total == 0:
+            raise TechniqueRefused(f"the network has no layer whose {budget.what} could be counted")
+        share = min(1.0, share * (self._time or self.macs) / budget.total)
+        refused: TechniqueRefused | None = None
+        for multiples in self._ways():
 
-        def chosen(ratio: float) -> Keep:
-            return choose(scores, ratio, self._scope, self._round_to, least=least)
+            def chosen(ratio: float, multiples: Mapping[str, int] = multiples) -> Keep:
+                return choose(scores, ratio, self._scope, multiples, least=least)
 
-        try:
-            return reach(model, graph, chosen, min(1.0, share * self.macs / now))
-        except TechniqueRefused:
-            if last:
-                raise
-            return {}  # too coarse for a step on the way; the next one makes up for it
+            try:
+                return reach(
+                    budget,
+                    chosen,
+                    share,
+                    worth=self._worth(time, scores),
+                    best=(lambda name, count: best(scores[name], count)) if self._round_to == AUTO else None,
+                )
+            except TechniqueRefused as error:
+                refused = refused or error
+        if last and refused is not None:
+            raise refused
+        return {}  # too coarse for a step on the way; the next one makes up for it
+
+    def _ways(self) -> list[dict[str, int]]:
+        """Of what to keep multiples; by `auto` finer ones too, for a budget that can't be met otherwise."""
+        if self._round_to != AUTO:
+            return [self._multiples]
+        return [{name: gcd(own, most) if most else own for name, own in self._multiples.items()} for most in (0, 4, 1)]
+
+    def _worth(self, time: Budget, scores: Scores) -> Worth:
+        """The time that a smaller group saves, for the share of importance that is lost in its producers."""
+
+        def worth(keep: Keep, name: str, kept: NDArray[np.int64]) -> float:
+            saved = time.after(keep) - time.after({**keep, name: kept})
+            total = float(scores[name].sum())
+            lost = float(scores[name][keep[name]].sum() - scores[name][kept].sum()) / total if total else 0.0
+            return saved / max(lost * self._producers[name], 1e-9)
+
+        return worth
 
     def refusal(self) -> TechniqueRefused:
         """What to raise where nothing was removed."""
-        asked = f"ratio {self._ratio:g}" if self._share is None else f"macs {self._share:g}"
-        return TechniqueRefused(f"{asked} with round_to {self._round_to} removes no filter or unit of any layer")
+        asked = {"macs": self._macs, "latency": self._latency}
+        told = [f"{name} {share:g}" for name, share in asked.items() if share is not None] or [f"ratio {self._ratio:g}"]
+        return TechniqueRefused(f"{told[0]} with round_to {self._round_to} removes no filter or unit of any layer")
 
 
-def _total(model: Model, graph: Graph) -> int:
+def multiple(group: Group, round_to: RoundTo, kernels: Kernels) -> int:
+    """Of how many units a group should keep a multiple."""
+    if round_to != AUTO:
+        return round_to
+    if group.kind == "heads":
+        return 1
+    # A unit may be several channels, one of each group of a grouped convolution say.
+    each = max((part.indices.shape[1] for part in group.slices if part.direction == "out"), default=1)
+    channels = kernels.multiple(group.units * each)
+    return channels // gcd(channels, each)
+
+
+def _total(model: Model, graph: Graph) -> float:
     try:
         return Budget(model, graph).total
     except TechniqueRefused:

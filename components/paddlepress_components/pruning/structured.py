@@ -12,6 +12,7 @@ from paddlepress.errors import TechniqueRefused
 from paddlepress.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
+from paddlepress_components.widths import WidthFields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,21 +27,27 @@ GRADUALLY = 10
 """How many times units are chosen during training, unless the field says otherwise."""
 
 
-class PruneUnits(Technique, Recovery):
+class PruneUnits(Technique, WidthFields, Recovery):
     """Removes the least important units of a network, and everything that depends on them."""
 
     family: ClassVar[Family] = "pruning"
 
-    ratio: Annotated[float, When("macs", None)] = Field(
+    ratio: Annotated[float, When("macs", None), When("latency", None)] = Field(
         default=0.5, gt=0, lt=1, description="share of the units to remove"
     )
-    macs: float | None = Field(
+    macs: Annotated[float | None, When("latency", None)] = Field(
         default=None, gt=0, lt=1, description="share of the multiply-accumulates to keep; takes the place of ratio"
+    )
+    latency: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the time to keep, as estimated from measured times of the runtime's kernels with floats; "
+        "takes the place of ratio",
     )
     scope: Literal["layer", "global"] = Field(
         default="layer", description="layer removes the same share everywhere; global compares units across layers"
     )
-    round_to: int = Field(default=1, ge=1, le=1024, description="keep a multiple of this many units in each layer")
     schedule: Literal["steps", "during-training"] = Field(
         default="steps",
         description="steps: cut, then train, once or in turn; during-training: silence more and more units while "
@@ -81,13 +88,22 @@ class PruneUnits(Technique, Recovery):
         Raises:
             TechniqueRefused: nothing can be cut, the criterion has no meaning, or the target can't be reached.
         """
+        from paddlepress.kernels import load
         from paddlepress.surgery.graph import trace
         from paddlepress_components.pruning import cutting
 
         graph = trace(model)
         groups = cutting.candidates(model.network, graph, kinds, self.exclude)
         target = cutting.Target(
-            model, graph, groups, ratio=self.ratio, macs=self.macs, scope=self.scope, round_to=self.round_to
+            model,
+            graph,
+            groups,
+            ratio=self.ratio,
+            macs=self.macs,
+            latency=self.latency,
+            scope=self.scope,
+            round_to=self.round_to,
+            kernels=load(self.processor),
         )
         cutting.tell_fixed(graph, context.progress)
         if self.schedule == "during-training":

@@ -44,7 +44,7 @@ def test_reaches_what_was_asked(name: str, share: float, build: Build) -> None:
     model = build(name, (1, 28, 28) if name == "lenet" else (3, 64, 64))
     graph = trace(model)
     before = sum(macs(model).values())
-    keep = reach(model, graph, first_units(graph), share)
+    keep = reach(Budget(model, graph), first_units(graph), share)
     assert sum(macs(narrow_all(model, keep, graph)).values()) == pytest.approx(share * before, rel=0.05)
 
 
@@ -52,7 +52,7 @@ def test_coarse_steps(build: Build) -> None:
     """Where the layers step all at once, as many of them step as fit."""
     model = build("vision/squeezenet1_1", (3, 64, 64))
     graph = trace(model)
-    keep = reach(model, graph, first_units(graph, step=16), 0.5)
+    keep = reach(Budget(model, graph), first_units(graph, step=16), 0.5)
     assert {len(kept) % 16 for kept in keep.values()} == {0}
     assert Budget(model, graph).after(keep) == pytest.approx(0.5 * Budget(model, graph).total, rel=0.05)
 
@@ -60,7 +60,7 @@ def test_coarse_steps(build: Build) -> None:
 def test_everything_stays(build: Build) -> None:
     """The whole budget keeps every unit."""
     model = build("lenet", (1, 28, 28))
-    keep = reach(model, graph := trace(model), first_units(graph), 1.0)
+    keep = reach(Budget(model, graph := trace(model)), first_units(graph), 1.0)
     assert {name: len(kept) for name, kept in keep.items()} == {group.name: group.units for group in graph.groups}
 
 
@@ -69,6 +69,6 @@ def test_out_of_reach(build: Build) -> None:
     model = build("lenet", (1, 28, 28))
     graph = trace(model)
     with pytest.raises(TechniqueRefused, match=r"^20\.0% .* can't be reached .* the closest is 26\.3% \("):
-        reach(model, graph, lambda ratio: first_units(graph)(ratio / 2), 0.2)
+        reach(Budget(model, graph), lambda ratio: first_units(graph)(ratio / 2), 0.2)
     with pytest.raises(ValueError, match="above 0 and at most 1"):
-        reach(model, graph, first_units(graph), 0.0)
+        reach(Budget(model, graph), first_units(graph), 0.0)
