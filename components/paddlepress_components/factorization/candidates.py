@@ -15,10 +15,13 @@ from paddle import nn
 
 from paddlepress.architectures.layers import Conv2D
 from paddlepress.errors import DataError, TechniqueRefused
+from paddlepress.kernels import Work
 from paddlepress.surgery.edits import find
+from paddlepress.surgery.groups import layer_of
 from paddlepress.surgery.layers import LowRankConv2D, LowRankLinear
 from paddlepress.surgery.macs import macs
 from paddlepress.surgery.program import evaluating
+from paddlepress.surgery.work import uses
 from paddlepress.weighted import weighted_layers
 from paddlepress_components.factorization.kernels import Places
 
@@ -37,13 +40,13 @@ class Candidates:
         layers: those that may be factorized, by name.
         places: over how many pixels, or rows, each of them runs at one example.
         reasons: why the others may not be, by name.
-        fixed_macs: multiply-accumulates at one example of all layers of the kind, excluded ones too, that stay.
+        fixed: what all layers of the kind, excluded ones too, compute at one example that stay.
     """
 
     layers: dict[str, nn.Layer]
     places: dict[str, Places]
     reasons: dict[str, str]
-    fixed_macs: int
+    fixed: tuple[Work, ...]
 
 
 def candidates(
@@ -78,7 +81,13 @@ def candidates(
         layers=free,
         places={name: places[name] for name in free},
         reasons={name: reason for name, reason in reasons.items() if reason},
-        fixed_macs=sum(counts.get(name, 0) for name in every if name not in free),
+        fixed=tuple(
+            use.work
+            for weight, found in uses(model).items()
+            if layer_of(weight) in every and layer_of(weight) not in free
+            for use in found
+            for _ in range(use.times)
+        ),
     )
 
 
@@ -93,10 +102,14 @@ def outcome(found: Candidates, chosen: Mapping[str, tuple[int, ...]], what: str)
     Raises:
         TechniqueRefused: none is factorized.
     """
-    reasons = found.reasons | {name: "factors would save nothing" for name in found.layers if name not in chosen}
+    left = [name for name in found.layers if name not in chosen]
+    reasons = found.reasons | dict.fromkeys(left, "factors would save nothing, or take longer")
     if not chosen:
         said = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise TechniqueRefused(f"no {what} can be factorized ({said or 'there is none'})")
+        raise TechniqueRefused(
+            f"no {what} can be factorized ({said or 'there is none'})"
+            + (". With a number for round_to, time does not matter" if left else "")
+        )
     made = [f"{name}: rank {'x'.join(map(str, ranks))}" for name, ranks in chosen.items()]
     return made + [f"{name}: left as it is: {reason}" for name, reason in reasons.items()]
 

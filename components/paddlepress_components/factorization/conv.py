@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -15,6 +15,7 @@ from paddlepress_components.factorization.fields import RankFields
 if TYPE_CHECKING:
     import paddle
 
+    from paddlepress.kernels import Work
     from paddlepress.model import Model
     from paddlepress.surgery.edits import FactorizeConv as FactorizeConvEdit
     from paddlepress_components.factorization.ranks import Plan, Ranks
@@ -24,12 +25,16 @@ class FactorizeConv(Technique, RankFields, Recovery):
     """Split convolutions into chains of cheaper ones, by a low rank of their kernels.
 
     `tucker2` makes 1x1, kxk between fewer channels, 1x1; `cp` 1x1, depthwise kx1 and 1xk, 1x1; `spatial`
-    kx1, 1xk; `channel-svd` kxk with fewer filters, 1x1. The factors are ordinary convolutions, smaller and
-    faster on any runtime, and are pruned and quantized like any other.
+    kx1, 1xk; `channel-svd` kxk with fewer filters, 1x1. The factors are ordinary convolutions, and are pruned and
+    quantized like any other. Together they are less work than the layer was, which is no less time by itself: a
+    chain reads and writes more maps, and channels that fill no block of the runtime's kernels cost what whole blocks
+    do. By `round_to: auto` ranks are such that ONNX Runtime is faster; another runtime may not be.
 
-    A convolution is left as it is where factors would not be fewer numbers or would be more work, where it has
-    groups or fewer channels than `min_channels`, and where it is pruned or quantized already: its factors would
-    be neither. A 1x1 kernel is a matrix, which only `channel-svd` splits.
+    A convolution is left as it is where factors would not be fewer numbers or would be more work, or by `round_to:
+    auto` would take longer, as most with 16 channels do; where it has groups or fewer channels than
+    `min_channels`; and where it is pruned or quantized already: its factors would be neither. Only where no other
+    way leads to the share of `macs` that is asked for, chains are made that take longer. A 1x1 kernel is a matrix,
+    which only `channel-svd` splits.
 
     Tucker-2 with variational Bayes after Kim et al., "Compression of Deep Convolutional Neural Networks for Fast
     and Low Power Mobile Applications", ICLR 2016, and Nakajima et al., JMLR 14, 2013; CP after Lebedev et al.,
@@ -47,8 +52,8 @@ class FactorizeConv(Technique, RankFields, Recovery):
     method: Literal["tucker2", "cp", "spatial", "channel-svd"] = Field(
         default="tucker2", description="into which chain a convolution is split"
     )
-    ratio: Annotated[float, When("energy", None), When("macs", None), When("evbmf", False)] = Field(
-        default=2.0, gt=1, description="how many times smaller each layer's weight gets"
+    ratio: Annotated[float, When("energy", None), When("macs", None), When("latency", None), When("evbmf", False)] = (
+        Field(default=2.0, gt=1, description="how many times smaller each layer's weight gets")
     )
     min_channels: int = Field(default=8, ge=1, description="leave convolutions of fewer input or output channels alone")
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as conv1")
@@ -75,7 +80,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
             name: kernels.plan(layer.weight.numpy(), self.method, found.places[name])
             for name, layer in found.layers.items()
         }
-        chosen = self._ranks(found.layers, plans, found.fixed_macs, context.seed)
+        chosen = self._ranks(found.layers, plans, found.fixed, context.seed)
         for sentence in outcome(found, chosen, "convolution"):
             context.progress.note(sentence)
         made = [edits.FactorizeConv(layer=name, method=self.method, ranks=rank) for name, rank in chosen.items()]
@@ -84,14 +89,18 @@ class FactorizeConv(Technique, RankFields, Recovery):
         return self.recover(model.with_edits(*made), context)
 
     def _ranks(
-        self, layers: Mapping[str, paddle.nn.Layer], plans: Mapping[str, Plan], fixed_macs: int, seed: int
+        self, layers: Mapping[str, paddle.nn.Layer], plans: Mapping[str, Plan], fixed: Sequence[Work], seed: int
     ) -> dict[str, Ranks]:
+        from paddlepress.kernels import load
         from paddlepress_components.factorization import kernels, ranks
 
         if self.method == "cp" and self.energy is not None:
             searched = {n: (kernels.cp_rank(layer.weight.numpy(), self.energy, seed),) for n, layer in layers.items()}
-            return {name: rank for name, rank in searched.items() if plans[name].saves(rank)}
-        return ranks.choose(self, plans, fixed_macs)
+            runtime = load(self.processor)
+            steps = {name: ranks.multiples(self, plan, runtime) for name, plan in plans.items()}
+            rounded = {name: ranks.up(plans[name], rank, steps[name]) for name, rank in searched.items()}
+            return {n: rank for n, rank in rounded.items() if ranks.worthwhile(self, plans[n], rank, runtime)}
+        return ranks.choose(self, plans, fixed)
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
         """Why a convolution can't be factorized; empty if it can."""

@@ -23,8 +23,8 @@ class FactorizeDense(Technique, RankFields, Recovery):
     """Split dense layers into two thinner ones, the best product of that rank by singular values.
 
     `svd` keeps the weight as close as it can, `data-aware` the layer's outputs on the calibration data. A layer
-    is left as it is where factors would not be smaller, where it is narrower than `min_size`, and where it is
-    pruned or quantized already: its factors would be neither.
+    is left as it is where factors would not be smaller, or by `round_to: auto` not faster on ONNX Runtime, where it
+    is narrower than `min_size`, and where it is pruned or quantized already: its factors would be neither.
 
     Denton et al., "Exploiting Linear Structure Within Convolutional Networks for Efficient Evaluation",
     NeurIPS 2014; Xue, Li and Gong, "Restructuring of Deep Neural Network Acoustic Models with Singular
@@ -67,7 +67,7 @@ class FactorizeDense(Technique, RankFields, Recovery):
             name: plan(layer.weight.numpy(), found.places[name].outputs, seen[name])
             for name, layer in found.layers.items()
         }
-        chosen = ranks.choose(self, plans, found.fixed_macs)
+        chosen = ranks.choose(self, plans, found.fixed)
         for sentence in outcome(found, chosen, "dense layer"):
             context.progress.note(sentence)
         for name, rank in chosen.items():
@@ -91,17 +91,20 @@ def plan(weight: NDArray[Any], rows: int, moments: NDArray[Any] | None = None) -
         rows: how many the layer computes at one example.
         moments: second moments of its inputs, see `svd.truncate`.
     """
+    from paddlepress.kernels import Work
     from paddlepress_components.factorization import svd
     from paddlepress_components.factorization.evbmf import evbmf_rank
     from paddlepress_components.factorization.ranks import Plan
 
-    size = sum(weight.shape)
+    inputs, outputs = weight.shape
+
+    def work(first: int, last: int) -> Work:
+        return Work(first, last, (1, 1), rows, dense=True)
+
     return Plan(
         spectra=(svd.spectrum(weight, moments),),
-        parameters=lambda ranks: ranks[0] * size,
-        macs=lambda ranks: ranks[0] * size * rows,
-        full_parameters=weight.size,
-        full_macs=weight.size * rows,
+        chain=lambda ranks: [work(inputs, ranks[0]), work(ranks[0], outputs)],
+        full=work(inputs, outputs),
         evbmf=lambda: (evbmf_rank(weight),),
     )
 

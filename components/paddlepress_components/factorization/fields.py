@@ -6,14 +6,15 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from paddlepress.fields import Fields, When
+from paddlepress.fields import When
+from paddlepress_components.widths import AUTO, RoundTo, WidthFields
 
 
-class RankFields(Fields):
+class RankFields(WidthFields):
     """How ranks are chosen: by `ratio`, unless one of the others is set."""
 
-    ratio: Annotated[float, When("energy", None), When("macs", None), When("evbmf", False)] = Field(
-        default=5.5, gt=1, description="how many times smaller each layer's weight gets"
+    ratio: Annotated[float, When("energy", None), When("macs", None), When("latency", None), When("evbmf", False)] = (
+        Field(default=5.5, gt=1, description="how many times smaller each layer's weight gets")
     )
     energy: float | None = Field(
         default=None, gt=0, lt=1, description="takes the place of ratio: share of the squared singular values to keep"
@@ -23,15 +24,29 @@ class RankFields(Fields):
         gt=0,
         lt=1,
         description="takes the place of ratio: share of the multiply-accumulates to leave, of all layers of the kind "
-        "together; ranks are such that all keep the same share of their energy, or with method cp of their components",
+        "together; ranks are such that the least energy is lost, or with method cp the fewest components",
+    )
+    latency: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="takes the place of ratio: the same for the time, as estimated from measured times of the "
+        "runtime's kernels with floats",
     )
     evbmf: bool = Field(
         default=False, description="takes the place of ratio: as many components as stand out from noise"
     )
+    round_to: RoundTo = Field(
+        default=AUTO,
+        description="ranks are multiples of this many; auto: of as many as the runtime's kernels compute together, "
+        "and layers are left alone whose factors are estimated to take longer than they do. A number leaves none "
+        "alone, for who wants them small",
+    )
 
     @model_validator(mode="after")
     def _one_way(self) -> RankFields:
-        chosen = [name for name in ("energy", "macs") if getattr(self, name) is not None] + ["evbmf"] * self.evbmf
+        chosen = [name for name in ("energy", "macs", "latency") if getattr(self, name) is not None]
+        chosen += ["evbmf"] * self.evbmf
         if len(chosen) > 1:
             raise ValueError(f"{' and '.join(chosen)} are set, but ranks are chosen by one of them")
         return self

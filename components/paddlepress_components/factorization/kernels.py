@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.kernels import Work
 from paddlepress_components.factorization import cp, svd, tucker
 from paddlepress_components.factorization.evbmf import evbmf_rank
 from paddlepress_components.factorization.ranks import Plan, Ranks, even
@@ -67,34 +68,27 @@ def factors(kernel: NDArray[Any], method: str, ranks: Ranks, seed: int = 0) -> W
 def plan(kernel: NDArray[Any], method: str, places: Places) -> Plan:
     """The ranks that a method may give a kernel, and what they cost."""
     out, inner, height, width = kernel.shape
-    full = kernel.size
 
-    def sizes(ranks: Ranks) -> list[tuple[int, int]]:
-        """Weights of each layer of the chain, and over how many pixels it runs."""
+    def chain(ranks: Ranks) -> list[Work]:
         r = ranks[0]
         if method == "channel-svd":
-            return [(r * inner * height * width, places.outputs), (r * out, places.outputs)]
+            return [Work(inner, r, (height, width), places.outputs), Work(r, out, (1, 1), places.outputs)]
         if method == "spatial":
-            return [(r * inner * height, places.between), (r * out * width, places.outputs)]
+            return [Work(inner, r, (height, 1), places.between), Work(r, out, (1, width), places.outputs)]
+        first, last = Work(inner, r, (1, 1), places.inputs), Work(ranks[-1], out, (1, 1), places.outputs)
         if method == "tucker2":
-            core = r * ranks[1] * height * width
-            return [(r * inner, places.inputs), (core, places.outputs), (ranks[1] * out, places.outputs)]
-        depthwise = [(r * height, places.between), (r * width, places.outputs)]
-        return [(r * inner, places.inputs), *depthwise, (r * out, places.outputs)]
-
-    def parameters(ranks: Ranks) -> int:
-        return sum(weights for weights, _ in sizes(ranks))
-
-    def macs(ranks: Ranks) -> int:
-        return sum(weights * pixels for weights, pixels in sizes(ranks))
+            return [first, Work(r, ranks[1], (height, width), places.outputs), last]
+        vertical = Work(r, r, (height, 1), places.between, groups=r)
+        return [first, vertical, Work(r, r, (1, width), places.outputs, groups=r), last]
 
     matrices = _matrices(kernel, method)
     if matrices:
         spectra = tuple(svd.spectrum(matrix) for matrix in matrices)
     else:
-        most = max(1, (full - 1) // parameters((1,)))
+        most = max(1, (kernel.size - 1) // sum(work.parameters for work in chain((1,))))
         spectra = (even(most),)
-    return Plan(spectra, parameters, macs, full, full * places.outputs, lambda: tuple(evbmf_rank(m) for m in matrices))
+    full = Work(inner, out, (height, width), places.outputs)
+    return Plan(spectra, chain, full, lambda: tuple(evbmf_rank(m) for m in matrices))
 
 
 def cp_rank(kernel: NDArray[Any], energy: float, seed: int = 0) -> int:

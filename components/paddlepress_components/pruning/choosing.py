@@ -21,6 +21,7 @@ def choose(
     *,
     units: Mapping[str, int] | None = None,
     least: int = 1,
+    up: bool = True,
 ) -> Keep:
     """Which units each group keeps, in their order.
 
@@ -29,16 +30,18 @@ def choose(
         ratio: share to remove, of each group or, where `scope` is global, of all together. Global scores
             are divided by their group's mean: layers' magnitudes differ more than their units' do.
         scope: how `ratio` is meant.
-        round_to: the number kept is rounded to the next multiple of this above; one number, or one by group.
+        round_to: the number kept is rounded to a multiple of this; one number, or one by group.
         units: how many units each group had before any were removed; `ratio` is a share of those, so that
             several steps end where one would. By default those that have a score.
         least: units that every group keeps, rounded as `round_to` says, or all that it has.
+        up: whether to round to the next multiple above, not below; a group keeps one multiple at least.
     """
     units = units or {name: len(group) for name, group in scores.items()}
     multiples = dict.fromkeys(scores, round_to) if isinstance(round_to, int) else round_to
 
     def rounded(counts: Mapping[str, int]) -> dict[str, int]:
-        return {n: min(len(scores[n]), _rounded_up(max(least, count), multiples[n])) for n, count in counts.items()}
+        found = {name: max(least, count) for name, count in counts.items()}
+        return {name: min(len(scores[name]), _rounded(count, multiples[name], up)) for name, count in found.items()}
 
     if scope == "layer":
         counts = rounded({name: round(units[name] * (1 - ratio)) for name in scores})
@@ -83,8 +86,8 @@ def _together(
     return left(low)
 
 
-def _rounded_up(count: int, multiple: int) -> int:
-    return -(-count // multiple) * multiple
+def _rounded(count: int, multiple: int, up: bool) -> int:
+    return max(multiple, (-(-count // multiple) if up else count // multiple) * multiple)
 
 
 def kept_after(step: int, steps: int, kept: float) -> float:

@@ -122,7 +122,7 @@ class Target:
         self._ratio, self._macs, self._latency, self._scope = ratio, macs, latency, scope
         self._round_to, self._kernels = round_to, kernels
         self._time = 0.0 if latency is None else Budget(model, graph, kernels).total
-        self._producers = {group.name: len(group.producers) for group in groups}
+        self._touched = {group.name: sum(bool(part.direction) for part in group.slices) for group in groups}
         self._multiples = {group.name: multiple(group, round_to, kernels) for group in groups}
 
     def keep(self, model: Model, graph: Graph, scores: Scores, step: int = 1, steps: int = 1) -> Keep:
@@ -154,15 +154,16 @@ class Target:
         refused: TechniqueRefused | None = None
         for multiples in self._ways():
 
-            def chosen(ratio: float, multiples: Mapping[str, int] = multiples) -> Keep:
-                return choose(scores, ratio, self._scope, multiples, least=least)
+            def chosen(ratio: float, up: bool = True, multiples: Mapping[str, int] = multiples) -> Keep:
+                return choose(scores, ratio, self._scope, multiples, least=least, up=up)
 
             try:
                 return reach(
                     budget,
                     chosen,
                     share,
-                    worth=self._worth(time, scores),
+                    below=lambda ratio, chosen=chosen: chosen(ratio, up=False),  # type: ignore[misc]
+                    worth=self._worth([time] if budget is time else [time, budget], scores),
                     best=(lambda name, count: best(scores[name], count)) if self._round_to == AUTO else None,
                 )
             except TechniqueRefused as error:
@@ -177,14 +178,19 @@ class Target:
             return [self._multiples]
         return [{name: gcd(own, most) if most else own for name, own in self._multiples.items()} for most in (0, 4, 1)]
 
-    def _worth(self, time: Budget, scores: Scores) -> Worth:
-        """The time that a smaller group saves, for the share of importance that is lost in its producers."""
+    def _worth(self, budgets: Sequence[Budget], scores: Scores) -> Worth:
+        """What a smaller group saves, of each budget's total, for the importance that its layers lose.
+
+        A group's share of importance is lost in every layer that makes or reads its units: cutting a residual path
+        costs more than cutting a layer inside of a block.
+        """
 
         def worth(keep: Keep, name: str, kept: NDArray[np.int64]) -> float:
-            saved = time.after(keep) - time.after({**keep, name: kept})
+            cut = {**keep, name: kept}
+            saved = sum((budget.after(keep) - budget.after(cut)) / budget.total for budget in budgets if budget.total)
             total = float(scores[name].sum())
             lost = float(scores[name][keep[name]].sum() - scores[name][kept].sum()) / total if total else 0.0
-            return saved / max(lost * self._producers[name], 1e-9)
+            return saved / max(lost * self._touched[name], 1e-9)
 
         return worth
 

@@ -50,9 +50,14 @@ class Work:
     transposed: bool = False
 
     @property
+    def parameters(self) -> int:
+        """Numbers in the weight."""
+        return self.inputs // self.groups * self.outputs * prod(self.kernel)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates."""
-        return self.inputs // self.groups * self.outputs * prod(self.kernel) * self.positions
+        return self.parameters * self.positions
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,11 @@ class Budget:
 
     def _cost(self, sizes: Mapping[str, tuple[int, ...]]) -> float:
         if self._kernels is not None:
-            kernels = self._kernels
-            return sum((time_of(found, kernels, self._shapes[n], sizes[n]) for n, found in self._uses.items()), 0.0)
+            kernels, before = self._kernels, self._shapes
+            return sum(time_of(found, kernels, before[name], sizes[name]) for name, found in self._uses.items())
         kept = {name: prod(sizes[name]) for name, count in self._macs.items() if count > 0}
-        return sum(self._macs[name] // prod(self._shapes[name]) * size for name, size in kept.items())
+        left: int = sum(self._macs[name] // prod(self._shapes[name]) * size for name, size in kept.items())
+        return left
 
 
 def reach(
@@ -88,21 +89,24 @@ def reach(
     choose: Callable[[float], Keep],
     share: float,
     *,
+    below: Callable[[float], Keep] | None = None,
     worth: Worth | None = None,
     best: Callable[[str, int], NDArray[np.int64]] | None = None,
 ) -> Keep:
     """Find the cut that leaves a given share of a network's multiply-accumulates, or of its time.
 
     The share of units to remove is found by bisection. Where the last step is too coarse, because units
-    of many layers go at the same place, only some of those layers take it; and where that is too coarse still,
-    one of them takes a part of it. Of a time at most the share is left, and how much less is not asked: no part
-    of a step would be faster than none.
+    of many layers go at the same place or layers keep multiples of many units, only some of those layers take it;
+    and where that is too coarse still, one of them takes a part of it. Of a time at most the share is left, and how
+    much less is not asked: no part of a step would be faster than none.
 
     Args:
         budget: of the network before the cut.
         choose: from a share of units to remove, 0 to 1, to the units that each group keeps; the more
             are to be removed, the fewer it keeps.
         share: cost afterwards / before, above 0 and at most 1.
+        below: gives the fewest units that each group may keep instead where `choose` gives the most, rounded
+            to the next multiple below and above, say; by default the same.
         worth: which layers take the last step first, those of which it is highest; by default in their order.
         best: the units that a group keeps if it keeps so many; by default none takes a part of a step.
 
@@ -118,7 +122,7 @@ def reach(
     if budget.total == 0:
         raise TechniqueRefused(f"the network has no layer whose {budget.what} could be counted")
     target = share * budget.total
-    found = list(_candidates(budget, choose, target, worth))
+    found = list(_candidates(budget, choose, below or choose, target, worth))
     closest = _closest(budget, found, target)
     if _missed(budget, closest, target) and best is not None and not budget.timed:
         closest = _closest(budget, [closest, *_in_part(budget, found, target, best)], target)
@@ -144,21 +148,25 @@ def _missed(budget: Budget, keep: Keep, target: float) -> bool:
     return (over if budget.timed else abs(over)) > TOLERANCE * target
 
 
-def _candidates(budget: Budget, choose: Callable[[float], Keep], target: float, worth: Worth | None) -> Iterator[Keep]:
-    low, high = 0.0, 1.0
-    more, fewer = choose(low), choose(high)
+def _candidates(
+    budget: Budget,
+    choose: Callable[[float], Keep],
+    below: Callable[[float], Keep],
+    target: float,
+    worth: Worth | None,
+) -> Iterator[Keep]:
+    yield choose(0.0)
+    yield below(1.0)
+    if not budget.after(below(1.0)) < target < budget.after(choose(0.0)):
+        return
+    # The most that can be removed if every group keeps the more, and the least if every one keeps the fewer.
+    most, _ = _bisected(lambda ratio: budget.after(choose(ratio)) >= target)
+    _, least = _bisected(lambda ratio: budget.after(below(ratio)) >= target)
+    if least < most:
+        most = least = (least + most) / 2
+    more, fewer = choose(most), below(least)
     yield more
     yield fewer
-    if not budget.after(fewer) < target < budget.after(more):
-        return
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        found = choose(middle)
-        yield found
-        if budget.after(found) >= target:
-            low, more = middle, found
-        else:
-            high, fewer = middle, found
     # Between these two only one step is left: take it in as many groups as fit.
     stepping = [name for name, kept in fewer.items() if len(kept) < len(more[name])]
     if worth is not None:
@@ -172,6 +180,15 @@ def _candidates(budget: Budget, choose: Callable[[float], Keep], target: float, 
         yield stepped
 
 
+def _bisected(holds: Callable[[float], bool]) -> tuple[float, float]:
+    """The last ratio at which something holds, and the first at which it does not; it does at 0, not at 1."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if holds(middle) else (low, middle)
+    return low, high
+
+
 def _in_part(
     budget: Budget, found: list[Keep], target: float, best: Callable[[str, int], NDArray[np.int64]]
 ) -> Iterator[Keep]:
@@ -182,8 +199,10 @@ def _in_part(
     start = min(above, key=budget.after)
     for multiple in (4, 1):  # the first is what most kernels ask for at least
         any_close = False
-        for name in start:
-            low, high = 0, len(start[name]) // multiple  # in multiples; too few, and enough
+        for name, kept in start.items():
+            # In multiples: too few, and enough. No group loses more than a step of those that were tried.
+            fewer = max((len(keep[name]) for keep in found if len(keep[name]) < len(kept)), default=len(kept))
+            low, high = fewer // multiple, len(kept) // multiple
             while high - low > 1:
                 middle = (low + high) // 2
                 stepped = {**start, name: best(name, middle * multiple)}

@@ -45,7 +45,7 @@ def work(model: Model) -> int:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_work_asked_for_is_left(method: Any, tmp_path: Path) -> None:
     """All convolutions together keep at most the share asked for, and nearly that; the stored model does too."""
-    model = applied(FactorizeConv(method=method, macs=0.5, recovery_epochs=0))
+    model = applied(FactorizeConv(method=method, macs=0.5, round_to=1, recovery_epochs=0))
     store.save(model, tmp_path / "model")
     loaded = store.load(tmp_path / "model")
     assert 0.4 < work(loaded) / work(trained()) <= 0.5
@@ -58,7 +58,7 @@ def test_the_work_asked_for_is_left(method: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("method", "energy"), [("tucker2", 0.9), ("cp", 0.9), ("spatial", 0.75), ("channel-svd", 0.9)])
 def test_most_of_the_energy_gives_most_of_the_answers(method: Any, energy: float) -> None:
     """With nine tenths of the energy, or what still saves something, most answers stay, without any training."""
-    model = applied(FactorizeConv(method=method, energy=energy, recovery_epochs=0))
+    model = applied(FactorizeConv(method=method, energy=energy, round_to=1, recovery_epochs=0))
     inputs = digits().split("test").inputs
     agree = model.predict(inputs).argmax(1) == trained().predict(inputs).argmax(1)
     assert agree.mean() > 0.8
@@ -68,7 +68,7 @@ def test_most_of_the_energy_gives_most_of_the_answers(method: Any, energy: float
 @pytest.mark.parametrize("ratio", [2.0, 4.0])
 def test_a_ratio_is_reached(method: Any, ratio: float) -> None:
     """The factors have at most the weight's numbers divided by the ratio, and one more of each rank has more."""
-    model = applied(FactorizeConv(method=method, ratio=ratio, recovery_epochs=0))
+    model = applied(FactorizeConv(method=method, ratio=ratio, round_to=1, recovery_epochs=0))
     count = sum(p.size for n, p in model.network.conv2.named_parameters() if n.endswith("weight"))
     full = trained().network.conv2.weight.size
     assert 0.7 * full / ratio < count <= full / ratio
@@ -82,17 +82,18 @@ def test_variational_bayes_finds_the_ranks_that_are_there() -> None:
     noise = random.standard_normal((64, 32, 3, 3))
     kernel = model.network.conv2.weight
     kernel.set_value((np.einsum("abyx,oa,bi->oiyx", core, left, right) + noise).astype(np.float32))
-    found = run(FactorizeConv(evbmf=True, recovery_epochs=0), model, digits_context(trained()))
+    found = run(FactorizeConv(evbmf=True, round_to=1, recovery_epochs=0), model, digits_context(trained()))
     assert [edit.ranks for edit in found.edits if isinstance(edit, Edit)] == [(5, 7)]
     kernel.set_value(noise.astype(np.float32))
     with pytest.raises(TechniqueRefused, match="conv2: factors would save nothing"):
-        run(FactorizeConv(evbmf=True, recovery_epochs=0), model, digits_context(trained()))
+        run(FactorizeConv(evbmf=True, round_to=1, recovery_epochs=0), model, digits_context(trained()))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_factors_are_pruned_like_any_layer(method: Any, tmp_path: Path) -> None:
     """Filters go after, among them the channels between factors, and before; both reload and do less work."""
-    halve, factors = PruneFilters(ratio=0.5, recovery_epochs=0), FactorizeConv(method=method, recovery_epochs=0)
+    halve = PruneFilters(ratio=0.5, round_to=1, recovery_epochs=0)
+    factors = FactorizeConv(method=method, round_to=1, recovery_epochs=0)
     factorized, pruned = applied(factors), applied(halve)
     inputs = digits().split("test").inputs[:50]
     for number, (model, less) in enumerate(((applied(factors, halve), factorized), (applied(halve, factors), pruned))):
@@ -107,7 +108,7 @@ def test_a_1x1_kernel_is_split_by_channel_svd_alone(build: Build) -> None:
     """It is a matrix, and becomes two 1x1 convolutions; other methods say so."""
     model = build(lambda: nn.Sequential(nn.Conv2D(16, 12, 1, stride=2), nn.Flatten(), nn.Linear(108, 10)), (16, 5, 5))
     context = digits_context(model)
-    found = run(FactorizeConv(method="channel-svd", recovery_epochs=0), model, context)
+    found = run(FactorizeConv(method="channel-svd", round_to=1, recovery_epochs=0), model, context)
     assert [layer.weight.shape for layer in found.network[0].children()] == [[3, 16, 1, 1], [12, 3, 1, 1]]
     with pytest.raises(TechniqueRefused, match="0: its kernel is 1x1, which only channel-svd splits"):
         run(FactorizeConv(recovery_epochs=0), model, context)
@@ -118,7 +119,7 @@ def test_a_chain_is_deployed(method: Any, build: Build, tmp_path: Path) -> None:
     """The exported graph computes what the chain does, padding of one side only and strides included."""
     arguments: dict[str, Any] = {"stride": (2, 1), "padding": [1, 0, 2, 1]}
     model = build(lambda: nn.Sequential(nn.Conv2D(8, 9, 3, **arguments), nn.Flatten(), nn.Linear(288, 10)), (8, 8, 7))
-    found = run(FactorizeConv(method=method, recovery_epochs=0), model, digits_context(model))
+    found = run(FactorizeConv(method=method, round_to=1, recovery_epochs=0), model, digits_context(model))
     store.save(found, tmp_path / "model")
     export(found, tmp_path / "model", tmp_path / "deployable")
     x = np.random.default_rng(0).standard_normal((4, 8, 8, 7)).astype(np.float32)

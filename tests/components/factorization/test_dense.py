@@ -34,7 +34,7 @@ def test_a_matrix_of_that_rank_is_kept_exactly(rows: int, columns: int, rank: in
 def test_a_ratio_is_reached(rows: int, columns: int, ratio: float) -> None:
     """The rank of a ratio makes the weight at least that much smaller, and one more would not."""
     weight = np.random.default_rng(0).standard_normal((rows, columns))
-    chosen = ranks.choose(RankFields(ratio=ratio), {"fc": dense.plan(weight, weight.size)}, 0)
+    chosen = ranks.choose(RankFields(ratio=ratio, round_to=1), {"fc": dense.plan(weight, weight.size)})
     rank = chosen["fc"][0] if chosen else 0
     assert rank * (rows + columns) * ratio <= rows * columns * 1.0001
     assert (rank + 1) * (rows + columns) * ratio > rows * columns * 0.9999 or rank == min(rows, columns)
@@ -62,7 +62,9 @@ def test_data_aware_is_the_best_for_the_data(rows: int, columns: int, seed: int)
 
 def test_keeping_most_of_the_energy_keeps_most_of_the_answers() -> None:
     """A factorized network that keeps nine tenths of the energy answers almost the same."""
-    model = run(FactorizeDense(energy=0.9, recovery_epochs=0), trained("lenet-300-100"), digits_context(trained()))
+    model = run(
+        FactorizeDense(energy=0.9, round_to=1, recovery_epochs=0), trained("lenet-300-100"), digits_context(trained())
+    )
     inputs = digits().split("test").inputs
     agree = model.predict(inputs).argmax(1) == trained("lenet-300-100").predict(inputs).argmax(1)
     assert agree.mean() > 0.95

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from surgical import Build, builder
 
 from paddlepress.errors import TechniqueRefused, UsageError
 from paddlepress.grid import put_on_grid
+from paddlepress.kernels import load
 from paddlepress.model import Model
 from paddlepress.progress import Silent
 from paddlepress.surgery import edits
 from paddlepress.surgery.edits import parameter
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.surgery.macs import macs
+from paddlepress.surgery.work import estimate
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
@@ -112,6 +115,10 @@ def units(model: Model) -> dict[str, int]:
     }
 
 
+def convolutions(model: Model) -> list[nn.Layer]:
+    return [layer for layer in model.network.sublayers() if isinstance(layer, nn.Conv2D)]
+
+
 def left(model: Model, base: Model) -> float:
     """Share of the base's multiply-accumulates."""
     return sum(macs(model).values()) / sum(macs(base).values())
@@ -148,7 +155,7 @@ def test_every_importance_tells_dead_units(importance: Any) -> None:
 
 def test_globally_the_ratio_is_of_all_together() -> None:
     """Filters and hidden units together are fewer by the ratio."""
-    chosen = PruneFilters(ratio=0.4, importance="taylor", scope="global", neurons=True, recovery_epochs=0)
+    chosen = PruneFilters(ratio=0.4, importance="taylor", scope="global", neurons=True, round_to=1, recovery_epochs=0)
     assert sum(units(pruned(chosen)).values()) == round(0.6 * (32 + 64 + 128))
 
 
@@ -159,6 +166,33 @@ def test_a_macs_target_is_reached(scope: Any, steps: int | None) -> None:
     assert left(pruned(chosen), trained()) == pytest.approx(0.2, rel=0.05)
 
 
+def test_layers_stay_as_wide_as_the_runtimes_kernels_are() -> None:
+    """By default a budget leaves multiples of 16 where a layer has 32 units or more, and of 8 from 16 on."""
+    model = trained("resnet-cifar")
+    notes = Notes()
+    smaller = pruned(PruneFilters(macs=0.5, recovery_epochs=0), model, progress=notes)
+    assert left(smaller, model) == pytest.approx(0.5, rel=0.05)
+    widths = [tuple(map(int, re.findall(r"(\d+) of (\d+) kept", note)[0])) for note in notes.said if "kept" in note]
+    odd = [(kept, of) for kept, of in widths if kept % (16 if of >= 32 else 8)]
+    assert len(widths) > 3
+    assert len(odd) <= 1  # at most one layer makes up what whole blocks can't
+
+
+def test_a_share_of_the_time_is_left() -> None:
+    """By `latency` no more than that share of the estimated time is left, and whole blocks of channels are."""
+    model = trained("resnet-cifar")
+    smaller = pruned(PruneFilters(latency=0.6, recovery_epochs=0), model)
+    share = estimate(smaller, load("avx512")) / estimate(model, load("avx512"))
+    assert 0.4 < share <= 0.63
+    assert {size % 8 for size in (layer.weight.shape[0] for layer in convolutions(smaller))} == {0}
+
+
+def test_a_time_out_of_reach_is_refused() -> None:
+    """What can't be had is refused with the least there is."""
+    with pytest.raises(TechniqueRefused, match=r"5\.0% of the estimated time can't be reached .* the closest is"):
+        pruned(PruneNeurons(latency=0.05, recovery_epochs=0), trained("lenet"))
+
+
 def test_a_macs_target_out_of_reach_is_refused() -> None:
     """What the units that may go can't save is refused with what they can."""
     with pytest.raises(TechniqueRefused, match=r"30\.0% .* can't be reached .* the closest is 90"):
@@ -167,7 +201,7 @@ def test_a_macs_target_out_of_reach_is_refused() -> None:
 
 def test_steps_reach_the_same_size_and_go_on_from_a_kill(tmp_path: Path) -> None:
     """Cut and trained in turn the network ends as small as cut once; a second run goes on where the first stopped."""
-    chosen = PruneFilters(ratio=0.75, steps=3, neurons=True, recovery_epochs=3, recovery_batch_size=32)
+    chosen = PruneFilters(ratio=0.75, steps=3, neurons=True, round_to=8, recovery_epochs=3, recovery_batch_size=32)
     logged: list[tuple[str, float, int]] = []
     model = pruned(chosen, checkpoint=tmp_path, log=lambda *entry: logged.append(entry))
     assert units(model) == {"conv1": 8, "conv2": 16, "fc1": 32}
@@ -190,6 +224,7 @@ def test_units_fall_silent_during_training(scored: dict[str, Any]) -> None:
         ratio=0.6,
         schedule="during-training",
         neurons=True,
+        round_to=1,
         steps=5,
         recovery_epochs=4,
         recovery_batch_size=32,
@@ -328,7 +363,7 @@ def test_whole_heads_go_if_asked(importance: Any, build: Build) -> None:
     attention = smaller.network.encoder.self_attn
     assert attention.num_heads == 2
     assert attention.q_proj.weight.shape[1] == 2 * 4
-    assert smaller.network.encoder.linear1.weight.shape[1] == 12
+    assert smaller.network.encoder.linear1.weight.shape[1] == 16  # of 24, in multiples of 8
     assert np.isfinite(smaller.predict(digits().split("test").inputs)).all()
 
 

@@ -10,6 +10,7 @@ import pytest
 from surgical import Build, choose
 
 from paddlepress.errors import TechniqueRefused
+from paddlepress.kernels import load
 from paddlepress.surgery.budget import Budget, reach
 from paddlepress.surgery.graph import Graph, narrow_all, trace
 from paddlepress.surgery.macs import macs
@@ -72,3 +73,44 @@ def test_out_of_reach(build: Build) -> None:
         reach(Budget(model, graph), lambda ratio: first_units(graph)(ratio / 2), 0.2)
     with pytest.raises(ValueError, match="above 0 and at most 1"):
         reach(Budget(model, graph), first_units(graph), 0.0)
+
+
+def test_one_layer_makes_up_for_coarse_steps(build: Build) -> None:
+    """Where whole steps come too far from what was asked, a part of one is taken by one group alone."""
+    model = build("lenet", (1, 28, 28))
+    graph = trace(model)
+    budget = Budget(model, graph)
+    coarse = first_units(graph, step=32)
+    with pytest.raises(TechniqueRefused, match="can't be reached"):
+        reach(budget, coarse, 0.4)
+    keep = reach(budget, coarse, 0.4, best=lambda name, count: np.arange(count))
+    assert budget.after(keep) == pytest.approx(0.4 * budget.total, rel=0.05)
+    assert sum(len(kept) % 32 > 0 for kept in keep.values()) == 1
+    assert {len(kept) % 4 for kept in keep.values()} == {0}
+
+
+def test_the_steps_that_are_worth_most_come_first(build: Build) -> None:
+    """Of layers that step at the same place those go first that the caller prefers."""
+    model = build("vision/squeezenet1_1", (3, 64, 64))
+    graph = trace(model)
+    budget = Budget(model, graph)
+    names = [group.name for group in graph.groups]
+    ends = {}
+    for sign in (1, -1):
+        keep = reach(
+            budget, first_units(graph, step=16), 0.5, worth=lambda _, name, kept, s=sign: s * names.index(name)
+        )
+        assert budget.after(keep) == pytest.approx(0.5 * budget.total, rel=0.05)
+        ends[sign] = {name: len(kept) for name, kept in keep.items()}
+    assert ends[1] != ends[-1]
+
+
+def test_of_a_time_at_most_the_share_is_left(build: Build) -> None:
+    """No cut that is slower than asked is taken, and of those that are not the slowest is."""
+    model = build("lenet", (1, 28, 28))
+    graph = trace(model)
+    budget = Budget(model, graph, load("avx512"))
+    keep = reach(budget, first_units(graph, step=16), 0.6)
+    assert 0.3 < budget.after(keep) / budget.total <= 0.63
+    with pytest.raises(TechniqueRefused, match=r"1\.0% of the estimated time can't be reached"):
+        reach(budget, first_units(graph, step=16), 0.01)
