@@ -8,7 +8,8 @@ RECIPE ?= pipelines/recipes/mnist.yaml
 ZOO ?= tests/zoo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: install run test test-zoo lint format benchmark benchmark-techniques benchmark-mutants benchmark-kills golden docs clean help
+.PHONY: install run test test-zoo lint format benchmark benchmark-techniques benchmark-mutants benchmark-kills \
+	benchmark-runtime benchmark-kernels golden docs clean help
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +61,13 @@ benchmark-mutants: $(VENV)/.developed  ## Change 20,000 artifacts, deployables, 
 
 benchmark-kills: $(VENV)/.developed  ## Kill a first run thirty times, from its first second on
 	$(BIN)/python tests/benchmarks/kills.py
+
+benchmark-runtime: $(VENV)/.developed  ## Measure what compression is worth beside ONNX Runtime's own tools
+	$(BIN)/python tests/benchmarks/runtime.py
+
+PROCESSOR ?= avx512
+benchmark-kernels: $(VENV)/.developed  ## Measure the kernels of ONNX Runtime, from which widths and ranks are chosen
+	$(BIN)/python tests/benchmarks/kernels.py $(PROCESSOR)
 
 docs: $(VENV)/.installed  ## Write the pages of techniques and recipes and the README's catalogue anew
 	$(BIN)/python -m paddlepress_components.documentation

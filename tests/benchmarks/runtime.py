@@ -94,7 +94,7 @@ class Verdicts:
 
 
 def prepare(home: Path, data: Path) -> tuple[Any, Any, Any]:
-    """The learning data, the test split and the trained base; made if they are not there."""
+    """The learning data and the test data as they are stored, and the trained base; made if they are not there."""
     from paddlepress.artifact import store
     from paddlepress.data.config import DataConfig
     from paddlepress.data.store import load
@@ -106,19 +106,19 @@ def prepare(home: Path, data: Path) -> tuple[Any, Any, Any]:
 
     learning, test = home / "data", home / "test"
     try:
-        splits = load(learning), load(test).split("test")
+        stored = load(learning), load(test)
     except DataError:
         for folder in (learning, test):
             shutil.rmtree(folder, ignore_errors=True)
         prepare_data(DataConfig(source="idx", path=str(data), limit=IMAGES), learning, test)
-        splits = load(learning), load(test).split("test")
+        stored = load(learning), load(test)
     if not (home / "base" / "model.json").exists():
         started = time.perf_counter()
         reference = ArchitectureRef(name="resnet-cifar", arguments={"depth": 20, "width": 16})
-        model = train_base(reference, splits[0], TrainingSettings(**TRAINING), seed=0)  # type: ignore[arg-type]
+        model = train_base(reference, stored[0].through(stored[0].statistics), TrainingSettings(**TRAINING), seed=0)  # type: ignore[arg-type]
         store.save(model, home / "base")
         print(f"base trained in {time.perf_counter() - started:.0f} s", flush=True)
-    return *splits, store.load(home / "base")
+    return *stored, store.load(home / "base")
 
 
 def compressed(home: Path, base: Any, dataset: Any, chain: Chain) -> Any:
@@ -163,7 +163,7 @@ def static(home: Path, base: Any, dataset: Any) -> Path:
     """The base as ONNX Runtime's `quantize_static` makes it, calibrated with the same images."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
-    from paddlepress.deployment.trace import onnx_graph
+    from paddlepress.deployment.conversion import onnx_graph
 
     class Images(CalibrationDataReader):  # type: ignore[misc]
         """Batches of the calibration split."""
@@ -208,7 +208,8 @@ def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[st
     from paddlepress.evaluation.size import file_bytes
     from paddlepress.surgery.macs import macs
 
-    dataset, test, base = prepare(home, data)
+    stored, test_data, base = prepare(home, data)
+    dataset, test, raw = stored.for_model(base), test_data.for_model(base).split("test"), test_data.split("test")
     samples = {batch: np.ascontiguousarray(test.inputs[:batch], np.float32) for batch in BATCHES}
     rows: dict[str, Row] = {}
     calls: dict[str, dict[int, Callable[[], Any]]] = {}
@@ -217,7 +218,7 @@ def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[st
             continue
         model = compressed(home, base, dataset, chain)
         bundle = deployed(home, name, model)
-        percent = accuracy(Predictor.load(bundle).predict(test.inputs), test.labels)
+        percent = accuracy(Predictor.load(bundle).predict(raw.inputs), raw.labels)
         rows[name] = Row(name, percent, sum(file_bytes(bundle).values()), sum(macs(model).values()))
         calls[name] = {batch: call(bundle, sample) for batch, sample in samples.items()}
         print(f"{name}: {percent:.2f}%", flush=True)

@@ -167,7 +167,7 @@ class Target:
                     best=(lambda name, count: best(scores[name], count)) if self._round_to == AUTO else None,
                 )
             except TechniqueRefused as error:
-                refused = refused or error
+                refused = error
         if last and refused is not None:
             raise refused
         return {}  # too coarse for a step on the way; the next one makes up for it

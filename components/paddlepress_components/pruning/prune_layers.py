@@ -24,8 +24,7 @@ class PruneLayers(Technique, Recovery):
     What can go is seen from a forward pass: layers with weights that are called once and give a tensor of the
     shape that they are given. Each is bypassed in turn, and the one without which the loss on a sample rises
     least is removed; then the others are measured again, until as many are gone as asked. The network has
-    fewer layers one after another, so it is faster at any batch size, more than after removing as many
-    multiply-accumulates from the width.
+    fewer layers one after another, and those that stay keep their width, which the runtime's kernels like.
 
     Measured importance of layers after Elkerdawy et al., "To Filter Prune, or to Layer Prune, That Is the
     Question", ACCV 2020; greedy removal of blocks by the loss without them after Kim et al., "Shortened LLaMA:

@@ -82,9 +82,9 @@ def test_one_layer_makes_up_for_coarse_steps(build: Build) -> None:
     budget = Budget(model, graph)
     coarse = first_units(graph, step=32)
     with pytest.raises(TechniqueRefused, match="can't be reached"):
-        reach(budget, coarse, 0.4)
-    keep = reach(budget, coarse, 0.4, best=lambda name, count: np.arange(count))
-    assert budget.after(keep) == pytest.approx(0.4 * budget.total, rel=0.05)
+        reach(budget, coarse, 0.7)
+    keep = reach(budget, coarse, 0.7, best=lambda name, count: np.arange(count))
+    assert budget.after(keep) == pytest.approx(0.7 * budget.total, rel=0.05)
     assert sum(len(kept) % 32 > 0 for kept in keep.values()) == 1
     assert {len(kept) % 4 for kept in keep.values()} == {0}
 
