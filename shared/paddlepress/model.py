@@ -341,5 +341,5 @@ def digest_of(
         tensor = state[name]
         value = tensor.values() if isinstance(tensor, Quantized) else tensor
         sha.update(f"{name} {value.dtype} {value.shape}".encode())
-        sha.update(np.ascontiguousarray(value).tobytes())
+        sha.update(np.ascontiguousarray(value).reshape(-1).data)
     return sha.hexdigest()
