@@ -26,6 +26,7 @@ class Fields(BaseModel):
     arguments: dict[str, float] = {}
     threshold: Optional[float] = None  # noqa: UP045
     limit: Optional[int] = None  # noqa: UP045
+    width: int | Literal["auto"] = "auto"
     wanted: bool
     """Has no default: it must be given."""
 
@@ -46,6 +47,7 @@ def test_fields_become_typed_inputs_with_their_defaults() -> None:
         "arguments": ("Dict", {}),
         "threshold": ("Float", None),
         "limit": ("Float", None),
+        "width": ("String", "auto"),
     }
     assert inputs["ratio"].description == "told in the docstring"
     assert not inputs["wanted"].optional

@@ -14,9 +14,11 @@ from paddlepress.artifact import store
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.errors import TechniqueRefused, UsageError
+from paddlepress.kernels import load
 from paddlepress.model import Model
 from paddlepress.surgery.edits import FactorizeConv as Edit
 from paddlepress.surgery.macs import macs
+from paddlepress.surgery.work import estimate, uses
 from paddlepress.techniques import Technique, run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.factorization.conv import FactorizeConv
@@ -169,3 +171,44 @@ def test_data_aware_factors_are_nearer_in_what_they_compute() -> None:
         )
         errors.append(np.square(model.predict(inputs) - trained("lenet-300-100").predict(inputs)).sum())
     assert errors[0] < 0.5 * errors[1]
+
+
+def wide(channels: int) -> nn.Layer:
+    return nn.Sequential(
+        nn.Conv2D(1, channels, 3, padding=1),
+        nn.Conv2D(channels, channels, 3, padding=1),
+        nn.Flatten(),
+        nn.Linear(channels * 196, 10),
+    )
+
+
+def test_ranks_fill_the_blocks_of_the_runtimes_kernels(build: Build) -> None:
+    """By default ranks are multiples of 16, and the chain is estimated to be faster than the convolution."""
+    model = build(lambda: wide(64), (1, 14, 14))
+    found = run(FactorizeConv(macs=0.5, recovery_epochs=0), model, digits_context(model))
+    (edit,) = (edit for edit in found.edits if isinstance(edit, Edit))
+    assert {rank % 16 for rank in edit.ranks} == {0}
+    kernels = load("avx512")
+    assert estimate(found, kernels) < 0.6 * estimate(model, kernels)
+
+
+def test_what_would_take_longer_is_left_alone_unless_ranks_are_asked_for(build: Build) -> None:
+    """A chain of 16 channels is less work and more time: by default it is refused, a number makes it."""
+    model = build(lambda: wide(16), (1, 14, 14))
+    with pytest.raises(TechniqueRefused, match="1: factors would save nothing, or take longer"):
+        run(FactorizeConv(ratio=1.5, recovery_epochs=0), model, digits_context(model))
+    found = run(FactorizeConv(ratio=1.5, round_to=1, recovery_epochs=0), model, digits_context(model))
+    assert estimate(found, load("avx512")) > estimate(model, load("avx512"))
+
+
+def test_a_share_of_the_time_is_left(build: Build) -> None:
+    """By `latency` at most that share of the convolutions' estimated time is left."""
+    model = build(lambda: wide(64), (1, 14, 14))
+    found = run(FactorizeConv(latency=0.6, recovery_epochs=0), model, digits_context(model))
+    before, after = (
+        sum(use.times * load("avx512").nanoseconds(use.work) for every in uses(one).values() for use in every)
+        for one in (model, found)
+    )
+    assert after < 0.7 * before
+    with pytest.raises(TechniqueRefused, match=r"latency 0\.01 can't be reached: at the lowest ranks"):
+        run(FactorizeConv(latency=0.01, recovery_epochs=0), model, digits_context(model))
