@@ -89,12 +89,14 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
 def _convert_inputs(network: Any, factor: Any, offset: Any) -> None:
     import paddle
 
+    from paddlepress.surgery.hooks import before
+
     def convert(_: Any, inputs: Any) -> Any:
         shape = [-1] + [1] * (inputs[0].ndim - 2)
         by, plus = (paddle.to_tensor(value).reshape(shape) for value in (factor, offset))
         return inputs[0] * by + plus, *inputs[1:]
 
-    network.register_forward_pre_hook(convert)
+    before(network, convert)
 
 
 def _called(location: str) -> str:

@@ -18,6 +18,7 @@ from paddlepress.errors import DataError, TechniqueRefused
 from paddlepress.kernels import Work
 from paddlepress.surgery.edits import find
 from paddlepress.surgery.groups import layer_of
+from paddlepress.surgery.hooks import after, before
 from paddlepress.surgery.layers import LowRankConv2D, LowRankLinear
 from paddlepress.surgery.macs import macs
 from paddlepress.surgery.program import evaluating
@@ -151,12 +152,12 @@ def runs(model: Model, layers: Mapping[str, nn.Layer]) -> dict[str, Places]:
 
     def see(name: str) -> Any:
         def hook(layer: Any, inputs: Any, output: Any) -> None:
-            now, before = _places(layer, inputs[0].shape, output.shape), found.get(name, Places(0, 0, 0))
-            found[name] = Places(*(one + other for one, other in zip(now, before, strict=True)))
+            now, so_far = _places(layer, inputs[0].shape, output.shape), found.get(name, Places(0, 0, 0))
+            found[name] = Places(*(one + other for one, other in zip(now, so_far, strict=True)))
 
         return hook
 
-    hooks = [layer.register_forward_post_hook(see(name)) for name, layer in layers.items()]
+    hooks = [after(layer, see(name)) for name, layer in layers.items()]
     inputs = [paddle.zeros([1, *spec.shape], spec.dtype) for spec in model.inputs]
     try:
         with evaluating(model.network), paddle.no_grad():
@@ -203,7 +204,7 @@ def moments(
 
         return hook
 
-    hooks = [layer.register_forward_pre_hook(see(name)) for name, layer in layers.items()]
+    hooks = [before(layer, see(name)) for name, layer in layers.items()]
     try:
         model.predict(inputs, batch_size)
     finally:

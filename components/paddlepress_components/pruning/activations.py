@@ -17,6 +17,7 @@ from paddle.nn.layer.rnn import RNNBase
 from paddlepress.errors import TechniqueRefused
 from paddlepress.surgery.edits import find
 from paddlepress.surgery.groups import Group, Slice, layer_of
+from paddlepress.surgery.hooks import before
 from paddlepress.surgery.layers import float_inputs
 from paddlepress.training.accuracy import logits
 from paddlepress.weighted import output_axis
@@ -109,7 +110,7 @@ def watched(reads: Reads) -> Iterator[Seen]:
     def hook(reader: Reader) -> Callable[[Any, Any], None]:
         return lambda layer, received: seen.add(reader, received[0])
 
-    hooks = [reader.layer.register_forward_pre_hook(hook(reader)) for reader in reads.readers]
+    hooks = [before(reader.layer, hook(reader)) for reader in reads.readers]
     try:
         yield seen
     finally:

@@ -8,6 +8,7 @@ from typing import Any
 import paddle
 
 from paddlepress.surgery.edits import find
+from paddlepress.surgery.hooks import after
 
 WINDOW = 0.5
 """The share of the training in which layers are bypassed; in the rest the others settle."""
@@ -64,4 +65,4 @@ class Bypassing:
     def _bypass(self, name: str) -> None:
         if name not in self._hooks:
             layer = find(self._network, name)
-            self._hooks[name] = layer.register_forward_post_hook(lambda layer, given, gave: given[0])
+            self._hooks[name] = after(layer, lambda layer, given, gave: given[0])

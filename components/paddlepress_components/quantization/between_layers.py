@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from paddlepress.errors import TechniqueRefused
 from paddlepress.grid import input_grid
 from paddlepress.progress import Progress
 from paddlepress.surgery.edits import QuantizeOutput, find
+from paddlepress.surgery.hooks import before
 from paddlepress.surgery.layers import float_inputs
 from paddlepress.surgery.regions import Place, Region, regions
 
@@ -69,13 +71,16 @@ def ranges_at(
         sample = random.choice(values, min(values.size, 20_000), replace=False)
         kept[place].append(np.concatenate([sample, [values.min(), values.max()]]))
 
+    def given_to(place: Place, layer: Any, inputs: tuple[Any, ...]) -> None:
+        keep(place, inputs[0])
+
     hooks = []
     for place in places:
         layer = find(model.network, place.layer or place.reader)
         if place.layer:
             hooks.append(layer.register_forward_post_hook(lambda _, x, output, place=place: keep(place, output)))
         else:
-            hooks.append(layer.register_forward_pre_hook(lambda _, x, place=place: keep(place, x[0])))
+            hooks.append(before(layer, partial(given_to, place)))
     try:
         with float_inputs(model.network):
             model.predict(inputs, batch_size=64) if places else None

@@ -11,6 +11,7 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.errors import DataError, TechniqueRefused
+from paddlepress.surgery.hooks import before
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 
@@ -71,7 +72,7 @@ def _observe(
     def hook(name: str) -> Callable[[Any, Any], None]:
         return lambda layer, received: see(name, received[0].numpy())
 
-    hooks = [layer.register_forward_pre_hook(hook(name)) for name, layer in layers.items()]
+    hooks = [before(layer, hook(name)) for name, layer in layers.items()]
     was_training = network.training
     network.eval()
     try:

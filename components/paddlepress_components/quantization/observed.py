@@ -15,6 +15,8 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
+from paddlepress.surgery.hooks import before
+
 _TRANSPOSED = (nn.Conv1DTranspose, nn.Conv2DTranspose, nn.Conv3DTranspose)
 
 
@@ -54,11 +56,7 @@ def course(network: nn.Layer, layers: Mapping[str, nn.Layer], example: NDArray[A
         norms.update({name: norm for name, found in outputs.items() if any(one is received[0] for one in found)})
 
     hooks = [layer.register_forward_post_hook(ran(name)) for name, layer in layers.items()]
-    hooks += [
-        layer.register_forward_pre_hook(normalizes)
-        for layer in network.sublayers()
-        if isinstance(layer, _BatchNormBase)
-    ]
+    hooks += [before(layer, normalizes) for layer in network.sublayers() if isinstance(layer, _BatchNormBase)]
     with _evaluating(network, hooks):
         network(paddle.to_tensor(example))
     return Course(calls, norms)
@@ -91,7 +89,7 @@ def received(
             raise _Enough
 
     for start in range(0, len(inputs), batch_size):
-        with _evaluating(network, [layer.register_forward_pre_hook(hook)]), suppress(_Enough):
+        with _evaluating(network, [before(layer, hook)]), suppress(_Enough):
             network(paddle.to_tensor(inputs[start : start + batch_size]))
         yield from seen
         seen.clear()

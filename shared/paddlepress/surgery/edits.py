@@ -256,7 +256,8 @@ class Remove(_Edit):
     def replay(self, network: paddle.nn.Layer) -> None:
         from paddlepress.surgery.layers import Bypass
 
-        replace_everywhere(network, find(network, self.layer), Bypass())
+        layer = find(network, self.layer)
+        replace_everywhere(network, layer, Bypass(layer))
 
 
 Edit = Annotated[

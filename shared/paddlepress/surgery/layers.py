@@ -9,6 +9,8 @@ from typing import Any
 import paddle
 from paddle import nn
 
+from paddlepress.surgery.hooks import Given, first_name, in_order
+
 
 class LowRankLinear(nn.Layer):
     """A dense layer as the product of two: `x @ first @ second + bias`.
@@ -39,8 +41,8 @@ class LowRankLinear(nn.Layer):
         rows, columns = layer.weight.shape
         return cls(rows, columns, rank, layer.bias is not None)
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.second(self.first(x))
+    def forward(self, input: paddle.Tensor) -> paddle.Tensor:
+        return self.second(self.first(input))
 
 
 def split_padding(layer: nn.Layer) -> tuple[list[int], list[int]] | str:
@@ -162,10 +164,18 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 class Bypass(nn.Layer):
-    """What stands where a layer was removed: it gives the first thing that it is given, such as `x` of `(x, mask)`."""
+    """What stands where a layer was removed: it gives the first thing that it is given, such as `x` of `(x, mask)`.
 
-    def forward(self, x: paddle.Tensor, *others: object, **named: object) -> paddle.Tensor:
-        return x
+    Args:
+        layer: the one that was removed, which may be given its inputs by name.
+    """
+
+    def __init__(self, layer: nn.Layer) -> None:
+        super().__init__()
+        self._first = first_name(layer)
+
+    def forward(self, *given: Any, **named: Any) -> Any:
+        return given[0] if given else named[self._first]
 
 
 class _Rounding:
@@ -190,8 +200,9 @@ class _Rounding:
 class _QuantizedInput(_Rounding):
     """A forward pre-hook that rounds a layer's input."""
 
-    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
-        return (self.rounded(inputs[0], layer.training), *inputs[1:]) if self.active else inputs
+    def __call__(self, layer: nn.Layer, given: Given, named: dict[str, Any]) -> tuple[Given, dict[str, Any]]:
+        inputs, named = in_order(layer, given, named)
+        return (self.rounded(inputs[0], layer.training), *inputs[1:]) if self.active else inputs, named
 
 
 class _QuantizedOutput(_Rounding):
@@ -207,20 +218,21 @@ class _QuantizedValues(_Rounding):
     Where gradients are computed, which need the values as they were, only the layer itself sees them rounded.
     """
 
-    def __call__(self, layer: nn.Layer, inputs: tuple[paddle.Tensor, ...]) -> tuple[paddle.Tensor, ...]:
+    def __call__(self, layer: nn.Layer, given: Given, named: dict[str, Any]) -> tuple[Given, dict[str, Any]]:
+        inputs, named = in_order(layer, given, named)
         if not self.active:
-            return inputs
+            return inputs, named
         rounded = self.rounded(inputs[0], layer.training)
         if paddle.is_grad_enabled() and not inputs[0].stop_gradient:
-            return (rounded, *inputs[1:])
+            return (rounded, *inputs[1:]), named
         paddle.assign(rounded, output=inputs[0])
-        return inputs
+        return inputs, named
 
 
 def simulate_quantized_input(layer: nn.Layer, scale: float, zero_point: int) -> None:
     """Have a layer see its input as the 8-bit integers of deployment would give it."""
     remove_quantized_input(layer)
-    layer.register_forward_pre_hook(_QuantizedInput(scale, zero_point))
+    layer.register_forward_pre_hook(_QuantizedInput(scale, zero_point), with_kwargs=True)
 
 
 def remove_quantized_input(layer: nn.Layer) -> None:
@@ -247,7 +259,7 @@ def simulate_quantized_values(layer: nn.Layer, scale: float, zero_point: int) ->
     for key in [key for key, hook in hooks.items() if isinstance(hook, _QuantizedValues)]:
         del hooks[key]
     # Before others, which may hand on a tensor of their own.
-    layer.register_forward_pre_hook(_QuantizedValues(scale, zero_point), prepend=True)
+    layer.register_forward_pre_hook(_QuantizedValues(scale, zero_point), prepend=True, with_kwargs=True)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ import paddle
 from paddlepress.artifact.codec import Array
 from paddlepress.errors import UsageError
 from paddlepress.surgery.edits import Remove, find, replace_everywhere
+from paddlepress.surgery.hooks import after
 from paddlepress.surgery.layers import Bypass
 from paddlepress.surgery.program import evaluating
 
@@ -120,7 +121,8 @@ def holding(network: paddle.nn.Layer, patterns: Iterable[str]) -> set[str]:
 @contextmanager
 def without(network: paddle.nn.Layer, name: str) -> Iterator[None]:
     """Within it a layer is bypassed."""
-    layer, bypass = find(network, name), Bypass()
+    layer = find(network, name)
+    bypass = Bypass(layer)
     replace_everywhere(network, layer, bypass)
     try:
         yield
@@ -138,7 +140,7 @@ def _watch(network: paddle.nn.Layer, inputs: Array) -> dict[str, list[_Call]]:
 
         return note
 
-    hooks = [layer.register_forward_post_hook(watch(name)) for name, layer in network.named_sublayers()]
+    hooks = [after(layer, watch(name)) for name, layer in network.named_sublayers()]
     try:
         network(paddle.to_tensor(inputs))
     finally:
