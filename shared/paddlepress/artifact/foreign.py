@@ -53,7 +53,9 @@ def refuse(place: Path, manifest: str) -> None:
 def _in_directory(directory: Path, manifest: str) -> tuple[Path, str] | None:
     if (directory / manifest).is_file():
         return _of_file(directory / manifest)
-    found = (_of_file(file) for file in sorted(directory.iterdir()) if file.suffix in (".json", *_SUFFIXES))
+    # Tensors may be an artifact's own, which has lost its manifest.
+    suffixes = {".json", *_SUFFIXES} - {".safetensors"}
+    found = (_of_file(file) for file in sorted(directory.iterdir()) if file.suffix in suffixes)
     return next((one for one in found if one is not None), None)
 
 

@@ -47,5 +47,6 @@ def test_anything_else_passes(tmp_path: Path) -> None:
     """What is missing, or a folder of something, is told by whoever reads it."""
     (tmp_path / "notes.txt").touch()
     (tmp_path / "settings.json").write_text("{}")
+    (tmp_path / "weights.safetensors").touch()  # of an artifact that has lost its manifest
     for place in (tmp_path, tmp_path / "notes.txt", tmp_path / "nothing"):
         refuse(place, "model.json")
