@@ -17,7 +17,7 @@ T = TypeVar("T")
 OUTAGE_PATIENCE_S = 300.0
 """How long the tasks of a run wait for a registry that has gone away."""
 _LOCKED_PATIENCE_S = 60.0
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S = 15.0
 
 
 def steady(call: Callable[[], T], patience_s: float = _LOCKED_PATIENCE_S) -> T:
@@ -49,7 +49,7 @@ def through_outages(
 ) -> T:
     """Do work on a registry, and do it again, from its beginning, while the registry is away.
 
-    Pauses double, from `pause_s` to half a minute. The progress says that it waits, and for what.
+    Pauses double, from `pause_s` to a quarter of a minute. The progress says that it waits, and for what.
 
     Args:
         work: may be cut off anywhere and begun again.

@@ -56,7 +56,7 @@ def test_work_goes_on_when_the_registry_is_back(monkeypatch: pytest.MonkeyPatch)
     """Half a minute without an answer costs half a minute; the progress says what is waited for, without secrets."""
     told = Told(monkeypatch)
     assert through_outages(_away(None, None, None, None, None, "done"), URI, told) == "done"
-    assert told.now == 1 + 2 + 4 + 8 + 16
+    assert told.now == 1 + 2 + 4 + 8 + 15
     assert told.lines[0] == "the registry http://me:***@host:5000 does not answer: trying again in 1 s"
     assert "secret" not in " ".join(told.lines)
 
