@@ -62,11 +62,11 @@ def test_hooks_see_what_is_given_by_name() -> None:
     [
         ("quantize-post-training", {}),
         ("quantize-post-training", {"bits": 4}),
-        ("prune-filters", {"importance": "output-gradient", "recovery_epochs": 0}),
+        ("prune-filters", {"importance": "output-gradient", "recovery_epochs": 0, "round_to": 1}),
         ("prune-neurons", {"importance": "apoz", "recovery_epochs": 0}),
         ("prune-layers", {"recovery_epochs": 0}),
         ("factorize-dense", {"recovery_epochs": 0, "method": "data-aware", "min_size": 8}),
-        ("factorize-conv", {"recovery_epochs": 0}),
+        ("factorize-conv", {"recovery_epochs": 0, "round_to": 1}),
     ],
 )
 def test_techniques(name: str, fields: dict[str, object], build: Build) -> None:
