@@ -100,7 +100,7 @@ def test_pruning(case: Case, model: Model, slim: Model) -> None:
 
 def test_factorized_convolutions(case: Case, slim: Model, tmp_path: Path) -> None:
     """After pruning, chains of convolutions compute less still, and are deployed as they compute."""
-    fields = {"method": case.conv or "tucker2", "min_channels": 4, "recovery_epochs": 0}
+    fields = {"method": case.conv or "tucker2", "min_channels": 4, "round_to": 1, "recovery_epochs": 0}
     if not case.conv:
         with pytest.raises(TechniqueRefused, match="no convolution"):
             apply("factorize-conv", case, slim, **fields)
@@ -117,7 +117,7 @@ def test_factorized_dense_layers(case: Case, slim: Model, tmp_path: Path) -> Non
         with pytest.raises(TechniqueRefused, match="no dense layer"):
             apply("factorize-dense", case, slim, recovery_epochs=0)
         return
-    small = apply("factorize-dense", case, slim, recovery_epochs=0, min_size=16)
+    small = apply("factorize-dense", case, slim, recovery_epochs=0, min_size=16, round_to=1)
     assert sum(value.size for value in small.state().values()) < sum(value.size for value in slim.state().values())
     expected, got = deployed(case, small, tmp_path)
     assert_close(got, expected)
