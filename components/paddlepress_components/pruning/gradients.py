@@ -84,7 +84,7 @@ def backward(network: nn.Layer, train: Split, batches: int, seed: int) -> Iterat
             logits = network(paddle.to_tensor(train.inputs[chosen]))
             F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
             yield
-            network.clear_gradients()
+            network.clear_gradients(set_to_zero=False)
 
 
 @contextmanager
