@@ -161,6 +161,7 @@ def call(bundle: Path, sample: np.ndarray[Any, Any]) -> Callable[[], Any]:
 
 def static(home: Path, base: Any, dataset: Any) -> Path:
     """The base as ONNX Runtime's `quantize_static` makes it, calibrated with the same images."""
+    import onnxruntime
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
     from paddlepress.deployment.conversion import onnx_graph
@@ -176,11 +177,24 @@ def static(home: Path, base: Any, dataset: Any) -> Path:
             batch = next(self.batches, None)
             return None if batch is None else {base.inputs[0].name: np.ascontiguousarray(batch)}
 
-    path = home / f"{STATIC}.onnx"
+    path, plain, folded = home / f"{STATIC}.onnx", home / "float.onnx", home / "folded.onnx"
     proto, _ = onnx_graph(base)
-    (home / "float.onnx").write_bytes(proto.SerializeToString())
+    plain.write_bytes(proto.SerializeToString())
+    # As its documentation asks: constants become initializers and norms a part of their convolutions first, or
+    # hardly any layer could run on integers.
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath, options.log_severity_level = str(folded), 3
+    onnxruntime.InferenceSession(str(plain), options, providers=["CPUExecutionProvider"])
+    # Unsigned activations: signed ones, its default, have no fast kernels on x86.
     quantize_static(
-        home / "float.onnx", path, Images(), per_channel=True, weight_type=QuantType.QInt8, reduce_range=False
+        folded,
+        path,
+        Images(),
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        reduce_range=False,
     )
     return path
 
