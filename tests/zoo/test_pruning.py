@@ -20,7 +20,7 @@ from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.model import Model
 from paddlepress.surgery import edits
-from paddlepress.surgery.budget import reach
+from paddlepress.surgery.budget import Budget, reach
 from paddlepress.surgery.graph import Graph, Group, narrow_all, trace
 from paddlepress.surgery.macs import macs
 
@@ -52,7 +52,7 @@ def cut(request: pytest.FixtureRequest) -> Cut:
         counts = {name: max(1, round(len(score) * (1 - ratio))) for name, score in scores.items()}
         return {name: np.sort(np.argsort(-score, kind="stable")[: counts[name]]) for name, score in scores.items()}
 
-    keep = reach(before, graph, choose, SHARE)
+    keep = reach(Budget(before, graph), choose, SHARE)
     return Cut(case, before, graph, keep, narrow_all(before.copy(), keep, graph))
 
 
