@@ -229,17 +229,19 @@ class _Watch:
             self._add(layer, name)
 
     def _add(self, layer: paddle.nn.Layer, name: str) -> None:
-        def before(layer: paddle.nn.Layer, inputs: Any) -> None:
+        from paddlepress.surgery.hooks import before
+
+        def begins(layer: paddle.nn.Layer, inputs: Any) -> None:
             self.note(name, inputs, given=True)
             self._running.append(name)
 
-        def after(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
+        def ends(layer: paddle.nn.Layer, inputs: Any, outputs: Any) -> None:
             self.note(name, outputs)
             self._running.pop()
             self._last = name
 
-        layer.register_forward_pre_hook(before)
-        layer.register_forward_post_hook(after)
+        before(layer, begins)
+        layer.register_forward_post_hook(ends)
 
     def note(self, layer: str, values: Any, *, given: bool = False) -> None:
         """Add the tensors of an input or output."""

@@ -72,10 +72,20 @@ class Own(nn.Layer):
         return self.second(paddle.nn.functional.leaky_relu(self.first(x.flatten(1)) - 4, 0.3))
 
 
-def test_a_difference_outside_of_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+class Naming(Own):
+    """Gives a layer its input by name."""
+
+    def forward(self, x: Any) -> Any:
+        return self.second(input=paddle.nn.functional.leaky_relu(self.first(input=x.flatten(1)) - 4, 0.3))
+
+
+@pytest.mark.parametrize("network", [Own, Naming])
+def test_a_difference_outside_of_layers(
+    network: type[nn.Layer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the network's own forward computes wrong is told by the layers before and after it."""
     monkeypatch.setattr(decomposition, "_replace", _wrong_slope)
-    said = _refusal(as_model(Own, monkeypatch), tmp_path)
+    said = _refusal(as_model(network, monkeypatch), tmp_path)
     assert "computed by the network itself, outside of its sublayers after 'first' before 'second' (operators: " in said
     assert "leaky_relu" in said
 
