@@ -25,6 +25,31 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "data"
 
 
+def trained(data: Path, folder: Path, architecture: str = "lenet-300-100", **fields: Any) -> Artifact:
+    """The model artifact that the component leaves in a folder."""
+    made = Artifact(folder / "model")
+    train(
+        data=Artifact(data),
+        model=made,
+        metrics=Artifact(folder / "metrics"),
+        architecture=architecture,
+        arguments={},
+        seed=0,
+        device="cpu",
+        fields=fields,
+    )
+    return made
+
+
+def refusal(data: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
+    """The exit code and the one line that the component ends with; it leaves no model."""
+    with pytest.raises(SystemExit) as caught:
+        trained(data, folder, "lenet")
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith(ERROR_PREFIX))
+    assert not (folder / "model").exists()
+    return caught.value.code, line
+
+
 def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
     data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -41,41 +66,18 @@ def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
 
     monkeypatch.setattr(architectures, "build", build)
     monkeypatch.setattr(base, "fit", fit)
-    with pytest.raises(SystemExit) as caught:
-        train(
-            data=Artifact(data),
-            model=Artifact(tmp_path / "model"),
-            metrics=Artifact(tmp_path / "metrics"),
-            architecture="lenet",
-            arguments={},
-            seed=0,
-            device="cpu",
-            fields={},
-        )
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(ERROR_PREFIX)]
-    assert caught.value.code == 1 and len(lines) == 1
-    assert "'lenet' can't be deployed: paddle2onnx does not convert cumprod in layer 'then'" in lines[0]
-    assert not (tmp_path / "model").exists()
+    code, said = refusal(data, tmp_path, capsys)
+    assert code == 1
+    assert "'lenet' can't be deployed: paddle2onnx does not convert cumprod in layer 'then'" in said
 
 
-def trained(data: Path, folder: Path, learning_rate: float) -> Artifact:
-    made = Artifact(folder / "model")
-    train(
-        data=Artifact(data),
-        model=made,
-        metrics=Artifact(folder / "metrics"),
-        architecture="lenet-300-100",
-        arguments={},
-        seed=0,
-        device="cpu",
-        fields={"epochs": 1, "batch_size": 64, "learning_rate": learning_rate},
-    )
-    return made
+def barely_trained(data: Path, folder: Path, learning_rate: float) -> Artifact:
+    return trained(data, folder, epochs=1, batch_size=64, learning_rate=learning_rate)
 
 
 def test_a_new_model_takes_the_datas_mean_and_deviation(data: Path, tmp_path: Path) -> None:
     """What is measured of the training data is the model's preprocessing; one that learned warns of nothing."""
-    made = trained(data, tmp_path, 3e-3)
+    made = barely_trained(data, tmp_path, 3e-3)
     model, stored = store.load(tmp_path / "model"), data_store.load(data)
     assert model.preprocessing == stored.statistics
     assert model.preprocessing is not None and model.preprocessing.dtype == "uint8"
@@ -86,7 +88,7 @@ def test_a_new_model_takes_the_datas_mean_and_deviation(data: Path, tmp_path: Pa
 
 def test_a_model_that_learned_nothing_is_warned_of(data: Path, tmp_path: Path) -> None:
     """The warning names what to look at: here nothing could be learned with such steps."""
-    (warning,) = trained(data, tmp_path, 1e-12).metadata["warnings"]
+    (warning,) = barely_trained(data, tmp_path, 1e-12).metadata["warnings"]
     assert "what is made from it is worth nothing. Look at its learning rate, its epochs" in warning
 
 
@@ -97,18 +99,6 @@ def test_a_network_of_another_kind_is_refused_before_it_trains(
     from own_networks import SHAPE, Computed, Lambda
 
     monkeypatch.setattr(architectures, "build", lambda *given: Computed(Lambda(lambda x: x), SHAPE))
-    with pytest.raises(SystemExit) as caught:
-        train(
-            data=Artifact(data),
-            model=Artifact(tmp_path / "model"),
-            metrics=Artifact(tmp_path / "metrics"),
-            architecture="lenet",
-            arguments={},
-            seed=0,
-            device="cpu",
-            fields={},
-        )
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(ERROR_PREFIX)]
-    assert caught.value.code == 2 and len(lines) == 1
-    assert "gives float32 [n, 512]; supported is a network that takes one input and gives" in lines[0]
-    assert not (tmp_path / "model").exists()
+    code, said = refusal(data, tmp_path, capsys)
+    assert code == 2
+    assert "gives float32 [n, 512]; supported is a network that takes one input and gives" in said
