@@ -140,7 +140,7 @@ class Model:
                 too many parameters.
         """
         from paddlepress.architectures import build
-        from paddlepress.architectures.budget import counted
+        from paddlepress.architectures.parameter_count import counted
         from paddlepress.surgery import parametrization
 
         misfit = preprocessing.misfit(inputs[0].shape) if preprocessing is not None and inputs else ""

@@ -48,7 +48,7 @@ def unbuildable(content: dict[str, Any], data: DataConfig) -> list[tuple[Key, st
 
     Nor is any where the data's shape is not known before they are read.
     """
-    from paddlepress.architectures import trial
+    from paddlepress.architectures import sandbox
     from paddlepress.data.sources import shape_of
 
     found = {named.reference.model_dump_json(): named for named in _all(content) if named.reference.arguments}
@@ -57,7 +57,7 @@ def unbuildable(content: dict[str, Any], data: DataConfig) -> list[tuple[Key, st
         return []
     inputs = (InputSpec(name="input", shape=shape),)
     task = Task(classes=data.classes or tuple(map(str, range(10))))
-    problems = trial.problems([named.reference for named in found.values()], inputs, task)
+    problems = sandbox.problems([named.reference for named in found.values()], inputs, task)
     return [(named.arguments_at, text) for named, text in zip(found.values(), problems, strict=True) if text]
 
 

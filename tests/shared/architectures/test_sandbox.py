@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.architectures import trial
+from paddlepress.architectures import sandbox
 from paddlepress.model import ArchitectureRef, InputSpec, Task
 
 INPUTS = (InputSpec(name="image", shape=(1, 28, 28)),)
@@ -58,8 +58,8 @@ def test_what_cannot_be_built_is_told_in_one_line(plugin: None) -> None:
         ("wide", {"width": 32}, ""),
     ]
     references = [ArchitectureRef(name=name, arguments=arguments) for name, arguments, _ in asked]
-    problems = trial.problems(references, INPUTS, TASK)
+    problems = sandbox.problems(references, INPUTS, TASK)
     for problem, (name, arguments, expected) in zip(problems, asked, strict=True):
         assert problem.startswith(expected) and bool(problem) == bool(expected), (name, arguments, problem)
         assert "\n" not in problem and len(problem) < 700
-    assert 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1.5 * trial.MEMORY_BYTES
+    assert 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1.5 * sandbox.MEMORY_BYTES
