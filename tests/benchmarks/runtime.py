@@ -137,7 +137,9 @@ def compressed(home: Path, base: Any, dataset: Any, chain: Chain) -> Any:
         told.append([name, chosen.model_dump(mode="json")])
         kept = home / "steps" / hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         if not (kept / "model.json").exists():
+            started = time.perf_counter()
             store.save(run(chosen, model, Context(**splits, base=base), name), kept)
+            print(f"{name} done in {time.perf_counter() - started:.0f} s", flush=True)
         model = store.load(kept)
     return model
 
@@ -153,13 +155,17 @@ def deployed(home: Path, name: str, model: Any) -> Path:
     return folder / "bundle"
 
 
-def call(bundle: Path, sample: np.ndarray[Any, Any]) -> Callable[[], Any]:
-    """One prediction of a deployable, with one thread."""
+def loaded(bundle: Path) -> Any:
+    """The predictor of a deployable, with one thread."""
     from paddlepress.deployment.predictor import Predictor
 
-    predictor = Predictor.load(bundle, threads=1)
-    feed, run = {predictor.session.get_inputs()[0].name: sample}, predictor.session.run
-    return lambda: run(None, feed)
+    return Predictor.load(bundle, threads=1)
+
+
+def call(predictor: Any, sample: np.ndarray[Any, Any]) -> Callable[[], Any]:
+    """One prediction of a deployable; it keeps the predictor, from whose memory the session reads the weights."""
+    feed = {predictor.session.get_inputs()[0].name: sample}
+    return lambda: predictor.session.run(None, feed)
 
 
 def static(home: Path, base: Any, dataset: Any) -> Path:
@@ -220,7 +226,6 @@ def paired(first: Callable[[], Any], second: Callable[[], Any], budget_s: float)
 
 def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[str, Row]:
     """The rows of the ResNet-20 and its variants."""
-    from paddlepress.deployment.predictor import Predictor
     from paddlepress.evaluation.accuracy import accuracy
     from paddlepress.evaluation.size import file_bytes
     from paddlepress.surgery.macs import macs
@@ -235,19 +240,22 @@ def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[st
             continue
         model = compressed(home, base, dataset, chain)
         bundle = deployed(home, name, model)
-        percent = accuracy(Predictor.load(bundle).predict(raw.inputs), raw.labels)
+        predictor = loaded(bundle)
+        percent = accuracy(predictor.predict(raw.inputs), raw.labels)
         rows[name] = Row(name, percent, sum(file_bytes(bundle).values()), sum(macs(model).values()))
-        calls[name] = {batch: call(bundle, sample) for batch, sample in samples.items()}
+        calls[name] = {batch: call(predictor, sample) for batch, sample in samples.items()}
         print(f"{name}: {percent:.2f}%", flush=True)
     path = static(home, base, dataset)
     run, given = session(path).run, base.inputs[0].name
     logits = np.concatenate([run(None, {given: part})[0] for part in np.array_split(test.inputs, 20)])
     rows[STATIC] = Row(STATIC, accuracy(logits, test.labels), path.stat().st_size, rows["base"].macs)
     calls[STATIC] = {batch: lambda sample=sample: run(None, {given: sample}) for batch, sample in samples.items()}
+    print(f"{STATIC}: {rows[STATIC].accuracy:.2f}%", flush=True)
     for name, row in rows.items():
         for beside in ("base", STATIC, "int8"):
             for batch in BATCHES if beside in calls else ():
                 row.speedups[beside, batch] = paired(calls[beside][batch], calls[name][batch], budget_s)
+                print(f"{name} beside {beside}, b{batch}: {row.speedups[beside, batch]:.2f}x", flush=True)
     return rows
 
 
@@ -268,14 +276,14 @@ def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, fl
         inputs, task = (InputSpec(name="image", shape=images.shape[1:]),), Task(classes=tuple("0123456789"))
         base = Model.build(ArchitectureRef(name=architecture), inputs, task)
         context = Context(train=split, validation=split, calibration=split, base=base)
-        before = deployed(home, architecture, base)
+        before = loaded(deployed(home, architecture, base))
         for label, (name, fields) in STRUCTURAL.items():
             try:
                 model = run(technique(name, {**fields, "recovery_epochs": 0}), base, context, name)
             except TechniqueRefused as error:
                 print(f"{architecture}, {label}: refused, {str(error)[:150]}", flush=True)
                 continue
-            after = deployed(home, f"{architecture} {label}", model)
+            after = loaded(deployed(home, f"{architecture} {label}", model))
             found[architecture, label] = {
                 batch: paired(call(before, images[:batch]), call(after, images[:batch]), budget_s) for batch in BATCHES
             }
