@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress import runtime
 from paddlepress.artifact.codec import Quantized, spread_scale
+from paddlepress.core import compute
 from paddlepress.data import Split
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
-from paddlepress.surgery.edits import Quantize, find
+from paddlepress.network.edits import Quantize, find
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 
 CLASSES = tuple(str(digit) for digit in range(10))
 
 
 def build(architecture: str, shape: tuple[int, ...], **arguments: Any) -> Model:
     """A model with fresh weights, always the same."""
-    runtime.prepare()
-    runtime.seed_everything(0)
+    compute.prepare()
+    compute.seed_everything(0)
     return Model.build(
         ArchitectureRef(name=architecture, arguments=arguments),
         (InputSpec(name="image", shape=shape),),
@@ -92,7 +92,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
     """A copy with 8-bit weights per output channel, and 8-bit inputs by their range over `inputs`."""
     import paddle
 
-    from paddlepress.surgery.layers import simulate_quantized_input
+    from paddlepress.network.layers import simulate_quantized_input
 
     twin = model.copy()
     names = [n for n, each in twin.network.named_sublayers() if isinstance(each, paddle.nn.Conv2D | paddle.nn.Linear)]
@@ -130,7 +130,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
 
 def rounded_between(model: Model, inputs: np.ndarray) -> Model:
     """A copy of a quantized model that rounds what its layers give each other for all, by its range over `inputs`."""
-    from paddlepress.progress import Silent
+    from paddlepress.core.progress import Silent
     from paddlepress_components.quantization.between_layers import grids, ranges_at, regions_of
 
     twin = model.copy()

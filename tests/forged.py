@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paddlepress import compressed, json_text, manifests
+from paddlepress.core import gzip_files, json_text, manifests
 
 
 def read(path: Path) -> dict[str, Any]:
     """What a manifest says, compressed or not."""
     data = path.read_bytes()
     content: dict[str, Any] = json.loads(
-        compressed.decompress(data, json_text.LARGEST) if path.suffix == ".gz" else data
+        gzip_files.decompress(data, json_text.LARGEST) if path.suffix == ".gz" else data
     )
     return content
 
@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
 def write(path: Path, content: dict[str, Any], *, seal: bool = True) -> None:
     """Write a manifest, compressed where its name ends so."""
     text = json.dumps(manifests.sealed(content) if seal else content).encode()
-    path.write_bytes(compressed.compress(text) if path.suffix == ".gz" else text)
+    path.write_bytes(gzip_files.compress(text) if path.suffix == ".gz" else text)
 
 
 def change(path: Path, **changes: Any) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import architectures, runtime
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.core import compute
+from paddlepress.network import architectures
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from paddle import nn  # noqa: E402
 

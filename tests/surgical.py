@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import architectures, runtime
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.network import architectures, edits
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery.graph import Graph, narrow_all, trace
 from paddlepress.surgery.groups import Group, Slice
 
-runtime.prepare()
-from paddlepress.surgery.frozen import Statistics  # noqa: E402
-from paddlepress.weighted import output_axis  # noqa: E402
+compute.prepare()
+from paddlepress.network.layer_kinds import output_axis  # noqa: E402
+from paddlepress.surgery.fixed_statistics import Statistics  # noqa: E402
 
 Build = Callable[..., Model]
 

@@ -31,14 +31,15 @@ def apply_technique(
         device: where Paddle computes.
     """
     with entry.task():
-        from paddlepress import runtime, techniques
+        from paddlepress import techniques
         from paddlepress.artifact import store
+        from paddlepress.core import compute
+        from paddlepress.core.progress import Lines
         from paddlepress.data.store import load as load_data
-        from paddlepress.progress import Lines
 
         entry.check_seed(seed)
         chosen = techniques.technique(technique, entry.parameters(fields))
-        runtime.use_device(device)  # weights are loaded to where it computes
+        compute.use_device(device)  # weights are loaded to where it computes
         incoming = store.load(Path(model.path))
         dataset = load_data(Path(data.path)).for_model(incoming)
         context = techniques.Context(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from paddlepress import plugins
+from paddlepress.core import plugins
 
 _FIXED = {
     "load-data": "paddlepress_components.data.load_data",

@@ -21,11 +21,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
-from paddlepress import plugins, yaml_text
-from paddlepress.errors import UsageError
+from paddlepress.core import plugins, yaml_text
+from paddlepress.core.errors import UsageError
+from paddlepress.core.fields import describe_fields
+from paddlepress.core.files import write_text
 from paddlepress.evaluation.metrics import METRICS
-from paddlepress.fields import describe_fields
-from paddlepress.files import write_text
 from paddlepress.techniques import technique, technique_class
 
 RECIPE = Path("pipelines/recipes/mnist-all.yaml")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from paddlepress.errors import PaddlepressError, UsageError
-from paddlepress.files import disk_full
+from paddlepress.core.errors import PaddlepressError, UsageError
+from paddlepress.core.files import disk_full
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -39,9 +39,9 @@ class MetricsArtifact(Protocol):
 @contextmanager
 def task() -> Iterator[None]:
     """The body of a component: a paddlepress error becomes one line and an exit code."""
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     try:
         yield
     except PaddlepressError as error:
@@ -81,7 +81,7 @@ def on_registry(work: Callable[[MlflowClient], T]) -> T:
     Raises:
         RegistryError: the registry can't be reached, or stays away.
     """
-    from paddlepress.progress import Lines
+    from paddlepress.core.progress import Lines
     from paddlepress.registry import connection, location, patience
 
     return patience.through_outages(lambda: work(connection.connect(home())), location.tracking_uri(home()), Lines())
@@ -128,7 +128,7 @@ def validated(model: type[M], value: Any, where: str) -> M:
     Raises:
         UsageError: it does not fit; one line with the key, the bad value and what is valid.
     """
-    from paddlepress.fields import explain
+    from paddlepress.core.fields import explain
 
     try:
         return model.model_validate(whole_numbers(value))

@@ -21,8 +21,8 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from paddlepress import __version__
-from paddlepress.errors import UsageError
-from paddlepress.fields import describe_fields
+from paddlepress.core.errors import UsageError
+from paddlepress.core.fields import describe_fields
 from paddlepress.techniques import technique_class
 
 IMAGE_VARIABLE = "PADDLEPRESS_IMAGE"

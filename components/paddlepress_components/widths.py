@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from paddlepress.fields import Fields
-from paddlepress.kernels import DEFAULT, Processor
+from paddlepress.core.fields import Fields
+from paddlepress.surgery.kernel_times import DEFAULT, Processor
 
 AUTO: Literal["auto"] = "auto"
 _MOST = 1024

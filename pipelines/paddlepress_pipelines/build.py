@@ -12,7 +12,7 @@ from typing import Any
 from kfp import compiler, dsl
 from kfp.dsl import utils
 
-from paddlepress.errors import UsageError
+from paddlepress.core.errors import UsageError
 from paddlepress.registry.catalogue import BASE
 from paddlepress_components import catalogue
 from paddlepress_pipelines.recipe import Recipe, Step

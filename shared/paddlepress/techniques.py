@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ValidationError
 
-from paddlepress import plugins
-from paddlepress.errors import UsageError
-from paddlepress.fields import Fields, explain_all
-from paddlepress.progress import Progress, Silent
+from paddlepress.core import plugins
+from paddlepress.core.errors import UsageError
+from paddlepress.core.fields import Fields, explain_all
+from paddlepress.core.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Family = Literal["pruning", "quantization", "distillation", "factorization", "other"]
 MetricLogger = Callable[[str, float, int], None]
@@ -142,8 +142,8 @@ def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Mo
     Raises:
         UsageError: the base model preprocesses inputs otherwise than the model: the same data are not for both.
     """
-    from paddlepress.model import LineageEntry
-    from paddlepress.runtime import seed_everything, use_device
+    from paddlepress.core.compute import seed_everything, use_device
+    from paddlepress.network.model import LineageEntry
 
     if context.base.preprocessing != model.preprocessing:
         said = [each.preprocessing.text() if each.preprocessing else "not stated" for each in (model, context.base)]

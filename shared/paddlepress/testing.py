@@ -24,11 +24,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from paddlepress import runtime
+from paddlepress.core import compute
+from paddlepress.core.errors import UsageError
 from paddlepress.data import Dataset, Split
-from paddlepress.errors import UsageError
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
-from paddlepress.surgery.edits import Mask, parameter
+from paddlepress.network.edits import Mask, parameter
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.techniques import Context, Technique, name_of, run, technique
 
 try:
@@ -38,13 +38,13 @@ except ModuleNotFoundError as error:
         "paddlepress.testing needs pytest: pip install 'paddlepress[testing]'", name=error.name
     ) from None
 
-runtime.prepare()  # nothing above has imported Paddle yet
+compute.prepare()  # nothing above has imported Paddle yet
 
 _IN_A_FRESH_PROCESS = """
 import sys
 from pathlib import Path
-from paddlepress import runtime
-runtime.prepare()
+from paddlepress.core import compute
+compute.prepare()
 import numpy as np
 from paddlepress.artifact.store import load
 np.save(sys.argv[3], load(Path(sys.argv[1])).predict(np.load(sys.argv[2])))
@@ -102,7 +102,7 @@ def predict_in_fresh_process(directory: Path, inputs: np.ndarray[Any, Any], scra
     given, received = scratch / "inputs.npy", scratch / "outputs.npy"
     np.save(given, inputs)
     command = [sys.executable, "-c", _IN_A_FRESH_PROCESS, str(directory), str(given), str(received)]
-    environment = {**os.environ, **runtime.subprocess_environment()}
+    environment = {**os.environ, **compute.subprocess_environment()}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     outputs: np.ndarray[Any, Any] = np.load(received)
@@ -262,7 +262,7 @@ class TechniqueContract:
 
     def _pruned(self, model: Model) -> Model:
         """The model with the smaller half of its first layer's weights masked."""
-        from paddlepress.weighted import weighted_layers
+        from paddlepress.network.layer_kinds import weighted_layers
 
         pruned = model.copy()
         name = f"{next(iter(weighted_layers(pruned.network)))}.weight"

@@ -122,7 +122,7 @@ def _data(seed: int, images: int | None) -> Any:
 def prepare_teachers() -> None:
     """Train the two teachers on the whole training set, unless they are there."""
     from paddlepress.artifact import store
-    from paddlepress.model import ArchitectureRef
+    from paddlepress.network.model import ArchitectureRef
     from paddlepress.training.accuracy import accuracy
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
@@ -140,9 +140,9 @@ def prepare_teachers() -> None:
 
 def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
     """Train a variant with a seed; its name, the seed, and its validation and test accuracy in percent."""
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     from paddlepress.artifact import store
     from paddlepress.techniques import Context, run, technique
     from paddlepress.training.accuracy import accuracy
@@ -161,7 +161,7 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
 
 
 def _alone(dataset: Any, seed: int, variant: str) -> Any:
-    from paddlepress.model import ArchitectureRef
+    from paddlepress.network.model import ArchitectureRef
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 
@@ -181,9 +181,9 @@ def measure(variants: Iterable[str] = (), seeds: int = SEEDS, processes: int = 2
         processes: how many trainings go on at once, each with one thread.
     """
     os.environ["OMP_NUM_THREADS"] = "1"
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     prepare_teachers()
     chosen = list(variants) or list(VARIANTS)
     found: dict[str, dict[int, tuple[float, float]]] = {}
@@ -205,7 +205,7 @@ def measure(variants: Iterable[str] = (), seeds: int = SEEDS, processes: int = 2
 
 def keep(rows: list[Row]) -> None:
     """Write the figures down for the techniques' pages."""
-    from paddlepress.files import write_text
+    from paddlepress.core.files import write_text
     from paddlepress_components.documentation import STUDY, Chain, settings_of
 
     training = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "learning_rate": LEARNING_RATE}

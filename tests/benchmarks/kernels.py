@@ -1,6 +1,6 @@
 """How long ONNX Runtime's kernels take on this processor: `make benchmark-kernels`.
 
-Leaves a table in `shared/paddlepress/kernels`, from which widths and ranks are chosen that pay. Each entry is the
+Leaves a table in `shared/paddlepress/surgery/kernel_times`, from which widths and ranks are chosen. Each entry is the
 time by which a chain of layers alike takes longer if it has some more of them, so that neither the call nor the
 change of layout at both ends counts; the fastest of many turns, so that it may be measured on a busy machine.
 """
@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress.kernels import PROCESSORS, Kernels, Work
+from paddlepress.surgery.kernel_times import PROCESSORS, Kernels, Work
 
-FOLDER = Path(__file__).resolve().parents[2] / "shared" / "paddlepress" / "kernels"
+FOLDER = Path(__file__).resolve().parents[2] / "shared" / "paddlepress" / "surgery" / "kernel_times"
 BLOCKS = {"avx512": 16, "avx2": 8}
 SIDES = [4, 7, 14, 28, 56]
 SHORT, LONG = 2, 6  # layers of the two chains

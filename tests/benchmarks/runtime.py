@@ -99,11 +99,11 @@ class Verdicts:
 def prepare(home: Path, data: Path) -> tuple[Any, Any, Any]:
     """The learning data and the test data as they are stored, and the trained base; made if they are not there."""
     from paddlepress.artifact import store
+    from paddlepress.core.errors import DataError
     from paddlepress.data.config import DataConfig
     from paddlepress.data.store import load
     from paddlepress.data.store import prepare as prepare_data
-    from paddlepress.errors import DataError
-    from paddlepress.model import ArchitectureRef
+    from paddlepress.network.model import ArchitectureRef
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 
@@ -261,10 +261,10 @@ def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[st
 
 def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, float]]:
     """How many times faster than their base networks with fresh weights are after each structural technique."""
-    from paddlepress import runtime
+    from paddlepress.core import compute
+    from paddlepress.core.errors import TechniqueRefused
     from paddlepress.data import Split
-    from paddlepress.errors import TechniqueRefused
-    from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+    from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
     from paddlepress.techniques import Context, run, technique
 
     random = np.random.default_rng(0)
@@ -272,7 +272,7 @@ def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, fl
     split = Split(images[:8], random.integers(0, 10, 8))
     found: dict[tuple[str, str], dict[int, float]] = {}
     for architecture in UNTRAINED:
-        runtime.seed_everything(0)
+        compute.seed_everything(0)
         inputs, task = (InputSpec(name="image", shape=images.shape[1:]),), Task(classes=tuple("0123456789"))
         base = Model.build(ArchitectureRef(name=architecture), inputs, task)
         context = Context(train=split, validation=split, calibration=split, base=base)
@@ -328,9 +328,9 @@ def judge(rows: dict[str, Row], structural: dict[tuple[str, str], dict[int, floa
 def main() -> None:
     """Train, compress, measure, judge."""
     os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--home", type=Path, default=HOME, help="where what was trained is kept")
     parser.add_argument("--data", type=Path, default=DATA, help="a folder with Fashion-MNIST's IDX files")

@@ -114,7 +114,7 @@ def show(found: dict[str, Figures], wanted: list[Target]) -> bool:
 
 def keep(found: dict[str, Figures]) -> None:
     """Write the figures down for the techniques' pages."""
-    from paddlepress.files import write_text
+    from paddlepress.core.files import write_text
     from paddlepress_components.documentation import read_sources
 
     sources = read_sources(ROOT)

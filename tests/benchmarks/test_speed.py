@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from paddlepress import runtime
 from paddlepress.artifact.codec import Quantized, decode, encode_quantized
+from paddlepress.core import compute
 
 CLI = "from paddlepress_pipelines.cli import main; main()"
 
@@ -84,11 +84,11 @@ def test_large_recipes(tmp_path: Path) -> None:
 
 TRAINING = """
 import sys, time
-from paddlepress import runtime
-runtime.prepare()
+from paddlepress.core import compute
+compute.prepare()
 import numpy, paddle
 from paddlepress.data import Split
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 paddle.seed(0)
@@ -108,8 +108,8 @@ def test_training_with_and_without_the_settings_for_the_processor() -> None:
     import os
 
     environments = {
-        "with": {**os.environ, "OMP_NUM_THREADS": "1", **runtime.subprocess_environment()},
-        "without": {**os.environ, "OMP_NUM_THREADS": "1", runtime.SWITCH: "0"},
+        "with": {**os.environ, "OMP_NUM_THREADS": "1", **compute.subprocess_environment()},
+        "without": {**os.environ, "OMP_NUM_THREADS": "1", compute.SWITCH: "0"},
     }
     seconds = {}
     for name, environment in environments.items():

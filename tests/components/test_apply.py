@@ -7,11 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.core import compute
 from paddlepress.data import Dataset
 from paddlepress.data import store as data_store
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 from paddlepress.testing import digits, trained
 from paddlepress_components.apply import apply_technique
 from tests.components.artifacts import Artifact
@@ -28,8 +28,8 @@ def test_the_device_is_chosen_before_a_model_is_loaded(tmp_path: Path, monkeypat
     """Weights are loaded to where the technique computes, and the lineage has the component's technique."""
     store.save(trained(), tmp_path / "base")
     seen: list[str] = []
-    use, load = runtime.use_device, store.load
-    monkeypatch.setattr(runtime, "use_device", lambda device: (seen.append(device), use(device))[1])
+    use, load = compute.use_device, store.load
+    monkeypatch.setattr(compute, "use_device", lambda device: (seen.append(device), use(device))[1])
     monkeypatch.setattr(store, "load", lambda path: (seen.append("load"), load(path))[1])
     monkeypatch.setattr(data_store, "load", lambda path: Stored())
     base = SimpleNamespace(path=str(tmp_path / "base"))

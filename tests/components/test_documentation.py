@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import UsageError
+from paddlepress.core.errors import UsageError
 from paddlepress.techniques import technique_class
 from paddlepress_components import documentation
 from paddlepress_pipelines.recipe import load

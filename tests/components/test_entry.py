@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import DataError
+from paddlepress.core.errors import DataError
 from paddlepress_components import entry
 from paddlepress_components.apply import apply_technique
 from paddlepress_components.delivery.compare import compare

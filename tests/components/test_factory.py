@@ -7,7 +7,7 @@ from typing import Literal, Optional
 import pytest
 from pydantic import BaseModel, Field
 
-from paddlepress.errors import UsageError
+from paddlepress.core.errors import UsageError
 from paddlepress_components.entry import whole_numbers
 from paddlepress_components.factory import IMAGE_VARIABLE, Signature, build, source_of
 

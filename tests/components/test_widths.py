@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import UsageError
+from paddlepress.core.errors import UsageError
 from paddlepress.techniques import technique
 
 

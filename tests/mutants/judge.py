@@ -16,7 +16,7 @@ import numpy as np
 
 from mutants.mutators import Mutant
 from mutants.seeds import SHAPE
-from paddlepress.errors import PaddlepressError, UsageError
+from paddlepress.core.errors import PaddlepressError, UsageError
 
 SECONDS = 5.0
 """Of computing, the most that one mutant may take."""

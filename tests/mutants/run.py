@@ -79,9 +79,9 @@ def work(target: str, seeds: Path, start: int, stop: int) -> None:
     told = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # native code that prints is not to be mistaken for a verdict
 
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     from mutants import judge, mutators
     from mutants import seeds as whole
 

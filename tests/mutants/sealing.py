@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mutants.seeds import Files
-from paddlepress import compressed, json_text, manifests
 from paddlepress.artifact import manifest as artifacts
 from paddlepress.artifact import store
+from paddlepress.core import gzip_files, json_text, manifests
 from paddlepress.data import manifest as data
 from paddlepress.deployment import bundle
-from paddlepress.model import digest_of
+from paddlepress.network.model import digest_of
 
 WEIGHTS = artifacts.WEIGHTS
 
@@ -44,9 +44,9 @@ def unpack(target: str, files: Files) -> Parts:
         name = artifacts.MANIFEST if target == "model" else data.MANIFEST
         weights = {each: content for each, content in files.items() if each != name}
         return Parts(json.loads(files[name]), weights)
-    manifest = json.loads(compressed.decompress(files[bundle.MANIFEST], json_text.LARGEST))
-    weights = compressed.decompress(files[bundle.PACKED_WEIGHTS], manifest["model"]["files"][WEIGHTS]["bytes"])
-    graph = compressed.decompress(files[bundle.GRAPH], manifest["graph_bytes"])
+    manifest = json.loads(gzip_files.decompress(files[bundle.MANIFEST], json_text.LARGEST))
+    weights = gzip_files.decompress(files[bundle.PACKED_WEIGHTS], manifest["model"]["files"][WEIGHTS]["bytes"])
+    graph = gzip_files.decompress(files[bundle.GRAPH], manifest["graph_bytes"])
     return Parts(manifest, {WEIGHTS: weights}, graph, packed=files)
 
 
@@ -75,14 +75,14 @@ def pack(target: str, parts: Parts, level: str) -> Files:
     if parts.text is not None and level != "files":
         with suppress(Exception):
             text = json.dumps(manifests.sealed(json.loads(text))).encode()
-    return files | {name: compressed.compress(text) if target == "deployable" else text}
+    return files | {name: gzip_files.compress(text) if target == "deployable" else text}
 
 
 def _packed(parts: Parts) -> Files:
     """A deployable's compressed files; those that were not changed as they were."""
     weights, length = parts.weights[WEIGHTS], store.header_bytes(parts.weights[WEIGHTS])
-    whole = compressed.compress(weights[:length]) + compressed.compress(weights[length:], level=0)
-    return {bundle.GRAPH: compressed.compress(parts.graph), bundle.PACKED_WEIGHTS: whole}
+    whole = gzip_files.compress(weights[:length]) + gzip_files.compress(weights[length:], level=0)
+    return {bundle.GRAPH: gzip_files.compress(parts.graph), bundle.PACKED_WEIGHTS: whole}
 
 
 def _records(stated: dict[str, Any], files: Files) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from paddlepress.artifact import store
 from paddlepress.data import DataConfig
 from paddlepress.data.store import prepare
 from paddlepress.deployment.export import export
-from paddlepress.model import LineageEntry, Model
-from paddlepress.preprocessing import Preprocessing
-from paddlepress.surgery.edits import Factorize, Mask, Narrow, Quantize, Share, find
-from paddlepress.surgery.edits import replace as put
+from paddlepress.network.edits import Factorize, Mask, Narrow, Quantize, Share, find
+from paddlepress.network.edits import replace as put
+from paddlepress.network.model import LineageEntry, Model
+from paddlepress.spec.preprocessing import Preprocessing
 
 TARGETS = ("model", "deployable", "data", "recipe")
 RECIPES = Path(__file__).resolve().parents[2] / "pipelines" / "recipes"
@@ -79,7 +79,7 @@ def _cut(model: Model) -> Model:
 
 
 def _split(model: Model) -> Model:
-    from paddlepress.surgery.layers import LowRankLinear
+    from paddlepress.network.layers import LowRankLinear
 
     twin = model.copy()
     put(twin.network, "fc1", LowRankLinear.in_place_of(find(twin.network, "fc1"), 8))

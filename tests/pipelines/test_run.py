@@ -278,7 +278,7 @@ def test_the_pipeline_runs_under_kubeflows_own_local_runner(tmp_path: Path) -> N
     """The compiled pipeline is an ordinary one: `kfp.local` runs it too."""
     code = f"""
 from kfp import local
-from paddlepress import runtime
+from paddlepress.core import compute
 from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.recipe import load
 local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root={str(tmp_path / "root")!r})

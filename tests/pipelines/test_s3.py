@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress import runtime
 from paddlepress.artifact.store import save
-from paddlepress.storage import push
+from paddlepress.core import compute
+from paddlepress.core.storage import push
 from tests.cli import paddlepress
 
 RECIPE = """\
@@ -26,11 +26,11 @@ evaluation: {{latency_seconds: 0.2}}
 
 def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     """The recipe names both by `s3://`; the imported model is the base, and keeps its weights and preprocessing."""
-    runtime.prepare()
+    compute.prepare()
     from sklearn.datasets import load_digits
 
     from paddlepress.data import Split
-    from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+    from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
     from paddlepress.training.loop import fit
     from paddlepress.training.settings import TrainingSettings
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from paddlepress.errors import UsageError
-from paddlepress.model import ArchitectureRef, Model
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.core.errors import UsageError
+from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique, run
 from paddlepress.testing import digits_context, trained
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from paddlepress.model import ArchitectureRef, Model
+from paddlepress.network.model import ArchitectureRef, Model
 from paddlepress.techniques import Context, Technique
 from paddlepress.testing import TechniqueContract, trained
 

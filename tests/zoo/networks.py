@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress import runtime
+from paddlepress.core import compute
 from paddlepress.data import Split
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
-from paddlepress.surgery import edits
+from paddlepress.network import edits
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.techniques import Context
 
-runtime.prepare()
+compute.prepare()
 
 CLASSES = tuple("abcde")
 
@@ -75,7 +75,7 @@ def label(case: Case) -> str:
 
 def build(case: Case) -> Model:
     """The network with fresh weights, always the same, and norms of which each counts."""
-    runtime.seed_everything(0)
+    compute.seed_everything(0)
     reference = ArchitectureRef(name=case.name, arguments=case.arguments)
     model = Model.build(reference, (InputSpec(name="image", shape=case.shape),), Task(classes=CLASSES))
     if case.dense is not None:

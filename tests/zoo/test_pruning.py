@@ -18,8 +18,8 @@ from surgical import assert_same_as_silenced
 from paddlepress.artifact import store
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.model import Model
-from paddlepress.surgery import edits
+from paddlepress.network import edits
+from paddlepress.network.model import Model
 from paddlepress.surgery.budget import Budget, reach
 from paddlepress.surgery.graph import Graph, Group, narrow_all, trace
 from paddlepress.surgery.macs import macs

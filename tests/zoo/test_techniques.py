@@ -14,10 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from networks import CASES, Case, build, context, images
 
 from paddlepress.artifact import store
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 from paddlepress.surgery.macs import macs
 from paddlepress.techniques import run, technique
 

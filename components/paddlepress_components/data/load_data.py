@@ -18,9 +18,9 @@ def load_data(*, data: Any, test_data: Any, fields: dict[str, Any]) -> None:
         fields: of `paddlepress.data.config.DataConfig`.
     """
     with entry.task():
+        from paddlepress.core.progress import Lines
         from paddlepress.data.config import DataConfig
         from paddlepress.data.store import prepare
-        from paddlepress.progress import Lines
 
         config = entry.validated(DataConfig, fields, "data")
         summary = prepare(config, Path(data.path), Path(test_data.path), Lines())

@@ -45,7 +45,7 @@ def compare(
         latency_seconds: about how long each latency comparison takes, should the champion be measured again.
     """
     with entry.task():
-        from paddlepress import files
+        from paddlepress.core import files
         from paddlepress.registry.policy import store_policy
         from paddlepress.registry.register import refresh
         from paddlepress.report.comparison import compare as compare_variants
@@ -70,9 +70,9 @@ def compare(
 def _remeasure(client: Any, name: str, base: Path, test_data: Path, latency_seconds: float) -> None:
     """Measure the champion beside this run's base model, if it never was."""
     from paddlepress.artifact import manifest as manifests
+    from paddlepress.core.progress import Lines
     from paddlepress.data import store
     from paddlepress.evaluation.evaluate import evaluate
-    from paddlepress.progress import Lines
     from paddlepress.registry.remeasure import remeasure
 
     digest = store.digest(test_data)

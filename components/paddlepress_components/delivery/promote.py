@@ -17,7 +17,7 @@ def promote(*, decision: Any, name: str) -> None:
         name: the registered model; its policy is the one that the last comparison set.
     """
     with entry.task():
-        from paddlepress import files
+        from paddlepress.core import files
         from paddlepress.registry import promotion
         from paddlepress.registry.policy import load_policy
 

@@ -37,7 +37,7 @@ def register(
         recipe_digest: of what makes this variant in the recipe.
     """
     with entry.task():
-        from paddlepress import files
+        from paddlepress.core import files
         from paddlepress.data.store import digest as data_digest
         from paddlepress.evaluation.result import Evaluation
         from paddlepress.registry.register import RegisteredVersion

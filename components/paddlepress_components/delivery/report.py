@@ -19,7 +19,7 @@ def write_report(*, comparison: Any, decision: Any, report: Any) -> None:
         report: output; the page.
     """
     with entry.task():
-        from paddlepress import files
+        from paddlepress.core import files
         from paddlepress.report.comparison import decided
         from paddlepress.report.data import ReportData
         from paddlepress.report.render import render

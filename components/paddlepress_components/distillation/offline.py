@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from paddlepress.fields import Place, When
+from paddlepress.core.fields import Place, When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
-    from paddlepress_components.distillation.guides import Guide
-    from paddlepress_components.distillation.lesson import SoftPart, Taught
+    from paddlepress.network.model import Model
+    from paddlepress_components.distillation.hints import Guide
+    from paddlepress_components.distillation.student_loss import SoftPart, Taught
 
 
 class DistillOffline(StudentTraining, Technique):
@@ -116,7 +116,7 @@ class DistillOffline(StudentTraining, Technique):
 
         from paddlepress.training.features import Capture
         from paddlepress.training.recovery import retrain
-        from paddlepress_components.distillation.lesson import Lesson
+        from paddlepress_components.distillation.student_loss import Lesson
         from paddlepress_components.distillation.teachers import BASE, adapt, check_teacher, load_teachers
 
         student = self.named_student(model) or model
@@ -141,7 +141,7 @@ class DistillOffline(StudentTraining, Technique):
 
     def _taught(self, student: Model, teachers: list[Model], context: Context) -> list[Taught]:
         from paddlepress.training.teachers import Teacher
-        from paddlepress_components.distillation.lesson import Taught
+        from paddlepress_components.distillation.student_loss import Taught
 
         taught = []
         weights = self.teacher_weights or [1.0] * len(teachers)
@@ -153,7 +153,7 @@ class DistillOffline(StudentTraining, Technique):
         return taught
 
     def _soft_part(self) -> SoftPart:
-        from paddlepress_components.distillation.lesson import SoftPart
+        from paddlepress_components.distillation.student_loss import SoftPart
 
         if self.loss == "decoupled":
             return SoftPart("decoupled", self.temperature, self.target_weight, self.others_weight)
@@ -161,7 +161,7 @@ class DistillOffline(StudentTraining, Technique):
 
     def _guide(self, student: Model, teacher: Model, context: Context) -> Guide | None:
         from paddlepress.training.features import features
-        from paddlepress_components.distillation import guides
+        from paddlepress_components.distillation import hints
 
         if self.loss not in ("hints", "attention", "relational"):
             return None
@@ -173,4 +173,4 @@ class DistillOffline(StudentTraining, Technique):
             "angle": self.angle_weight,
         }
         own, told = features(student.network, examples), features(teacher.network, examples)
-        return guides.guide(self.loss, own, told, weights, self.student_layer, self.teacher_layer)
+        return hints.guide(self.loss, own, told, weights, self.student_layer, self.teacher_layer)

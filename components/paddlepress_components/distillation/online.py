@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class DistillOnline(StudentTraining, Technique):
@@ -59,7 +59,7 @@ class DistillOnline(StudentTraining, Technique):
         return chosen
 
     def _peers(self, model: Model, context: Context) -> list[Model]:
-        from paddlepress_components.distillation.fresh import fresh, nudged, seeds
+        from paddlepress_components.distillation.initialization import fresh, nudged, seeds
 
         students = [self.named_student(model) for _ in range(self.peers)]
         found = [student for student in students if student is not None]

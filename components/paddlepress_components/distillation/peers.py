@@ -9,8 +9,8 @@ import paddle
 from paddle import nn
 
 from paddlepress.data import Split
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Edit, Mask, Quantize, Share
+from paddlepress.network.edits import Edit, Mask, Quantize, Share
+from paddlepress.network.model import Model
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.losses import Batch, Loss, mutual_loss
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.training.losses import Loss
 
 
@@ -68,7 +68,7 @@ class DistillSelf(StudentTraining, Technique):
 
     def _born_again(self, model: Model, context: Context) -> Model:
         from paddlepress.training.losses import taught_by
-        from paddlepress_components.distillation.fresh import fresh, seeds
+        from paddlepress_components.distillation.initialization import fresh, seeds
 
         own = seeds(context.seed, self.generations)
         student = self.named_student(model)
@@ -94,8 +94,8 @@ class DistillSelf(StudentTraining, Technique):
     def _with_heads(self, model: Model, context: Context) -> Model:
         from paddlepress.training.features import Capture, features
         from paddlepress.training.recovery import retrain
-        from paddlepress_components.distillation.fresh import fresh, seeds
-        from paddlepress_components.distillation.heads import HeadsLesson, put_on
+        from paddlepress_components.distillation.auxiliary_heads import HeadsLesson, put_on
+        from paddlepress_components.distillation.initialization import fresh, seeds
 
         student = self.named_student(model)
         if student is None:

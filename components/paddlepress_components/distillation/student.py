@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from paddlepress.architectures import ArchitectureName
-from paddlepress.errors import UnknownName
-from paddlepress.fields import Fields, When
-from paddlepress.plugins import ARCHITECTURES, listed
+from paddlepress.core.errors import UnknownName
+from paddlepress.core.fields import Fields, When
+from paddlepress.core.plugins import ARCHITECTURES, listed
+from paddlepress.network.architectures import ArchitectureName
 from paddlepress.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class StudentTraining(Fields):
@@ -66,8 +66,8 @@ class StudentTraining(Fields):
             TechniqueRefused: its graph can't be made, or computes something else.
         """
         from paddlepress.deployment.export import check_exportable
-        from paddlepress.model import ArchitectureRef, Model
-        from paddlepress.supported import check_supported
+        from paddlepress.network.interface import check_supported
+        from paddlepress.network.model import ArchitectureRef, Model
 
         if not self.student:
             return None

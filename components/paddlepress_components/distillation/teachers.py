@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import TrainingFailed
+from paddlepress.core.errors import TrainingFailed
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 BASE = "base"
 
@@ -35,7 +35,7 @@ def load_teachers(locations: Sequence[str], base: Model) -> list[Model]:
 
 def _load(location: str) -> Model:
     from paddlepress.artifact import store
-    from paddlepress.storage import fetch, is_s3
+    from paddlepress.core.storage import fetch, is_s3
 
     # All objects of a prefix; without the slash it would be one object.
     source = f"{location.rstrip('/')}/" if is_s3(location) else location
@@ -89,7 +89,7 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
 def _convert_inputs(network: Any, factor: Any, offset: Any) -> None:
     import paddle
 
-    from paddlepress.surgery.hooks import before
+    from paddlepress.network.layer_hooks import before
 
     def convert(_: Any, inputs: Any) -> Any:
         shape = [-1] + [1] * (inputs[0].ndim - 2)

@@ -30,9 +30,9 @@ def evaluate(
         latency_seconds: about how long each latency comparison takes.
     """
     with entry.task():
+        from paddlepress.core.progress import Lines
         from paddlepress.data.store import load as load_data
         from paddlepress.evaluation.evaluate import evaluate as measure
-        from paddlepress.progress import Lines
 
         dataset = load_data(Path(test_data.path))  # as it is stored: the deployed model preprocesses it
         result = measure(

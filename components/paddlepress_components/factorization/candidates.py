@@ -13,21 +13,21 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.architectures.layers import Conv2D
-from paddlepress.errors import DataError, TechniqueRefused
-from paddlepress.kernels import Work
-from paddlepress.surgery.edits import find
+from paddlepress.core.errors import DataError, TechniqueRefused
+from paddlepress.network.architectures.layers import Conv2D
+from paddlepress.network.edits import find
+from paddlepress.network.layer_hooks import after, before
+from paddlepress.network.layer_kinds import weighted_layers
+from paddlepress.network.layers import LowRankConv2D, LowRankLinear
 from paddlepress.surgery.groups import layer_of
-from paddlepress.surgery.hooks import after, before
-from paddlepress.surgery.layers import LowRankConv2D, LowRankLinear
+from paddlepress.surgery.kernel_times import Work
 from paddlepress.surgery.macs import macs
 from paddlepress.surgery.program import evaluating
-from paddlepress.surgery.work import uses
-from paddlepress.weighted import weighted_layers
+from paddlepress.surgery.time_estimate import uses
 from paddlepress_components.factorization.kernels import Places
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 # What factors stand for: a layer that computes something else with its weight can't be replaced by them.
 _FORWARDS = (nn.Linear.forward, nn.Conv2D.forward, Conv2D.forward)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -15,9 +15,9 @@ from paddlepress_components.factorization.fields import RankFields
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.kernels import Work
-    from paddlepress.model import Model
-    from paddlepress.surgery.edits import FactorizeConv as FactorizeConvEdit
+    from paddlepress.network.edits import FactorizeConv as FactorizeConvEdit
+    from paddlepress.network.model import Model
+    from paddlepress.surgery.kernel_times import Work
     from paddlepress_components.factorization.ranks import Plan, Ranks
 
 
@@ -71,7 +71,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
         from paddle import nn
 
-        from paddlepress.surgery import edits
+        from paddlepress.network import edits
         from paddlepress_components.factorization import kernels
         from paddlepress_components.factorization.candidates import candidates, outcome
 
@@ -91,7 +91,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
     def _ranks(
         self, layers: Mapping[str, paddle.nn.Layer], plans: Mapping[str, Plan], fixed: Sequence[Work], seed: int
     ) -> dict[str, Ranks]:
-        from paddlepress.kernels import load
+        from paddlepress.surgery.kernel_times import load
         from paddlepress_components.factorization import kernels, ranks
 
         if self.method == "cp" and self.energy is not None:
@@ -104,7 +104,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
         """Why a convolution can't be factorized; empty if it can."""
-        from paddlepress.surgery.layers import LowRankConv2D
+        from paddlepress.network.layers import LowRankConv2D
 
         try:
             LowRankConv2D.check(layer)
@@ -118,7 +118,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
 
 def split(network: paddle.nn.Layer, edit: FactorizeConvEdit, seed: int = 0) -> None:
     """Put the chain of an edit, with the factors of its weight, in the place of a convolution."""
-    from paddlepress.surgery.edits import find
+    from paddlepress.network.edits import find
     from paddlepress_components.factorization.kernels import factors
 
     layer = find(network, edit.layer)

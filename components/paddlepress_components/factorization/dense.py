@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.fields import RankFields
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import paddle
     from numpy.typing import NDArray
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress_components.factorization.ranks import Plan, Ranks
 
 
@@ -55,7 +55,7 @@ class FactorizeDense(Technique, RankFields, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
         from paddle import nn
 
-        from paddlepress.surgery.edits import Factorize
+        from paddlepress.network.edits import Factorize
         from paddlepress_components.factorization import ranks
         from paddlepress_components.factorization.candidates import candidates, moments, outcome
 
@@ -91,7 +91,7 @@ def plan(weight: NDArray[Any], rows: int, moments: NDArray[Any] | None = None) -
         rows: how many the layer computes at one example.
         moments: second moments of its inputs, see `svd.truncate`.
     """
-    from paddlepress.kernels import Work
+    from paddlepress.surgery.kernel_times import Work
     from paddlepress_components.factorization import svd
     from paddlepress_components.factorization.evbmf import evbmf_rank
     from paddlepress_components.factorization.ranks import Plan
@@ -113,8 +113,8 @@ def factorize(network: paddle.nn.Layer, name: str, ranks: Ranks, moments: NDArra
     """Put a `LowRankLinear` with the truncated weight in the place of a dense layer."""
     import numpy as np
 
-    from paddlepress.surgery.edits import find, replace
-    from paddlepress.surgery.layers import LowRankLinear
+    from paddlepress.network.edits import find, replace
+    from paddlepress.network.layers import LowRankLinear
     from paddlepress_components.factorization import svd
 
     layer = find(network, name)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress_components.widths import AUTO, RoundTo, WidthFields
 
 

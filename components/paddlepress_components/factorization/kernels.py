@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.kernels import Work
+from paddlepress.surgery.kernel_times import Work
 from paddlepress_components.factorization import cp, svd, tucker
 from paddlepress_components.factorization.evbmf import evbmf_rank
 from paddlepress_components.factorization.ranks import Plan, Ranks, even

@@ -2,7 +2,8 @@
 
 A chain of factors is a longer way through the network: with fewer multiply-accumulates it may well take more time,
 where its ranks fill no block of the runtime's kernels, or where maps are so large and channels so few that what is
-read and written counts for more than what is computed. So a chain's time is estimated too, see `paddlepress.kernels`.
+read and written counts for more than what is computed. So a chain's time is estimated too, see
+`paddlepress.surgery.kernel_times`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.kernels import Kernels, Work, load
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.surgery.kernel_times import Kernels, Work, load
 from paddlepress_components.widths import AUTO
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.rnn import RNNBase
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.surgery.edits import find
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.network.edits import find
+from paddlepress.network.layer_hooks import before
+from paddlepress.network.layer_kinds import output_axis
+from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.groups import Group, Slice, layer_of
-from paddlepress.surgery.hooks import before
-from paddlepress.surgery.layers import float_inputs
 from paddlepress.training.accuracy import logits
-from paddlepress.weighted import output_axis
 from paddlepress_components.pruning.importance import Scores
 
 if TYPE_CHECKING:

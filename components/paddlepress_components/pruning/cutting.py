@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.kernels import Kernels
-from paddlepress.progress import Progress
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.core.progress import Progress
+from paddlepress.network.layer_kinds import weighted_layers
 from paddlepress.surgery.budget import Budget, Worth, reach
 from paddlepress.surgery.graph import narrow_all
 from paddlepress.surgery.groups import Graph, Group
-from paddlepress.weighted import weighted_layers
+from paddlepress.surgery.kernel_times import Kernels
 from paddlepress_components.pruning import activations, gradients, importance
-from paddlepress_components.pruning.choosing import Keep, Scope, best, choose, kept_after
 from paddlepress_components.pruning.importance import Scores
+from paddlepress_components.pruning.unit_selection import Keep, Scope, best, choose, kept_after
 from paddlepress_components.widths import AUTO, RoundTo
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.techniques import Context
 
 _OF_WEIGHTS = {

@@ -12,8 +12,8 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.layer.rnn import RNNBase
 
+from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.groups import Group
-from paddlepress.surgery.layers import float_inputs
 from paddlepress_components.pruning.activations import Reads, watched
 from paddlepress_components.pruning.importance import Scores, by_unit, making, trainable
 

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import paddle
 
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
 from paddlepress.training.masks import Masks, values
 from paddlepress_components.pruning import magnitude, weight_scores
 from paddlepress_components.pruning.patterns import Choice

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from paddle import nn
 from paddle.nn.layer.norm import _BatchNormBase
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.surgery.edits import find, parameter
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.network.edits import find, parameter
 from paddlepress.surgery.groups import Group, Slice
 
 Scores = dict[str, NDArray[np.float64]]

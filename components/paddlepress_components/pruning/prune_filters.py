@@ -10,7 +10,7 @@ from paddlepress.techniques import Context
 from paddlepress_components.pruning.structured import PruneUnits
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class PruneFilters(PruneUnits):

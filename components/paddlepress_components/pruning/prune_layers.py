@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.fields import When
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from paddlepress.data import Split
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class PruneLayers(Technique, Recovery):
@@ -74,7 +74,7 @@ class PruneLayers(Technique, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
         from paddlepress.surgery.removal import remove
         from paddlepress_components.pruning import layer_importance as importance
-        from paddlepress_components.pruning.trainings import numbered
+        from paddlepress_components.pruning.training_rounds import numbered
 
         names = self._names(model, context)
         count = self.count if self.ratio is None else max(1, round(self.ratio * len(names)))

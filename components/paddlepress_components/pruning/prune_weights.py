@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.fields import When
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.training.loop import Constraint
     from paddlepress_components.pruning.patterns import Choice, Masks
     from paddlepress_components.pruning.weight_scores import Scores
@@ -136,7 +136,7 @@ class PruneWeights(Technique, Recovery):
         return self
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.surgery.edits import Mask
+        from paddlepress.network.edits import Mask
         from paddlepress.training.masks import Masks, values
         from paddlepress_components.pruning import magnitude
         from paddlepress_components.pruning.gradual import GradualPruning, MovementPruning
@@ -166,8 +166,8 @@ class PruneWeights(Technique, Recovery):
 
     def _choice(self, model: Model) -> Choice:
         """What is to be pruned of a model."""
+        from paddlepress.network.layer_kinds import output_axis, weighted_layers
         from paddlepress.training.masks import values
-        from paddlepress.weighted import output_axis, weighted_layers
         from paddlepress_components.pruning import magnitude
         from paddlepress_components.pruning.patterns import Choice, zero_blocks
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import paddle
 
 from paddlepress.training.masks import Masks
-from paddlepress_components.distillation.fresh import fresh
+from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.pruning.patterns import Masks as Kept
-from paddlepress_components.pruning.trainings import numbered
+from paddlepress_components.pruning.training_rounds import numbered
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.techniques import Context
     from paddlepress.training.loop import Constraint
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
 from paddlepress.surgery.groups import Group
 from paddlepress.training.masks import Masks
 from paddlepress_components.pruning.importance import Scores, by_unit

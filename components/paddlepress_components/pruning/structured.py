@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.fields import When
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.widths import WidthFields
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.surgery.groups import Graph, Group
     from paddlepress.training.loop import Constraint
     from paddlepress_components.pruning.cutting import Target
@@ -88,8 +88,8 @@ class PruneUnits(Technique, WidthFields, Recovery):
         Raises:
             TechniqueRefused: nothing can be cut, the criterion has no meaning, or the target can't be reached.
         """
-        from paddlepress.kernels import load
         from paddlepress.surgery.graph import trace
+        from paddlepress.surgery.kernel_times import load
         from paddlepress_components.pruning import cutting
 
         graph = trace(model)
@@ -113,7 +113,7 @@ class PruneUnits(Technique, WidthFields, Recovery):
     def _in_steps(self, model: Model, context: Context, graph: Graph, target: Target, importance: str) -> Model:
         from paddlepress.surgery.graph import trace
         from paddlepress_components.pruning import cutting
-        from paddlepress_components.pruning.choosing import lengths
+        from paddlepress_components.pruning.unit_selection import lengths
 
         steps = self.steps or 1
         smaller = False
@@ -169,8 +169,8 @@ class PruneUnits(Technique, WidthFields, Recovery):
         Where a cut changes the network even so, it has to learn anew: there the cut comes before the second half.
         """
         from paddlepress_components.pruning import cutting
-        from paddlepress_components.pruning.choosing import lengths
         from paddlepress_components.pruning.silencing import Silencing
+        from paddlepress_components.pruning.unit_selection import lengths
 
         if model.shared():
             raise TechniqueRefused(

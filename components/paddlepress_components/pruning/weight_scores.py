@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
 from paddlepress.training.masks import values
 from paddlepress_components.pruning.gradients import backward
 from paddlepress_components.pruning.patterns import GONE

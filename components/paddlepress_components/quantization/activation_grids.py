@@ -11,8 +11,8 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.surgery.edits import QuantizeOutput
-from paddlepress.surgery.layers import float_inputs, simulate_quantized_input
+from paddlepress.network.edits import QuantizeOutput
+from paddlepress.network.layers import float_inputs, simulate_quantized_input
 from paddlepress.surgery.regions import Region
 from paddlepress.training.simulation import Simulation, simulated
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at
@@ -20,7 +20,7 @@ from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 REREAD = (0.25, 0.5, 0.75)
 """After which shares of the steps the ranges are read again; the last quarter trains with grids that stay,

@@ -13,8 +13,8 @@ from paddlepress_components.quantization.fields import ActivationFields, free_la
 if TYPE_CHECKING:
     from paddle import nn
 
-    from paddlepress.model import Model
-    from paddlepress.surgery.edits import Quantize
+    from paddlepress.network.edits import Quantize
+    from paddlepress.network.model import Model
     from paddlepress.training.loop import Constraint
 
 
@@ -102,8 +102,8 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
         return trained_grids.settle(model, edits, weights.scales(), activations)
 
     def _grid(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
-        from paddlepress.surgery.edits import Quantize
-        from paddlepress.weighted import output_axis
+        from paddlepress.network.edits import Quantize
+        from paddlepress.network.layer_kinds import output_axis
 
         return Quantize(
             layer=name,

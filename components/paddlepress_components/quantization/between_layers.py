@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.grid import input_grid
-from paddlepress.progress import Progress
-from paddlepress.surgery.edits import QuantizeOutput, find
-from paddlepress.surgery.hooks import before
-from paddlepress.surgery.layers import float_inputs
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.progress import Progress
+from paddlepress.network.edits import QuantizeOutput, find
+from paddlepress.network.grids import input_grid
+from paddlepress.network.layer_hooks import before
+from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.regions import Place, Region, regions
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Range = tuple[float, float]
 Grid = tuple[float, int]

@@ -10,8 +10,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from paddlepress.errors import DataError, TechniqueRefused
-from paddlepress.surgery.hooks import before
+from paddlepress.core.errors import DataError, TechniqueRefused
+from paddlepress.network.layer_hooks import before
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 

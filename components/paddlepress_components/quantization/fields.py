@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.fields import Fields, When
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.fields import Fields, When
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from paddle import nn
 
-    from paddlepress.grid import Cover
-    from paddlepress.model import Model
-    from paddlepress.surgery.edits import Quantize
+    from paddlepress.network.edits import Quantize
+    from paddlepress.network.grids import Cover
+    from paddlepress.network.model import Model
 
 
 class ActivationFields(Fields):
@@ -111,8 +111,8 @@ class IntegerFields(ActivationFields):
             layer: a convolution or dense layer.
             bits: of its weight.
         """
-        from paddlepress.surgery.edits import Quantize
-        from paddlepress.weighted import output_axis
+        from paddlepress.network.edits import Quantize
+        from paddlepress.network.layer_kinds import output_axis
 
         axis = output_axis(layer)
         run = int(layer.weight.size) // int(layer.weight.shape[axis])
@@ -133,7 +133,7 @@ def free_layers(model: Model, exclude: Iterable[str]) -> dict[str, nn.Layer]:
         UsageError: a pattern that matches no layer.
         TechniqueRefused: there is none, or the weight of one is quantized or shared already.
     """
-    from paddlepress.weighted import weighted_layers
+    from paddlepress.network.layer_kinds import weighted_layers
 
     layers = weighted_layers(model.network, exclude)
     if not layers:

@@ -20,12 +20,12 @@ import paddle
 from paddle import nn
 
 from paddlepress.artifact.codec import Array
-from paddlepress.grid import fit_scale
-from paddlepress.surgery.edits import Quantize, parameter
+from paddlepress.network.edits import Quantize, parameter
+from paddlepress.network.grids import fit_scale
 from paddlepress.training.simulation import Latent
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class FollowingScales:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtri
 
-from paddlepress.grid import Cover, fit_scale, largest_code
+from paddlepress.network.grids import Cover, fit_scale, largest_code
 
 BLOCK = 128
 """Columns whose errors reach the columns after them together."""

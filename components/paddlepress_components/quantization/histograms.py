@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.grid import input_grid
+from paddlepress.network.grids import input_grid
 
 Calibrator = Literal["min-max", "percentile", "entropy", "mse"]
 

@@ -11,10 +11,10 @@ import paddle
 from paddle import nn
 
 from paddlepress.artifact.codec import Quantized
-from paddlepress.errors import DataError
-from paddlepress.grid import put_on_grid
-from paddlepress.surgery.edits import Quantize, QuantizeOutput, find
-from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress.core.errors import DataError
+from paddlepress.network.edits import Quantize, QuantizeOutput, find
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.layers import simulate_quantized_input
 from paddlepress_components.quantization import adaround
 from paddlepress_components.quantization.activation_grids import Ranges
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of
@@ -24,7 +24,7 @@ from paddlepress_components.quantization.observed import Course, course, receive
 from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.techniques import Context
     from paddlepress_components.quantization.fields import IntegerFields
 

@@ -21,12 +21,12 @@ import paddle
 from paddle import nn
 
 from paddlepress.artifact.codec import Array
-from paddlepress.grid import as_rows, largest_code
-from paddlepress.surgery.edits import Quantize, parameter
+from paddlepress.network.edits import Quantize, parameter
+from paddlepress.network.grids import as_rows, largest_code
 from paddlepress.training.simulation import Latent
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 _LEAST = 0.01  # of its first size, which a step stays above: it must not reach 0 or change its sign
 

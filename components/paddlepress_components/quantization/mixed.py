@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from paddlepress.errors import DataError, TechniqueRefused
+from paddlepress.core.errors import DataError, TechniqueRefused
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.quantization.fields import IntegerFields, free_layers
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from paddle import nn
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress_components.quantization.sensitivity import Bits, Option
 
 VALID_BITS = (8, 4, 2, 1)

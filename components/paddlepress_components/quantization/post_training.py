@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.quantization.fields import IntegerFields, free_layers
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class QuantizePostTraining(Technique, IntegerFields):
@@ -56,8 +56,8 @@ class QuantizePostTraining(Technique, IntegerFields):
         return self
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.grid import put_on_grid
-        from paddlepress.surgery.edits import Quantize
+        from paddlepress.network.edits import Quantize
+        from paddlepress.network.grids import put_on_grid
         from paddlepress_components.quantization.layerwise import quantize_layers
 
         layers = free_layers(model, self.exclude)

@@ -13,9 +13,9 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 
 from paddlepress.artifact.codec import Array, Quantized, spread_scale
-from paddlepress.grid import Cover, as_rows, fit_scale, largest_code, quantize_weight
-from paddlepress.surgery.edits import Quantize
-from paddlepress.weighted import output_axis
+from paddlepress.network.edits import Quantize
+from paddlepress.network.grids import Cover, as_rows, fit_scale, largest_code, quantize_weight
+from paddlepress.network.layer_kinds import output_axis
 from paddlepress_components.quantization import adaround, gptq
 from paddlepress_components.quantization.observed import input_channels, is_transposed, patches, with_weight
 

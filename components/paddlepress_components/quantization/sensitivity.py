@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from paddle import nn
 
 from paddlepress.artifact.codec import Quantized, encode_quantized
-from paddlepress.grid import quantize_weight
+from paddlepress.network.grids import quantize_weight
 from paddlepress.training.accuracy import logits
 from paddlepress_components.quantization.rounding import fixed_zeros
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
-    from paddlepress.progress import Progress
+    from paddlepress.core.progress import Progress
+    from paddlepress.network.model import Model
     from paddlepress_components.quantization.fields import IntegerFields
 
 Bits = Literal[8, 4, 2, 1]

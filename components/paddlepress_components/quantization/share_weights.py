@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import When
+from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class ShareWeights(Technique, Recovery):
@@ -52,7 +52,7 @@ class ShareWeights(Technique, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
         from paddle import nn
 
-        from paddlepress.surgery.edits import Share
+        from paddlepress.network.edits import Share
         from paddlepress.training.masks import values
         from paddlepress_components.quantization import kmeans
         from paddlepress_components.quantization.fields import free_layers

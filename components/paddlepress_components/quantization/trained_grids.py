@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from paddlepress.artifact.codec import Array
-from paddlepress.grid import put_on_grid
-from paddlepress.surgery.edits import Quantize
-from paddlepress.weighted import weighted_layers
+from paddlepress.network.edits import Quantize
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.layer_kinds import weighted_layers
 from paddlepress_components.quantization.observed import course
 
 if TYPE_CHECKING:
     from paddle import nn
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress_components.quantization.activation_grids import ActivationGrids
 
 

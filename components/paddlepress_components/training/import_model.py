@@ -12,8 +12,8 @@ from paddlepress_components import entry
 
 if TYPE_CHECKING:
     from paddlepress.data import StoredDataset
-    from paddlepress.model import Model
-    from paddlepress.preprocessing import Preprocessing
+    from paddlepress.network.model import Model
+    from paddlepress.spec.preprocessing import Preprocessing
 
 IMPORT = "import"
 LOOK_AT = "its preprocessing (base.preprocessing in a recipe), and whether its classes stand in the order of its logits"
@@ -28,18 +28,18 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         data: input; the data set that the model must fit.
         model: output; the model, with a warning if it is hardly better than guessing on the validation data.
         artifact: a folder, or an `s3://` prefix.
-        preprocessing: fields of `paddlepress.preprocessing.Preprocessing`, in place of what the artifact states;
+        preprocessing: fields of `paddlepress.spec.preprocessing.Preprocessing`, in place of what the artifact states;
             empty takes that.
     """
     with entry.task():
         from paddlepress.artifact import store
+        from paddlepress.core.storage import fetch
         from paddlepress.data.store import load as load_data
         from paddlepress.deployment.export import check_exportable
         from paddlepress.evaluation.chance import near_chance
-        from paddlepress.model import LineageEntry
-        from paddlepress.preprocessing import Preprocessing
-        from paddlepress.storage import fetch
-        from paddlepress.supported import check_supported
+        from paddlepress.network.interface import check_supported
+        from paddlepress.network.model import LineageEntry
+        from paddlepress.spec.preprocessing import Preprocessing
         from paddlepress.techniques import distribution_version
 
         given = entry.validated(Preprocessing, preprocessing, "preprocessing") if preprocessing else None
@@ -72,7 +72,7 @@ def check_fit(model: Model, dataset: StoredDataset, artifact: str) -> None:
     Raises:
         DataError: shapes, dtypes, or the classes' number, names or order differ.
     """
-    from paddlepress.errors import DataError
+    from paddlepress.core.errors import DataError
 
     takes, given = ([(list(spec.shape), spec.dtype) for spec in found.inputs] for found in (model, dataset))
     if takes != given:
@@ -106,7 +106,7 @@ def preprocessing_of(model: Model, dataset: StoredDataset, given: Preprocessing 
     Raises:
         DataError: it does not fit the data, or nobody says what it is.
     """
-    from paddlepress.errors import DataError
+    from paddlepress.core.errors import DataError
 
     own = dataset.statistics
     chosen = given or model.preprocessing or (own if _trained_on(model, dataset) else None)

@@ -35,12 +35,12 @@ def train(
     with entry.task():
         entry.check_seed(seed)
         from paddlepress.artifact import store
+        from paddlepress.core.progress import Lines
         from paddlepress.data.store import load as load_data
         from paddlepress.deployment.export import check_exportable
         from paddlepress.evaluation.chance import near_chance
-        from paddlepress.model import ArchitectureRef, Model
-        from paddlepress.progress import Lines
-        from paddlepress.supported import check_supported
+        from paddlepress.network.interface import check_supported
+        from paddlepress.network.model import ArchitectureRef, Model
         from paddlepress.training.base import train_base
         from paddlepress.training.settings import TrainingSettings
 

@@ -9,8 +9,8 @@ from typing import Annotated, Optional
 import typer
 
 from paddlepress import __version__
-from paddlepress.errors import PaddlepressError
-from paddlepress.files import disk_full
+from paddlepress.core.errors import PaddlepressError
+from paddlepress.core.files import disk_full
 from paddlepress_pipelines.cli import doctor, export, inspect, registry, work
 
 app = typer.Typer(

@@ -20,7 +20,7 @@ def doctor(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Tell what is missing or damaged: runs, files and tags that somebody changed by hand."""
-    from paddlepress.errors import RegistryError
+    from paddlepress.core.errors import RegistryError
     from paddlepress.registry.audit import audit
     from paddlepress_pipelines.cli.output import console
     from paddlepress_pipelines.cli.registry import opened

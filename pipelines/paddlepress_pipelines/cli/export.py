@@ -29,8 +29,8 @@ def export(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Write a model as one ONNX file with its weights and preprocessing inside, for any ONNX runtime."""
+    from paddlepress.core.errors import UsageError
     from paddlepress.deployment import standalone
-    from paddlepress.errors import UsageError
 
     if output.exists():
         raise UsageError(f"{output} exists already; name a folder that does not")
@@ -54,13 +54,13 @@ def _registered(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, 
 
 def _of_folder(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, str]]:
     """The deployable of a model in a folder or made by a run."""
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     from paddlepress.artifact import store
+    from paddlepress.core.storage import fetch, is_s3
     from paddlepress.deployment import bundle
     from paddlepress.deployment.export import export as deploy
-    from paddlepress.storage import fetch, is_s3
     from paddlepress_pipelines.local import record
 
     location = f"{model}/" if is_s3(model) and not model.endswith("/") else model

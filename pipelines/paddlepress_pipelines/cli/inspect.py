@@ -20,8 +20,8 @@ def techniques(
     as_json: AsJson = False,
 ) -> None:
     """List the techniques, or show the fields of one."""
-    from paddlepress import plugins
-    from paddlepress.errors import UsageError
+    from paddlepress.core import plugins
+    from paddlepress.core.errors import UsageError
     from paddlepress.techniques import technique_class
 
     if name is not None:
@@ -51,8 +51,8 @@ def techniques(
 
 
 def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
-    from paddlepress.fields import describe_fields
-    from paddlepress.plugins import summary_of
+    from paddlepress.core.fields import describe_fields
+    from paddlepress.core.plugins import summary_of
 
     fields, summary = describe_fields(chosen), summary_of(chosen)
     if as_json:
@@ -83,10 +83,10 @@ def architectures(
     as_json: AsJson = False,
 ) -> None:
     """List the architectures that a recipe can name, or show the arguments of one."""
-    from paddlepress import runtime
-    from paddlepress.architectures import description, names
+    from paddlepress.core import compute
+    from paddlepress.network.architectures import description, names
 
-    runtime.prepare()
+    compute.prepare()
     if name is not None:
         summary, rows = description.summary(name), description.arguments(name)
         if as_json:
@@ -121,7 +121,7 @@ def show(
     """Show what a model is: its history, and per layer its shape, sparsity, bits and bytes."""
     from tempfile import TemporaryDirectory
 
-    from paddlepress.storage import fetch, is_s3
+    from paddlepress.core.storage import fetch, is_s3
     from paddlepress_pipelines.local import record
 
     # An artifact is always a folder, which in S3 ends in a slash.
@@ -137,9 +137,9 @@ def show(
 
 
 def _show_graph(folder: Path) -> None:
-    from paddlepress import runtime
+    from paddlepress.core import compute
 
-    runtime.prepare()
+    compute.prepare()
     from paddlepress.artifact import store
     from paddlepress.surgery.graph import describe, trace
 

@@ -30,7 +30,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare the variants of the recipe that was last run under a name."""
-    from paddlepress import files
+    from paddlepress.core import files
     from paddlepress.registry.policy import load_policy
     from paddlepress.report import comparison
 
@@ -121,7 +121,7 @@ def opened(home: Path) -> Iterator[Any]:
     """The registry of a home directory, which must be there unless a server is configured; failures are one line."""
     import os
 
-    from paddlepress.errors import RegistryError
+    from paddlepress.core.errors import RegistryError
     from paddlepress.registry import connection, location
     from paddlepress.registry.failures import told
 

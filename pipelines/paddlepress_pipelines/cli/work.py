@@ -61,7 +61,7 @@ def compile(
     only: Only = None,
 ) -> None:
     """Compile a recipe to KFP YAML, for a Kubeflow Pipelines cluster."""
-    from paddlepress import files
+    from paddlepress.core import files
     from paddlepress_pipelines.build import compile_to
     from paddlepress_pipelines.recipe import load
 

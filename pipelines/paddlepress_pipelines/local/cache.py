@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paddlepress import files
-from paddlepress.architectures import ArchitectureName
-from paddlepress.errors import PaddlepressError
-from paddlepress.fields import Place, expanded
-from paddlepress.plugins import TECHNIQUES, listed
-from paddlepress.storage import is_s3
+from paddlepress.core import files
+from paddlepress.core.errors import PaddlepressError
+from paddlepress.core.fields import Place, expanded
+from paddlepress.core.plugins import TECHNIQUES, listed
+from paddlepress.core.storage import is_s3
+from paddlepress.network.architectures import ArchitectureName
 from paddlepress.techniques import technique_class
 from paddlepress_pipelines.local.code import library_digest, plugins_digest
 from paddlepress_pipelines.local.spec import TaskSpec

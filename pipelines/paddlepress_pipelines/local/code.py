@@ -17,8 +17,8 @@ from pathlib import Path
 
 import paddlepress
 import paddlepress_components
-from paddlepress import files
-from paddlepress.plugins import ARCHITECTURES, TECHNIQUES, listed
+from paddlepress.core import files
+from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES, listed
 
 _DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
 _OWN = frozenset({"paddlepress", "paddlepress_components"})

@@ -20,9 +20,9 @@ from kfp.dsl.executor import create_artifact_instance
 from kfp.local import executor_input_utils, executor_output_utils, placeholder_utils
 from kfp.local.subprocess_task_handler import replace_python_executable
 
-from paddlepress import files, runtime
-from paddlepress.errors import PaddlepressError
-from paddlepress.progress import Lines
+from paddlepress.core import compute, files
+from paddlepress.core.errors import PaddlepressError
+from paddlepress.core.progress import Lines
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_pipelines.local.spec import TaskSpec
 
@@ -132,7 +132,7 @@ class Execution:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, **runtime.subprocess_environment(), **self.environment},
+                env={**os.environ, **compute.subprocess_environment(), **self.environment},
                 start_new_session=True,  # so that Ctrl-C reaches the run alone, which then ends its tasks
                 preexec_fn=_die_with_parent,
             )

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddlepress import files
-from paddlepress.errors import UnknownName, UsageError
+from paddlepress.core import files
+from paddlepress.core.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from paddlepress_pipelines.local.run import RunResult

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress import files
 from paddlepress.artifact import foreign
 from paddlepress.artifact.manifest import MANIFEST
-from paddlepress.errors import ArtifactError, DiskFull, PaddlepressError, RunInUse, UsageError, shown
-from paddlepress.fields import Fields, Place, expanded
-from paddlepress.storage import is_s3
+from paddlepress.core import files
+from paddlepress.core.errors import ArtifactError, DiskFull, PaddlepressError, RunInUse, UsageError, shown
+from paddlepress.core.fields import Fields, Place, expanded
+from paddlepress.core.storage import is_s3
 from paddlepress_pipelines.local import record
 from paddlepress_pipelines.recipe import Recipe
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from paddlepress import files
-from paddlepress.errors import PaddlepressError
+from paddlepress.core import files
+from paddlepress.core.errors import PaddlepressError
 from paddlepress_components.entry import WARNINGS
 from paddlepress_pipelines.local.cache import DELIVERY, Cache, DamagedOutput, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from yaml.reader import ReaderError
 
-from paddlepress.errors import RecipeError, shown
-from paddlepress.yaml_text import WORDS, Loader
+from paddlepress.core.errors import RecipeError, shown
+from paddlepress.core.yaml_text import WORDS, Loader
 
 Key = tuple[str, ...]
 MERGE = "<<"

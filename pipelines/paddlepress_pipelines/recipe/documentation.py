@@ -10,11 +10,11 @@ import sys
 
 from pydantic import BaseModel
 
+from paddlepress.core.files import write_text
 from paddlepress.data.config import DataConfig
 from paddlepress.evaluation.metrics import METRICS
-from paddlepress.files import write_text
-from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry.gates import Gate, Objective
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.documentation import fields_table
 from paddlepress_pipelines.recipe.schema import BaseModelSpec, Cluster, EvaluationSpec, Recipe, shipped

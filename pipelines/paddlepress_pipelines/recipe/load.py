@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from paddlepress.errors import RecipeError, UnknownName, UsageError, shown
-from paddlepress.fields import reason
+from paddlepress.core.errors import RecipeError, UnknownName, UsageError, shown
+from paddlepress.core.fields import reason
 from paddlepress_pipelines.recipe import networks
 from paddlepress_pipelines.recipe.document import Document, Key, dotted, parse, read
 from paddlepress_pipelines.recipe.schema import Recipe, shipped

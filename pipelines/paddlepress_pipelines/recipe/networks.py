@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from paddlepress import architectures
+from paddlepress.core.errors import UsageError
 from paddlepress.data.config import DataConfig
-from paddlepress.errors import UsageError
-from paddlepress.model import ArchitectureRef, InputSpec, Task
+from paddlepress.network import architectures
+from paddlepress.network.model import ArchitectureRef, InputSpec, Task
 from paddlepress_pipelines.recipe.document import Key
 from paddlepress_pipelines.recipe.schema import Step
 
@@ -48,8 +48,8 @@ def unbuildable(content: dict[str, Any], data: DataConfig) -> list[tuple[Key, st
 
     Nor is any where the data's shape is not known before they are read.
     """
-    from paddlepress.architectures import sandbox
     from paddlepress.data.sources import shape_of
+    from paddlepress.network.architectures import sandbox
 
     found = {named.reference.model_dump_json(): named for named in _all(content) if named.reference.arguments}
     shape = shape_of(data) if found else None

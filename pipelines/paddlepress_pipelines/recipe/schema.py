@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serializer, model_validator
 
+from paddlepress.core.errors import RecipeError, UsageError, shown
+from paddlepress.core.fields import Fields, Place, worded
 from paddlepress.data.config import DataConfig
-from paddlepress.errors import RecipeError, UsageError, shown
-from paddlepress.fields import Fields, Place, worded
-from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.techniques import Technique, technique
 from paddlepress.training.settings import TrainingSettings
 

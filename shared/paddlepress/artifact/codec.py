@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from paddlepress.errors import ArtifactError, in_one_line
+from paddlepress.core.errors import ArtifactError, in_one_line
 
 Array = NDArray[Any]
 Encoding = Literal["raw", "sparse", "coded", "packed", "shared"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paddlepress.errors import ArtifactError, in_one_line
+from paddlepress.core.errors import ArtifactError, in_one_line
 
 _PROGRAM = "a program that Paddle saved for inference"
 _WEIGHTS = "weights alone, without the network"

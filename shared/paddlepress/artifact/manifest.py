@@ -10,11 +10,11 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from paddlepress.artifact import foreign
 from paddlepress.artifact.codec import TensorRecord
-from paddlepress.errors import ArtifactError, UsageError
-from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
-from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Task
-from paddlepress.preprocessing import Preprocessing
-from paddlepress.surgery.edits import Edit
+from paddlepress.core.errors import ArtifactError, UsageError
+from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
+from paddlepress.network.edits import Edit
+from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Task
+from paddlepress.spec.preprocessing import Preprocessing
 
 FORMAT_VERSION = 4
 SEALED_SINCE = 4

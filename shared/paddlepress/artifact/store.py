@@ -21,10 +21,10 @@ from paddlepress.artifact.codec import (
     possible_numbers,
 )
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
-from paddlepress.errors import ArtifactError, UnknownName, UsageError, in_one_line
-from paddlepress.files import replacing
-from paddlepress.manifests import record
-from paddlepress.model import Model, digest_of
+from paddlepress.core.errors import ArtifactError, UnknownName, UsageError, in_one_line
+from paddlepress.core.files import replacing
+from paddlepress.core.manifests import record
+from paddlepress.network.model import Model, digest_of
 
 _LARGEST = 2**24  # of an integer among an architecture's arguments: it makes lists of so many
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from paddlepress.fields import Fields, Place
+from paddlepress.core.fields import Fields, Place
 
 Source = Literal["mnist", "idx", "npz", "digits"]
 

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import DataError
-from paddlepress.model import InputSpec, Model, Task
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.core.errors import DataError
+from paddlepress.network.model import InputSpec, Model, Task
+from paddlepress.spec.preprocessing import Preprocessing
 
 
 @dataclass(frozen=True)

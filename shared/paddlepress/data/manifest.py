@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from paddlepress.errors import DataError, UsageError, in_one_line
-from paddlepress.manifests import CheckedManifest, Sha256, read_checked, sealed
-from paddlepress.manifests import record as record  # part of this module's interface
-from paddlepress.model import InputSpec
+from paddlepress.core.errors import DataError, UsageError, in_one_line
+from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
+from paddlepress.core.manifests import record as record  # part of this module's interface
+from paddlepress.network.model import InputSpec
 
 FORMAT_VERSION = 2
 SEALED_SINCE = 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import DataError
+from paddlepress.core.errors import DataError
 
 
 @dataclass(frozen=True)

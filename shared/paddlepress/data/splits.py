@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core.errors import DataError
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw
-from paddlepress.errors import DataError
 
 Indices = NDArray[np.int64]
 

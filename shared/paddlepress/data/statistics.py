@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import Preprocessing
 
 
 def measured(stored: NDArray[Any]) -> Preprocessing:

@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from paddlepress.core.errors import DataError, in_one_line
+from paddlepress.core.fields import explain
+from paddlepress.core.files import replacing
+from paddlepress.core.progress import Progress, Silent
 from paddlepress.data import manifest as manifests
 from paddlepress.data import sources
 from paddlepress.data.config import DataConfig
@@ -19,12 +23,8 @@ from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
 from paddlepress.data.raw import Examples, class_names
 from paddlepress.data.splits import divide
 from paddlepress.data.statistics import measured
-from paddlepress.errors import DataError, in_one_line
-from paddlepress.fields import explain
-from paddlepress.files import replacing
-from paddlepress.model import InputSpec, Task
-from paddlepress.preprocessing import Preprocessing
-from paddlepress.progress import Progress, Silent
+from paddlepress.network.model import InputSpec, Task
+from paddlepress.spec.preprocessing import Preprocessing
 
 INPUT_NAME = "input"
 

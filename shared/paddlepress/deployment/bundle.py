@@ -22,14 +22,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from paddlepress import compressed, json_text, manifests
 from paddlepress.artifact import manifest as artifacts
 from paddlepress.artifact import store
 from paddlepress.artifact.codec import Array
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
+from paddlepress.core import gzip_files, json_text, manifests
+from paddlepress.core.errors import ArtifactError, UsageError, in_one_line
+from paddlepress.core.manifests import CheckedManifest, Sha256
 from paddlepress.deployment import older
-from paddlepress.errors import ArtifactError, UsageError, in_one_line
-from paddlepress.manifests import CheckedManifest, Sha256
 
 FORMAT_VERSION = 1
 GRAPH = "graph.onnx.gz"
@@ -105,9 +105,9 @@ def write(
     weights = (artifact / WEIGHTS).read_bytes()
     start = store.header_bytes(weights)
     (directory / PACKED_WEIGHTS).write_bytes(
-        compressed.compress(weights[:start]) + compressed.compress(weights[start:], level=0)
+        gzip_files.compress(weights[:start]) + gzip_files.compress(weights[start:], level=0)
     )
-    (directory / GRAPH).write_bytes(compressed.compress(graph))
+    (directory / GRAPH).write_bytes(gzip_files.compress(graph))
     model = artifacts.content_of(manifest)
     del model[manifests.SEAL]  # it is within this manifest's own
     content = {
@@ -120,7 +120,7 @@ def write(
         "digest": digest_of(manifest, graph, integers, unused),
     }
     text = json.dumps(manifests.sealed(content), separators=(",", ":"), allow_nan=False)
-    (directory / MANIFEST).write_bytes(compressed.compress(text.encode()))
+    (directory / MANIFEST).write_bytes(gzip_files.compress(text.encode()))
 
 
 def digest_of(manifest: Manifest, graph: bytes, integers: tuple[str, ...], unused: tuple[str, ...]) -> str:
@@ -193,7 +193,7 @@ def _read_manifest(directory: Path) -> DeployableManifest:
     path = directory / MANIFEST
     packed = manifests.read_bytes(path, DeployableManifest)
     try:
-        text = compressed.decompress(packed, json_text.LARGEST)
+        text = gzip_files.decompress(packed, json_text.LARGEST)
     except ValueError as error:
         raise ArtifactError(f"{path} is damaged: {in_one_line(error)}") from None
     stated = manifests.parse(text, path, DeployableManifest)
@@ -206,7 +206,7 @@ def _read_manifest(directory: Path) -> DeployableManifest:
 def _decompressed(path: Path, size: int) -> bytes:
     """The bytes of a compressed file, which must be as many as stated."""
     try:
-        data = compressed.decompress(path.read_bytes(), size)
+        data = gzip_files.decompress(path.read_bytes(), size)
     except ValueError as error:
         raise ArtifactError(f"{path} is damaged: {in_one_line(error)}") from None
     if len(data) != size:

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.decomposition import decompose
 from paddlepress.deployment.trace import LAYER, quiet, save_program, subject
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 
 OPSET = 17
 CONVERSION_LIMIT_S = 600

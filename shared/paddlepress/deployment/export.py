@@ -11,14 +11,14 @@ import numpy as np
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import Array
 from paddlepress.artifact.manifest import Manifest
+from paddlepress.core.errors import ArtifactError
+from paddlepress.core.files import replacing
 from paddlepress.deployment import bundle, integers
 from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.deployment.graph import Graph, drop_unused, simplify
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.deployment.verification import Run, run_graph, verify
-from paddlepress.errors import ArtifactError
-from paddlepress.files import replacing
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 
 
 def export(model: Model, artifact: Path, directory: Path, inputs: Array | None = None) -> None:

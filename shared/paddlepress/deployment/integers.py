@@ -24,7 +24,7 @@ import numpy as np
 from paddlepress.deployment.bundle import CODES, SCALE
 from paddlepress.deployment.graph import Graph
 from paddlepress.deployment.rounding import Grid, Rounding, place
-from paddlepress.surgery.edits import Quantize, QuantizeOutput
+from paddlepress.network.edits import Quantize, QuantizeOutput
 
 PRODUCTS = frozenset({"Conv", "MatMul"})
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.manifest import MANIFEST, WEIGHTS, Manifest
+from paddlepress.core.errors import ArtifactError
 from paddlepress.deployment import onnx_file
-from paddlepress.errors import ArtifactError
 
 GRAPH = "graph.onnx"
 FILES = (GRAPH, WEIGHTS, MANIFEST)

@@ -11,9 +11,9 @@ import numpy as np
 from paddlepress.artifact.codec import Array, Quantized
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, value_of
+from paddlepress.core.errors import ArtifactError, DataError, in_one_line
 from paddlepress.deployment import bundle, onnx_file
-from paddlepress.errors import ArtifactError, DataError, in_one_line
-from paddlepress.model import digest_of
+from paddlepress.network.model import digest_of
 
 
 class Predictor:

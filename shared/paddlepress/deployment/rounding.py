@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from paddlepress.deployment.graph import Graph
-from paddlepress.surgery.edits import QuantizeOutput
+from paddlepress.network.edits import QuantizeOutput
 
 Grid = tuple[float, int]
 """Scale and zero point of unsigned 8-bit integers."""

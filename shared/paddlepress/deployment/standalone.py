@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paddlepress.artifact.store import decode_all
+from paddlepress.core.errors import ArtifactError, UsageError
+from paddlepress.core.files import replacing
 from paddlepress.deployment import bundle
 from paddlepress.deployment.predictor import Predictor, initializers, input_dtype
-from paddlepress.errors import ArtifactError, UsageError
-from paddlepress.files import replacing
 
 if TYPE_CHECKING:
     from paddlepress.artifact.codec import Array
     from paddlepress.artifact.manifest import Manifest
-    from paddlepress.preprocessing import Preprocessing
+    from paddlepress.spec.preprocessing import Preprocessing
 
 FILE = "model.onnx"
 OUTPUT = "logits"

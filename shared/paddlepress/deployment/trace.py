@@ -10,8 +10,8 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model, input_specs
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.network.model import Model, input_specs
 
 if TYPE_CHECKING:
     import paddle
@@ -72,7 +72,7 @@ def _save(model: Model, network: paddle.nn.Layer, whole: paddle.nn.Layer, prefix
     import paddle
 
     from paddlepress.deployment.pooling import exact_adaptive_pooling
-    from paddlepress.surgery.layers import float_inputs
+    from paddlepress.network.layers import float_inputs
 
     running = _name_operators(network)
     try:

@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from paddlepress.artifact.codec import Array
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.conversion import convert, first_failing, operators_by_layer
 from paddlepress.deployment.decomposition import decompose
 from paddlepress.deployment.trace import save_program, save_traced, subject
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import InputSpec
+    from paddlepress.network.model import InputSpec
 
 BATCHES = (1, 3, 32)
 RELATIVE = 1e-4
@@ -129,7 +129,7 @@ def _rounds(model: Model) -> bool:
 
 def unrounded(model: Model) -> AbstractContextManager[None]:
     """Within it a model's network rounds no activation."""
-    from paddlepress.surgery.layers import float_inputs
+    from paddlepress.network.layers import float_inputs
 
     return float_inputs(model.network)
 
@@ -229,7 +229,7 @@ class _Watch:
             self._add(layer, name)
 
     def _add(self, layer: paddle.nn.Layer, name: str) -> None:
-        from paddlepress.surgery.hooks import before
+        from paddlepress.network.layer_hooks import before
 
         def begins(layer: paddle.nn.Layer, inputs: Any) -> None:
             self.note(name, inputs, given=True)

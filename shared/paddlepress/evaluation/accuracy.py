@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paddlepress.artifact.codec import Array
-from paddlepress.errors import DataError
+from paddlepress.core.errors import DataError
 from paddlepress.evaluation.result import ClassResult
 
 _Z95 = 1.959963984540054

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 _NEXT_TO_NOTHING = 0.1
 """The share of the way from guessing to always right that a model must have come."""

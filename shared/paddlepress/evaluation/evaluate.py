@@ -14,16 +14,16 @@ import numpy as np
 
 from paddlepress.artifact import store
 from paddlepress.artifact.codec import Array
+from paddlepress.core.errors import PaddlepressError, TechniqueRefused
+from paddlepress.core.progress import Progress
 from paddlepress.data import StoredSplit
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import PaddlepressError, TechniqueRefused
 from paddlepress.evaluation import accuracy as accuracies
 from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.memory import peak_memory_mib
 from paddlepress.evaluation.result import Evaluation
-from paddlepress.model import Model
-from paddlepress.progress import Progress
+from paddlepress.network.model import Model
 
 
 def evaluate(

@@ -21,7 +21,7 @@ from paddlepress.artifact.codec import Array
 from paddlepress.deployment.predictor import Predictor
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 BATCH_SIZES = (1, 32)
 

@@ -11,8 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paddlepress.errors import PaddlepressError
-from paddlepress.runtime import MALLOC_ENVIRONMENT
+from paddlepress.core.compute import MALLOC_ENVIRONMENT
+from paddlepress.core.errors import PaddlepressError
 
 _STATUS = Path("/proc/self/status")
 _LIMIT_S = 120

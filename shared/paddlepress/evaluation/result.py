@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from paddlepress.errors import ArtifactError
+from paddlepress.core.errors import ArtifactError
+from paddlepress.core.fields import explain
+from paddlepress.core.files import write_text
 from paddlepress.evaluation.metrics import METRICS
-from paddlepress.fields import explain
-from paddlepress.files import write_text
 
 
 def _known(names: dict[str, float]) -> dict[str, float]:

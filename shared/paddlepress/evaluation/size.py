@@ -13,8 +13,8 @@ from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import BFLOAT16, Array, Quantized, TensorRecord
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, read_arrays
+from paddlepress.core.errors import ArtifactError
 from paddlepress.deployment import bundle
-from paddlepress.errors import ArtifactError
 
 FLOAT32_BYTES = 4
 

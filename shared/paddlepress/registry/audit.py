@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import ArtifactError, RegistryError
+from paddlepress.core.errors import ArtifactError, RegistryError
 from paddlepress.registry import catalogue, history
 from paddlepress.registry import tags as keys
 from paddlepress.registry.connection import in_use

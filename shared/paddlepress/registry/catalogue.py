@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from paddlepress.errors import RegistryError, UnknownName
+from paddlepress.core.errors import RegistryError, UnknownName
 from paddlepress.evaluation.pairing import paired
 from paddlepress.registry import tags as keys
 

@@ -14,7 +14,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry import database
 from paddlepress.registry.failures import told
 from paddlepress.registry.location import DATABASES, check, kind, registry_uri, tracking_uri

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from paddlepress.errors import PaddlepressError, RegistryError
+from paddlepress.core.errors import PaddlepressError, RegistryError
 from paddlepress.registry.location import redacted, unreachable
 
 _AWAY_STATUS = (502, 503, 504)

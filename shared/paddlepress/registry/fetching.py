@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddlepress.errors import RegistryError, UnknownName
+from paddlepress.core.errors import RegistryError, UnknownName
 from paddlepress.registry import catalogue
 from paddlepress.registry.connection import in_use
 from paddlepress.registry.failures import RegistryAway, told

@@ -8,9 +8,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
-from paddlepress.errors import UnknownName
+from paddlepress.core.errors import UnknownName
+from paddlepress.core.fields import Fields
 from paddlepress.evaluation.metrics import METRICS
-from paddlepress.fields import Fields
 
 Metrics = Mapping[str, float]
 Reference = Literal["", "base", "champion"]

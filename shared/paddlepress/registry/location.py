@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 
 DATABASE = "mlflow.db"
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

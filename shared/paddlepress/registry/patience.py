@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from paddlepress.errors import RegistryError
-from paddlepress.progress import Progress
+from paddlepress.core.errors import RegistryError
+from paddlepress.core.progress import Progress
 from paddlepress.registry.failures import RegistryAway, told
 from paddlepress.registry.location import redacted
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry import tags as keys
 from paddlepress.registry.catalogue import model
 from paddlepress.registry.connection import ensure_model

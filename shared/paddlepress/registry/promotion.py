@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
-from paddlepress.errors import PromotionRefused, RegistryError, UnknownName
+from paddlepress.core.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import catalogue
 from paddlepress.registry import history as records
 from paddlepress.registry.catalogue import BASE, Row

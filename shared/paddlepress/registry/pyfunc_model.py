@@ -38,7 +38,7 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
         """
         import pandas as pd
 
-        from paddlepress.errors import DataError
+        from paddlepress.core.errors import DataError
 
         wanted = (params or {}).get("output", OUTPUTS[0])
         if wanted not in OUTPUTS:

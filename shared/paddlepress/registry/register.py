@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from paddlepress.errors import ArtifactError, RegistryError
-from paddlepress.files import sha256_of
+from paddlepress.core.errors import ArtifactError, RegistryError
+from paddlepress.core.files import sha256_of
 from paddlepress.registry import audit, catalogue, history
 from paddlepress.registry import tags as keys
 from paddlepress.registry.audit import EVALUATION

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import ArtifactError, PaddlepressError
+from paddlepress.core.errors import ArtifactError, PaddlepressError
 from paddlepress.registry import tags as keys
 from paddlepress.registry.catalogue import Remeasured, Row, versions
 from paddlepress.registry.failures import RegistryAway

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry import catalogue, connection
 from paddlepress.registry import history as records
 from paddlepress.registry.gates import Gate, GateResult, Objective, check

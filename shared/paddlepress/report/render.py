@@ -6,7 +6,7 @@ import base64
 import hashlib
 from typing import TYPE_CHECKING
 
-from paddlepress.report import figures, view
+from paddlepress.report import figures, page
 from paddlepress.report.data import ReportData
 from paddlepress.report.headline import headline
 from paddlepress.report.warnings import warnings
@@ -34,15 +34,15 @@ def render(report: ReportData) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template(_TEMPLATE).render(
         report=report,
-        created=view.when(report.created),
+        created=page.when(report.created),
         headline=headline(report),
         warnings=warnings(report),
-        columns=view.columns(),
-        rows=view.rows(report),
-        plots=[(plot, Markup(plot.wide), Markup(plot.narrow)) for plot in view.plots(report)],
-        heat=view.heat(report),
-        every_figure=view.every_figure(report),
-        not_measured=view.not_measured(report),
+        columns=page.columns(),
+        rows=page.rows(report),
+        plots=[(plot, Markup(plot.wide), Markup(plot.narrow)) for plot in page.plots(report)],
+        heat=page.heat(report),
+        every_figure=page.every_figure(report),
+        not_measured=page.not_measured(report),
         methods=figures.METHODS,
         written=figures.written,
         style=Markup(_text(environment, "report.css")),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paddlepress.errors import PaddlepressError
+from paddlepress.core.errors import PaddlepressError
 from paddlepress.report.data import Step
 from paddlepress.techniques import technique_class
 

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.kernels import Kernels
-from paddlepress.surgery import edits
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.network import edits
 from paddlepress.surgery.groups import Graph
+from paddlepress.surgery.kernel_times import Kernels
 from paddlepress.surgery.macs import macs_of_weights
-from paddlepress.surgery.work import time_of, uses
+from paddlepress.surgery.time_estimate import time_of, uses
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Keep = dict[str, NDArray[np.int64]]
 Worth = Callable[[Keep, str, NDArray[np.int64]], float]

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from paddlepress.artifact.codec import Array
-from paddlepress.surgery.edits import FoldNorm, find
+from paddlepress.network.edits import FoldNorm, find
+from paddlepress.network.layer_kinds import weighted_layers
 from paddlepress.surgery.program import Operation, Program, read
-from paddlepress.weighted import weighted_layers
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 _PRODUCTS = frozenset(
     f"{kind}{dimensions}{transposed}"
@@ -172,7 +172,7 @@ def multiply_outputs(weight: Array, factor: Array, layer: paddle.nn.Layer) -> Ar
         factor: [out].
         layer: whose weight it is.
     """
-    from paddlepress.weighted import output_axis
+    from paddlepress.network.layer_kinds import output_axis
 
     groups = int(getattr(layer, "_groups", 1))
     if output_axis(layer) == 0:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.errors import UnknownName
-from paddlepress.surgery import grouping, program, trial
+from paddlepress.core.errors import UnknownName
+from paddlepress.surgery import cut_check, grouping, program
 from paddlepress.surgery import narrow as narrowing
 from paddlepress.surgery.groups import Graph, Group, Slice, describe
 from paddlepress.surgery.propagate import Propagation
 from paddlepress.surgery.rules import RULES
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 __all__ = ["Graph", "Group", "Slice", "describe", "narrow", "narrow_all", "trace"]
 
@@ -41,7 +41,7 @@ def trace(model: Model) -> Graph:
     claimed = grouping.claimed_twice(every)
     doubtful = [candidate.group for candidate in found if candidate.doubtful and candidate.group not in claimed]
     sure = [candidate.group for candidate in found if not candidate.doubtful]
-    fine, refused = trial.sound(model, sure, doubtful)
+    fine, refused = cut_check.sound(model, sure, doubtful)
     groups = tuple(group for group in every if group in fine)
     refused |= dict.fromkeys(claimed, grouping.CLAIMED)
     return Graph(groups, grouping.fixed(flow, resolved, groups, refused))
@@ -96,7 +96,7 @@ def narrow_all(model: Model, keep: Mapping[str, NDArray[np.int64]], graph: Graph
 
 
 def _recorded(model: Model, chosen: list[tuple[Group, NDArray[np.int64]]]) -> Model:
-    trial.check(model, chosen)
+    cut_check.check(model, chosen)
     edit = narrowing.cut(model, chosen)
     return model if edit is None else model.with_edits(edit)
 

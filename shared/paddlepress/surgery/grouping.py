@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.surgery import edits
+from paddlepress.network import edits
 from paddlepress.surgery.groups import Direction, Group, Kind, Slice, layer_of
 from paddlepress.surgery.propagate import Propagation, Role
 from paddlepress.surgery.units import SINGLE, Axis, Resolved

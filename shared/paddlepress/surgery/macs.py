@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import TYPE_CHECKING
 
-from paddlepress.errors import TechniqueRefused
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.surgery import program
 from paddlepress.surgery.groups import layer_of
 from paddlepress.surgery.program import Operation, Program
@@ -15,7 +15,7 @@ from paddlepress.surgery.recurrent_rules import cells
 from paddlepress.surgery.rules import RULES
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 def macs(model: Model) -> dict[str, int]:

@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.artifact.codec import Array, spread_scale
-from paddlepress.surgery import edits, sizes
+from paddlepress.network import edits
+from paddlepress.surgery import layer_sizes
 from paddlepress.surgery.groups import Group
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Keep = NDArray[np.int64]
 
@@ -60,7 +61,7 @@ def cut(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> edits.Narrow | No
     if not gone:
         return None
     layers = _holders(model.network, gone)
-    before = {name: sizes.before_cut(edits.find(model.network, name)) for name in layers}
+    before = {name: layer_sizes.before_cut(edits.find(model.network, name)) for name in layers}
     quantized = {name: edit for name, edit in model.quantized().items() if name in model.scales}
     stays = {
         name: {axis: _remaining(model, name, axis, lost) for axis, lost in axes.items()} for name, axes in gone.items()
@@ -73,7 +74,7 @@ def cut(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> edits.Narrow | No
         if name in quantized:
             _narrow_scales(model, quantized[name], stays[name], had[name])
     edits.refresh_recurrent(model.network, layers)
-    stated = {name: sizes.after_cut(edits.find(model.network, name), before[name]) for name in layers}
+    stated = {name: layer_sizes.after_cut(edits.find(model.network, name), before[name]) for name in layers}
     for group, keep in chosen:
         for name, attribute in group.counts:
             stated.setdefault(name, {})[attribute] = len(keep)
@@ -115,7 +116,7 @@ def _narrow_scales(model: Model, edit: edits.Quantize, stays: dict[int, NDArray[
     Args:
         had: where runs of weights share scales, the one that each of the weights that stay had before.
     """
-    from paddlepress.grid import as_rows, fit_scale, put_on_grid
+    from paddlepress.network.grids import as_rows, fit_scale, put_on_grid
 
     if had is not None:
         runs = as_rows(had, edit.axis, edit.group)

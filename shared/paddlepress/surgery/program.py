@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.errors import TechniqueRefused
+from paddlepress.core.errors import TechniqueRefused
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Shape = tuple[int, ...]
 
@@ -72,7 +72,7 @@ def read(model: Model) -> Program:
     """
     import paddle
 
-    from paddlepress.surgery.layers import float_inputs
+    from paddlepress.network.layers import float_inputs
 
     network = model.network
     specs = [paddle.static.InputSpec([1, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]

@@ -19,7 +19,7 @@ from paddlepress.surgery.groups import layer_of
 from paddlepress.surgery.program import Operation, Program
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 Bounds = tuple[float, float]
 EVERYTHING: Bounds = (-float("inf"), float("inf"))

@@ -19,14 +19,14 @@ import numpy as np
 import paddle
 
 from paddlepress.artifact.codec import Array
-from paddlepress.errors import UsageError
-from paddlepress.surgery.edits import Remove, find, replace_everywhere
-from paddlepress.surgery.hooks import after
-from paddlepress.surgery.layers import Bypass
+from paddlepress.core.errors import UsageError
+from paddlepress.network.edits import Remove, find, replace_everywhere
+from paddlepress.network.layer_hooks import after
+from paddlepress.network.layers import Bypass
 from paddlepress.surgery.program import evaluating
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 @dataclass(frozen=True)

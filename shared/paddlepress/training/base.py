@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paddlepress.model import ArchitectureRef, LineageEntry, Model
-from paddlepress.progress import Progress
-from paddlepress.runtime import seed_everything, use_device
+from paddlepress.core.compute import seed_everything, use_device
+from paddlepress.core.progress import Progress
+from paddlepress.network.model import ArchitectureRef, LineageEntry, Model
 from paddlepress.techniques import MetricLogger, distribution_version
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings

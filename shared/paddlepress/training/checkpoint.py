@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from paddlepress.files import replacing
+from paddlepress.core.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
 

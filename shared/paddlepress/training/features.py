@@ -10,7 +10,7 @@ from typing import Any
 import paddle
 from numpy.typing import NDArray
 
-from paddlepress.errors import UnknownName
+from paddlepress.core.errors import UnknownName
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from paddlepress.errors import DataError, TrainingFailed
-from paddlepress.progress import Progress, Silent
+from paddlepress.core.errors import DataError, TrainingFailed
+from paddlepress.core.progress import Progress, Silent
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.checkpoint import (
     Checkpoint,

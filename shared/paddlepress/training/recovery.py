@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from paddlepress.fields import Fields, When
+from paddlepress.core.fields import Fields, When
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
     from paddlepress.techniques import Context
     from paddlepress.training.loop import Constraint
     from paddlepress.training.losses import Loss
@@ -98,7 +98,7 @@ def retrain(
     Raises:
         TrainingFailed: the loss is not a number.
     """
-    from paddlepress.grid import put_on_grid
+    from paddlepress.network.grids import put_on_grid
     from paddlepress.training.loop import fit
     from paddlepress.training.masks import KeepZeros
     from paddlepress.training.simulation import OnGrid, Simulations, Tied

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from paddlepress.fields import Fields
+from paddlepress.core.fields import Fields
 
 WARM_UP = 0.3  # share of the steps in which one-cycle rises
 START = 1 / 25  # of the peak, where one-cycle begins

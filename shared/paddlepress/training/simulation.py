@@ -17,11 +17,11 @@ import numpy as np
 import paddle
 
 from paddlepress.artifact.codec import Array, spread_scale
-from paddlepress.grid import largest_code
-from paddlepress.surgery.edits import Quantize, parameter
+from paddlepress.network.edits import Quantize, parameter
+from paddlepress.network.grids import largest_code
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class Simulation(Protocol):

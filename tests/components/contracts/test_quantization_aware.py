@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from paddlepress.artifact.store import load
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
 from paddlepress.testing import TechniqueContract, size_of
 from paddlepress_components.quantization.aware_training import QuantizeAwareTraining
 from paddlepress_components.quantization.share_weights import ShareWeights

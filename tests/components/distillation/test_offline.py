@@ -9,13 +9,13 @@ import paddle.nn.functional as F
 import pytest
 from own_networks import SHAPE, Computed, Lambda
 
-from paddlepress import architectures
 from paddlepress.artifact.store import save
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.grid import put_on_grid
-from paddlepress.model import ArchitectureRef
-from paddlepress.progress import Silent
-from paddlepress.surgery.edits import Quantize
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.core.progress import Silent
+from paddlepress.network import architectures
+from paddlepress.network.edits import Quantize
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.model import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training import loop
@@ -23,8 +23,8 @@ from paddlepress.training.feature_losses import attention_loss, attention_map
 from paddlepress.training.features import Capture
 from paddlepress.training.losses import Batch, soft_loss
 from paddlepress.training.teachers import Answer
-from paddlepress_components.distillation.lesson import Lesson, SoftPart, Taught
 from paddlepress_components.distillation.offline import DistillOffline
+from paddlepress_components.distillation.student_loss import Lesson, SoftPart, Taught
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
 STUDENT = {"student": "lenet", "student_arguments": {"width": 0.25}, "batch_size": 64}

@@ -7,15 +7,15 @@ import numpy as np
 import paddle
 import pytest
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.grid import put_on_grid
-from paddlepress.model import Model
-from paddlepress.progress import Silent
-from paddlepress.surgery.edits import Mask, Quantize, parameter
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.progress import Silent
+from paddlepress.network.edits import Mask, Quantize, parameter
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
-from paddlepress_components.distillation.fresh import fresh
+from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.distillation.online import DistillOnline
 from paddlepress_components.distillation.peers import Peers, apart, best, together
 

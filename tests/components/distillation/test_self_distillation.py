@@ -7,17 +7,17 @@ import numpy as np
 import paddle
 import pytest
 
-from paddlepress import architectures
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.grid import put_on_grid
-from paddlepress.progress import Silent
-from paddlepress.surgery.edits import Mask, Quantize, parameter
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.core.progress import Silent
+from paddlepress.network import architectures
+from paddlepress.network.edits import Mask, Quantize, parameter
+from paddlepress.network.grids import put_on_grid
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.features import Capture, Feature, features
 from paddlepress.training.losses import Batch
-from paddlepress_components.distillation.heads import Head, HeadsLesson, head_layers, put_on
+from paddlepress_components.distillation.auxiliary_heads import Head, HeadsLesson, head_layers, put_on
 from paddlepress_components.distillation.self_distillation import DistillSelf
 
 SMALL = {"student": "lenet", "student_arguments": {"width": 0.125}, "batch_size": 64}
@@ -184,7 +184,7 @@ def test_other_networks_take_heads(architecture: str) -> None:
 
 
 def trained_on(architecture: str, data: Any) -> Any:
-    from paddlepress.model import ArchitectureRef, Model
+    from paddlepress.network.model import ArchitectureRef, Model
 
     reference = ArchitectureRef(name=architecture)
     assert architecture in architectures.names()

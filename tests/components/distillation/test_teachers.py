@@ -9,10 +9,10 @@ import paddle
 import pytest
 
 from paddlepress.artifact.store import save
+from paddlepress.core.errors import ArtifactError, DataError, TrainingFailed
 from paddlepress.data import Split
-from paddlepress.errors import ArtifactError, DataError, TrainingFailed
-from paddlepress.model import InputSpec, Task
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.network.model import InputSpec, Task
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.techniques import Context, run
 from paddlepress.testing import digits, trained
 from paddlepress.training.accuracy import accuracy
@@ -36,7 +36,7 @@ def test_no_location_is_the_base_model(tmp_path: Path) -> None:
 @pytest.mark.services
 def test_a_teacher_comes_from_s3(s3: Any, tmp_path: Path) -> None:
     """An `s3://` prefix is downloaded, with and without the slash at its end."""
-    from paddlepress.storage import push
+    from paddlepress.core.storage import push
 
     save(trained(), tmp_path / "teacher")
     location = push(tmp_path / "teacher", f"s3://{s3.bucket}/distillation/teacher/")

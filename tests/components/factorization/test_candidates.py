@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from surgical import Build
 
-from paddlepress import runtime
-from paddlepress.errors import DataError, TechniqueRefused
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.core.errors import DataError, TechniqueRefused
+from paddlepress.network import edits
 from paddlepress.surgery.macs import macs
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from paddle import nn  # noqa: E402
 

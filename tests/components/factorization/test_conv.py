@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from surgical import Build
 
-from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.core import compute
+from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.kernels import load
-from paddlepress.model import Model
-from paddlepress.surgery.edits import FactorizeConv as Edit
+from paddlepress.network.edits import FactorizeConv as Edit
+from paddlepress.network.model import Model
+from paddlepress.surgery.kernel_times import load
 from paddlepress.surgery.macs import macs
-from paddlepress.surgery.work import estimate, uses
+from paddlepress.surgery.time_estimate import estimate, uses
 from paddlepress.techniques import Technique, run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.factorization.conv import FactorizeConv
@@ -27,7 +27,7 @@ from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.pruning.prune_weights import PruneWeights
 from paddlepress_components.quantization.post_training import QuantizePostTraining
 
-runtime.prepare()
+compute.prepare()
 from paddle import nn  # noqa: E402
 
 METHODS = ["tucker2", "cp", "spatial", "channel-svd"]

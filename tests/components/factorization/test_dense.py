@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddlepress.errors import TechniqueRefused
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.factorization import dense, ranks, svd

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from surgical import Build
 
-from paddlepress import runtime
-from paddlepress.surgery.edits import FactorizeConv, find
+from paddlepress.core import compute
+from paddlepress.network.edits import FactorizeConv, find
 from paddlepress_components.factorization import cp, kernels, tucker
 from paddlepress_components.factorization.kernels import Places
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from paddle import nn  # noqa: E402
 

@@ -4,7 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
 from paddlepress.testing import digits, trained
 from paddlepress_components.pruning import weight_scores
 from paddlepress_components.pruning.gradual import MovementPruning, share_at

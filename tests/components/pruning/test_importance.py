@@ -14,10 +14,10 @@ from hypothesis.extra.numpy import arrays
 from paddle import nn
 from surgical import Build, builder
 
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.data import Split
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
-from paddlepress.surgery.edits import parameter
+from paddlepress.network.edits import parameter
+from paddlepress.network.model import Model
 from paddlepress.surgery.graph import trace
 from paddlepress.surgery.groups import Group, Slice
 from paddlepress.testing import digits, trained

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact.store import save
+from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.model import ArchitectureRef, Model
-from paddlepress.surgery.edits import Remove
+from paddlepress.network.edits import Remove
+from paddlepress.network.model import ArchitectureRef, Model
 from paddlepress.surgery.removal import without
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained

@@ -8,15 +8,15 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.model import ArchitectureRef, Model
-from paddlepress.progress import Silent
-from paddlepress.surgery.edits import find, parameter
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.core.progress import Silent
+from paddlepress.network.edits import find, parameter
+from paddlepress.network.layer_kinds import output_axis
+from paddlepress.network.model import ArchitectureRef, Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
-from paddlepress.weighted import output_axis
-from paddlepress_components.distillation.fresh import fresh
+from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.pruning import patterns
 from paddlepress_components.pruning.prune_weights import PruneWeights
 

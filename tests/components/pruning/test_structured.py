@@ -13,16 +13,16 @@ import pytest
 from paddle import nn
 from surgical import Build, builder
 
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.grid import put_on_grid
-from paddlepress.kernels import load
-from paddlepress.model import Model
-from paddlepress.progress import Silent
-from paddlepress.surgery import edits
-from paddlepress.surgery.edits import parameter
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.core.progress import Silent
+from paddlepress.network import edits
+from paddlepress.network.edits import parameter
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.model import Model
 from paddlepress.surgery.graph import narrow_all, trace
+from paddlepress.surgery.kernel_times import load
 from paddlepress.surgery.macs import macs
-from paddlepress.surgery.work import estimate
+from paddlepress.surgery.time_estimate import estimate
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from paddlepress.grid import fit_scale, largest_code, quantize_weight
+from paddlepress.network.grids import fit_scale, largest_code, quantize_weight
 from paddlepress_components.quantization.adaround import Settings, adaround, annealed, neighbours
 
 weights = hn.arrays(np.float32, (4, 3), elements=st.floats(-2, 2, width=32))

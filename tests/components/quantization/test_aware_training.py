@@ -10,10 +10,10 @@ import pytest
 from paddle import nn
 from surgical import Build, builder
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
-from paddlepress.progress import Silent
-from paddlepress.surgery.edits import FoldNorm, parameter
+from paddlepress.core.errors import TechniqueRefused
+from paddlepress.core.progress import Silent
+from paddlepress.network.edits import FoldNorm, parameter
+from paddlepress.network.model import Model
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy

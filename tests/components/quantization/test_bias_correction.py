@@ -7,7 +7,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddlepress.progress import Silent
+from paddlepress.core.progress import Silent
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift

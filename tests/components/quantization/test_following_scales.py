@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from paddlepress.grid import quantize_weight
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Quantize, parameter
+from paddlepress.network.edits import Quantize, parameter
+from paddlepress.network.grids import quantize_weight
+from paddlepress.network.model import Model
 from paddlepress.testing import trained
 from paddlepress_components.quantization.following_scales import FollowingScales
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddlepress.grid import fit_scale, largest_code
+from paddlepress.network.grids import fit_scale, largest_code
 from paddlepress_components.quantization.gptq import BLOCK, Rows, gptq
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from paddlepress.grid import input_grid
+from paddlepress.network.grids import input_grid
 from paddlepress_components.quantization.histograms import (
     Calibrator,
     Histogram,

@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 import pytest
 
-from paddlepress.grid import largest_code
-from paddlepress.surgery.edits import Mask, Quantize, parameter
+from paddlepress.network.edits import Mask, Quantize, parameter
+from paddlepress.network.grids import largest_code
 from paddlepress.testing import digits, trained
 from paddlepress_components.quantization.learned_steps import LearnedSteps, first_steps
 

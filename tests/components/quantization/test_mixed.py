@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
+from paddlepress.core.errors import DataError, TechniqueRefused, UsageError
+from paddlepress.core.progress import Silent
 from paddlepress.data import Split
-from paddlepress.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.evaluation import size
-from paddlepress.progress import Silent
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.quantization.fields import IntegerFields

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
+from paddlepress.core.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.deployment import bundle
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.evaluation import size
-from paddlepress.surgery.edits import Share, parameter
+from paddlepress.network.edits import Share, parameter
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.pruning.prune_weights import PruneWeights

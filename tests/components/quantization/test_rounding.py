@@ -9,9 +9,9 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddlepress.grid import as_rows, quantize_weight
-from paddlepress.surgery.edits import Quantize
-from paddlepress.weighted import output_axis
+from paddlepress.network.edits import Quantize
+from paddlepress.network.grids import as_rows, quantize_weight
+from paddlepress.network.layer_kinds import output_axis
 from paddlepress_components.quantization import rounding
 from paddlepress_components.quantization.adaround import Settings
 from paddlepress_components.quantization.observed import course, input_channels, is_transposed, patches, received

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress.errors import TechniqueRefused, UsageError
-from paddlepress.model import Model
-from paddlepress.surgery.edits import parameter
+from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.network.edits import parameter
+from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy

@@ -14,8 +14,8 @@ import pytest
 from paddlepress.artifact import store
 from paddlepress.data import DataConfig, StoredDataset
 from paddlepress.data import store as data_store
-from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.entry import ERROR_PREFIX

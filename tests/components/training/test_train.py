@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import architectures
 from paddlepress.artifact import store
 from paddlepress.data import DataConfig
 from paddlepress.data import store as data_store
+from paddlepress.network import architectures
 from paddlepress.training import base
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_components.training.train import train

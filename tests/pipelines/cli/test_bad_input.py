@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from paddlepress import runtime
 from paddlepress.artifact.store import save
+from paddlepress.core import compute
 from paddlepress.testing import trained
 from tests.cli import paddlepress
 
@@ -159,7 +159,7 @@ def test_images_that_do_not_fit_the_architecture(recipe: Path) -> None:
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    runtime.prepare()
+    compute.prepare()
     path = tmp_path_factory.mktemp("artifact") / "model"
     save(trained(), path)
     return path

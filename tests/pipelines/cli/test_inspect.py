@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import DataError, UnknownName
+from paddlepress.core.errors import DataError, UnknownName
 from paddlepress_pipelines.cli import inspect
 
 
@@ -35,7 +35,7 @@ def test_an_artifact_in_s3_is_a_folder(location: str, monkeypatch: pytest.Monkey
         asked.append(location)
         raise DataError("not here")
 
-    monkeypatch.setattr("paddlepress.storage.fetch", fetch)
+    monkeypatch.setattr("paddlepress.core.storage.fetch", fetch)
     with pytest.raises(DataError):
         inspect.show(location)
     assert asked == ["s3://bucket/model/"]

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from paddlepress.errors import UsageError
+from paddlepress.core.errors import UsageError
 from paddlepress_pipelines import cli
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress import plugins
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
-from paddlepress.plugins import ARCHITECTURES, TECHNIQUES
+from paddlepress.core import plugins
+from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local import cache, code
 from paddlepress_pipelines.local.spec import TaskSpec, tasks_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import UnknownName
+from paddlepress.core.errors import UnknownName
 from paddlepress_pipelines.local.record import model_of
 
 

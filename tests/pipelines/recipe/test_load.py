@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import pytest
 
-from paddlepress.architectures import ArchitectureName
-from paddlepress.errors import RecipeError
-from paddlepress.model import Model
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.core.errors import RecipeError
+from paddlepress.network.architectures import ArchitectureName
+from paddlepress.network.model import Model
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique
 from paddlepress_pipelines.recipe import load
 from paddlepress_pipelines.recipe.schema import shipped

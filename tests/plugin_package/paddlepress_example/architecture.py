@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from paddle import nn
 
 if TYPE_CHECKING:
-    from paddlepress.model import InputSpec, Task
+    from paddlepress.network.model import InputSpec, Task
 
 
 def mlp(inputs: tuple[InputSpec, ...], task: Task, hidden: int = 64) -> nn.Layer:

@@ -9,7 +9,7 @@ from pydantic import Field
 from paddlepress.techniques import Context, Family, Technique
 
 if TYPE_CHECKING:
-    from paddlepress.model import Model
+    from paddlepress.network.model import Model
 
 
 class PruneBelowDeviation(Technique):
@@ -25,7 +25,7 @@ class PruneBelowDeviation(Technique):
     quality: float = Field(default=0.5, gt=0, le=3, description="times the deviation: weights below become zero")
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.surgery.edits import Mask
+        from paddlepress.network.edits import Mask
 
         pruned = []
         for name, weight in model.network.named_parameters():

@@ -18,8 +18,8 @@ from paddlepress.artifact.codec import (
     encode_quantized,
     encode_shared,
 )
-from paddlepress.errors import ArtifactError
-from paddlepress.grid import round_to_bfloat16
+from paddlepress.core.errors import ArtifactError
+from paddlepress.network.grids import round_to_bfloat16
 
 Array = np.ndarray[Any, Any]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)

@@ -9,7 +9,7 @@ import pytest
 
 from paddlepress.artifact import manifest, store
 from paddlepress.artifact.foreign import refuse
-from paddlepress.errors import ArtifactError
+from paddlepress.core.errors import ArtifactError
 
 
 def test_a_program_that_paddle_saved_is_not_called_damaged(tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from safetensors.numpy import save as serialized
 from paddlepress.artifact.codec import Encoding
 from paddlepress.artifact.manifest import MANIFEST, WEIGHTS
 from paddlepress.artifact.store import load, save
-from paddlepress.errors import ArtifactError
+from paddlepress.core.errors import ArtifactError
 from paddlepress.evaluation.size import layers
-from paddlepress.surgery.edits import Share
+from paddlepress.network.edits import Share
 
 Change = Callable[[dict[str, Any], dict[str, Any]], Any]
 """Changes what a manifest says, and the arrays of its weights file."""

@@ -10,16 +10,16 @@ import forged
 import numpy as np
 import pytest
 
-from paddlepress import runtime
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.manifest import FORMAT_VERSION, MANIFEST, WEIGHTS
 from paddlepress.artifact.store import load, save
-from paddlepress.errors import ArtifactError
-from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
-from paddlepress.preprocessing import Preprocessing
-from paddlepress.surgery.edits import Factorize, Narrow
+from paddlepress.core import compute
+from paddlepress.core.errors import ArtifactError
+from paddlepress.network.edits import Factorize, Narrow
+from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+from paddlepress.spec.preprocessing import Preprocessing
 
-runtime.prepare()
+compute.prepare()
 
 INPUTS = (InputSpec(name="image", shape=(1, 12, 12)),)
 TASK = Task(classes=("a", "b", "c"))

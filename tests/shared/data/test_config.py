@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from paddlepress.core.fields import explain
 from paddlepress.data import DataConfig
-from paddlepress.fields import explain
 
 
 @pytest.mark.parametrize(

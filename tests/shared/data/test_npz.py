@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddlepress.core.errors import DataError
 from paddlepress.data.raw import class_names
 from paddlepress.data.sources import npz
-from paddlepress.errors import DataError
 
 LABELS = np.arange(12) % 3
 

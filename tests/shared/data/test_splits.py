@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paddlepress.core.errors import DataError
 from paddlepress.data import DataConfig
 from paddlepress.data.raw import Examples, Raw
 from paddlepress.data.splits import apportion, balanced_sample, divide, held_out, stratified_sample
-from paddlepress.errors import DataError
 
 label_arrays = st.lists(st.integers(0, 6), min_size=1, max_size=300).map(lambda values: np.array(values, np.int64))
 shares = st.floats(0.01, 0.99)

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from s3_server import S3Server
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.storage import push
 from paddlepress.data import DataConfig, Dataset, manifest
 from paddlepress.data.store import digest, load, prepare
-from paddlepress.errors import DataError
-from paddlepress.preprocessing import Preprocessing
-from paddlepress.storage import push
+from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.testing import trained
 
 DIGITS = DataConfig(source="digits", calibration=100)

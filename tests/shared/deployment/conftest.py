@@ -9,7 +9,7 @@ import pytest
 from paddlepress.artifact import store
 from paddlepress.data import Split
 from paddlepress.deployment.export import export
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import runtime
+from paddlepress.core import compute
 from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.deployment.verification import random_inputs, run_graph
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 import paddle.nn.functional as F  # noqa: E402
 from own_networks import SHAPE, Computed, as_model  # noqa: E402

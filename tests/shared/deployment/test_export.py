@@ -12,19 +12,19 @@ import numpy as np
 import onnx
 import pytest
 
-from paddlepress import runtime
-from paddlepress.architectures import vision
 from paddlepress.artifact import store
+from paddlepress.core import compute
+from paddlepress.core.errors import ArtifactError, TechniqueRefused
 from paddlepress.data import Split
 from paddlepress.deployment import bundle
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import ArtifactError, TechniqueRefused
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Quantize, find
-from paddlepress.surgery.layers import LowRankLinear
+from paddlepress.network.architectures import vision
+from paddlepress.network.edits import Quantize, find
+from paddlepress.network.layers import LowRankLinear
+from paddlepress.network.model import Model
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from own_networks import SHAPE, as_model  # noqa: E402
 from paddle import nn  # noqa: E402
@@ -101,7 +101,7 @@ def test_float16_weights_are_widened(lenet: Model, digits: tuple[Split, Split], 
 
 def test_a_factorized_layer_is_deployed_as_two(lenet: Model, digits: tuple[Split, Split], deploy: Deploy) -> None:
     """Edits are part of the exported graph."""
-    from paddlepress.surgery.edits import Factorize, replace
+    from paddlepress.network.edits import Factorize, replace
 
     low = lenet.copy()
     replace(low.network, "fc1", LowRankLinear.in_place_of(find(low.network, "fc1"), 8))

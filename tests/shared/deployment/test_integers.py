@@ -19,9 +19,9 @@ from paddlepress.data import Split
 from paddlepress.deployment import integers
 from paddlepress.deployment.graph import Graph
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.grid import quantize_weight
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Quantize, QuantizeOutput
+from paddlepress.network.edits import Quantize, QuantizeOutput
+from paddlepress.network.grids import quantize_weight
+from paddlepress.network.model import Model
 
 Deploy = Callable[..., Path]
 
@@ -226,7 +226,7 @@ def test_a_shortcut_is_named_by_its_reader_alone(
     deploy: Deploy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no layer gives it the reader rounds it for all, in the simulation as in the graph, and after reloading."""
-    from paddlepress import architectures
+    from paddlepress.network import architectures
 
     registered = architectures.build
     monkeypatch.setattr(

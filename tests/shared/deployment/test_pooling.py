@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlepress import architectures, runtime
+from paddlepress.core import compute
 from paddlepress.deployment.conversion import onnx_graph
-from paddlepress.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network import architectures
+from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
 
-runtime.prepare()
+compute.prepare()
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402
 

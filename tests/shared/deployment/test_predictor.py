@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from paddlepress import compressed, manifests
 from paddlepress.artifact.manifest import WEIGHTS
+from paddlepress.core import gzip_files, manifests
+from paddlepress.core.errors import ArtifactError, DataError
 from paddlepress.deployment import bundle, older
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import ArtifactError, DataError
-from paddlepress.model import Model
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.network.model import Model
+from paddlepress.spec.preprocessing import Preprocessing
 
 Deploy = Callable[..., Path]
 
@@ -139,7 +139,7 @@ def test_weights_that_are_not_the_models_are_refused(deployable: Path) -> None:
     path = deployable / bundle.PACKED_WEIGHTS
     weights = bytearray(gzip.decompress(path.read_bytes()))
     weights[-2] ^= 1
-    path.write_bytes(compressed.compress(bytes(weights), level=0))
+    path.write_bytes(gzip_files.compress(bytes(weights), level=0))
     forged.edit(deployable / bundle.MANIFEST, lambda content: content["model"]["files"].update(record(weights)))
     forged.recheck(deployable / bundle.MANIFEST)
     with pytest.raises(ArtifactError, match="not the weights that were saved"):
@@ -153,7 +153,7 @@ def record(weights: bytes) -> dict[str, Any]:
 def put_graph(deployable: Path, graph: bytes) -> None:
     """Put another graph into a deployable, with every checksum and digest made anew."""
     found = bundle.read(deployable)
-    (deployable / bundle.GRAPH).write_bytes(compressed.compress(graph))
+    (deployable / bundle.GRAPH).write_bytes(gzip_files.compress(graph))
     digest = bundle.digest_of(found.manifest, graph, found.integers, found.unused)
     forged.change(deployable / bundle.MANIFEST, graph_bytes=len(graph), digest=digest)
     forged.recheck(deployable / bundle.MANIFEST)
@@ -229,7 +229,7 @@ def test_sizes_that_files_cannot_have_are_refused(deployable: Path) -> None:
     with pytest.raises(ArtifactError, match="can't hold the 1,099,511,627,776 bytes"):
         Predictor.load(deployable)
     forged.edit(manifest, lambda content: content["model"]["files"][WEIGHTS].update(bytes=2**20))
-    weights.write_bytes(compressed.compress(bytes(2**30)))
+    weights.write_bytes(gzip_files.compress(bytes(2**30)))
     forged.recheck(manifest)
     with pytest.raises(ArtifactError, match="more than the 1,048,576 bytes"):
         Predictor.load(deployable)

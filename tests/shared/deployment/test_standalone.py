@@ -14,11 +14,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.deployment import standalone
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import ArtifactError, UsageError
-from paddlepress.model import Model
-from paddlepress.preprocessing import Preprocessing
+from paddlepress.network.model import Model
+from paddlepress.spec.preprocessing import Preprocessing
 
 Deploy = Callable[..., Path]
 FACTS = {"name": "digits", "version": "7"}

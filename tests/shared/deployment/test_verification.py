@@ -9,15 +9,15 @@ import digits_models
 import numpy as np
 import pytest
 
-from paddlepress import runtime
 from paddlepress.artifact import store
+from paddlepress.core import compute
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.data import Split
 from paddlepress.deployment import conversion, decomposition, integers, verification
 from paddlepress.deployment.export import check_exportable, export
-from paddlepress.errors import TechniqueRefused
-from paddlepress.model import Model
+from paddlepress.network.model import Model
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from own_networks import SHAPE, Computed, Lambda, as_model  # noqa: E402
 from paddle import nn  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlepress.errors import DataError
+from paddlepress.core.errors import DataError
 from paddlepress.evaluation.accuracy import accuracy, agreement, per_class, wilson_interval
 
 LOGITS = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]

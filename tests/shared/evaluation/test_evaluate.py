@@ -10,14 +10,14 @@ import pytest
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact import store
+from paddlepress.core.errors import ArtifactError, TechniqueRefused
+from paddlepress.core.progress import Silent
 from paddlepress.data import Split
-from paddlepress.errors import ArtifactError, TechniqueRefused
 from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.evaluate import evaluate
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.evaluation.result import Evaluation
-from paddlepress.model import Model
-from paddlepress.progress import Silent
+from paddlepress.network.model import Model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from paddlepress.errors import ArtifactError
+from paddlepress.core.errors import ArtifactError
 from paddlepress.evaluation.metrics import METRICS
 from paddlepress.evaluation.result import ClassResult, Evaluation
 

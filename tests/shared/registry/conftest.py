@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import runtime
+from paddlepress.core import compute
 from paddlepress.data.statistics import measured
 from paddlepress.evaluation.result import Evaluation
-from paddlepress.preprocessing import Preprocessing
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import Row
 from paddlepress.registry.connection import connect
 from paddlepress.registry.register import RegisteredVersion, register
+from paddlepress.spec.preprocessing import Preprocessing
 
 NAME = "digits"
 
@@ -85,7 +85,7 @@ def digits() -> tuple[Digits, Digits]:
 @pytest.fixture(scope="session")
 def variants(digits: tuple[Digits, Digits], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Variant]:
     """A base and a half-width student, trained for moments."""
-    runtime.prepare()
+    compute.prepare()
     root = tmp_path_factory.mktemp("variants")
     return {
         "base": _make("base", "lenet", (), root, digits),
@@ -100,10 +100,10 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
     from paddlepress.artifact import store
     from paddlepress.deployment.export import export
     from paddlepress.deployment.predictor import Predictor
-    from paddlepress.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+    from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
 
     train, test = digits
-    runtime.seed_everything(1)
+    compute.seed_everything(1)
     model = Model.build(
         ArchitectureRef(name=architecture),
         (InputSpec(name="image", shape=(1, 8, 8)),),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry.connection import connect, fingerprint, in_use
 from paddlepress.registry.location import redacted, tracking_uri
 from paddlepress.registry.locking import exclusive

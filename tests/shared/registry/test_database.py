@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry.connection import connect, fingerprint
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from paddlepress.errors import UnknownName
+from paddlepress.core.errors import UnknownName
 from paddlepress.registry.catalogue import Remeasured, Row
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.registry.promotion import decide

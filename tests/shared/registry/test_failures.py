@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry.failures import RegistryAway, told
 
 URI = "postgresql+psycopg2://me:secret@host/db"

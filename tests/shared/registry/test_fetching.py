@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from paddlepress.core.errors import RegistryError, UnknownName
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.errors import RegistryError, UnknownName
 from paddlepress.registry.fetching import fetch_deployable, version_of
 
 NAME = "digits"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry.location import check, redacted, sqlite_file, tracking_uri, unreachable
 
 

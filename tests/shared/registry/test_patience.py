@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry import patience
 from paddlepress.registry.failures import RegistryAway
 from paddlepress.registry.patience import through_outages

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import RegistryError
+from paddlepress.core.errors import RegistryError
 from paddlepress.registry.catalogue import rows
 from paddlepress.registry.connection import connect, fingerprint, in_use
 from paddlepress.registry.gates import Gate, Objective

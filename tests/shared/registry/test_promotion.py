@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from paddlepress.errors import PromotionRefused, RegistryError, UnknownName
+from paddlepress.core.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import as_frame, row, rows
 from paddlepress.registry.gates import Gate, Objective

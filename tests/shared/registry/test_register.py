@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddlepress.core.errors import ArtifactError, RegistryError
+from paddlepress.core.files import sha256_of
 from paddlepress.deployment import bundle
-from paddlepress.errors import ArtifactError, RegistryError
-from paddlepress.files import sha256_of
 from paddlepress.registry.catalogue import rows, versions
 from paddlepress.registry.connection import connect, in_use
 

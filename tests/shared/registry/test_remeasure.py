@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from paddlepress.artifact import manifest as manifests
+from paddlepress.core.errors import ArtifactError
 from paddlepress.deployment import bundle
-from paddlepress.errors import ArtifactError
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry.catalogue import versions
 from paddlepress.registry.gates import Gate, Objective

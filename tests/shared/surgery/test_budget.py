@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from surgical import Build, choose
 
-from paddlepress.errors import TechniqueRefused
-from paddlepress.kernels import load
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.surgery.budget import Budget, reach
 from paddlepress.surgery.graph import Graph, narrow_all, trace
+from paddlepress.surgery.kernel_times import load
 from paddlepress.surgery.macs import macs
 
 

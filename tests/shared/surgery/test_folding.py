@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from paddle import nn
 from surgical import Build, assert_same_as_silenced, images
 
-from paddlepress.architectures.layers import Conv2D
 from paddlepress.artifact.store import load, save
-from paddlepress.errors import ArtifactError
-from paddlepress.grid import put_on_grid
-from paddlepress.surgery.edits import FoldNorm, Mask, Quantize
+from paddlepress.core.errors import ArtifactError
+from paddlepress.network.architectures.layers import Conv2D
+from paddlepress.network.edits import FoldNorm, Mask, Quantize
+from paddlepress.network.grids import put_on_grid
 from paddlepress.surgery.folding import fold_norms
 from paddlepress.surgery.graph import narrow_all, trace
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from surgical import Build
 
-from paddlepress import runtime
-from paddlepress.errors import ArtifactError
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.core.errors import ArtifactError
+from paddlepress.network import edits
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 from paddle import nn  # noqa: E402
 
-from paddlepress.architectures.layers import Conv2D  # noqa: E402
-from paddlepress.surgery.layers import LowRankConv2D  # noqa: E402
+from paddlepress.network.architectures.layers import Conv2D  # noqa: E402
+from paddlepress.network.layers import LowRankConv2D  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from surgical import Build
 
-from paddlepress import runtime
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.network import edits
+from paddlepress.network.layers import LowRankLinear
 from paddlepress.surgery.graph import narrow_all
-from paddlepress.surgery.layers import LowRankLinear
 from paddlepress.surgery.macs import macs
 
-runtime.prepare()
+compute.prepare()
 from paddle import nn  # noqa: E402
 
 

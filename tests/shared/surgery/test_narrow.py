@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 from surgical import Build, assert_same_as_silenced, choose, images
 
-from paddlepress import runtime
 from paddlepress.artifact import store
 from paddlepress.artifact.codec import Quantized
-from paddlepress.errors import UnknownName
-from paddlepress.grid import fit_scale, put_on_grid
-from paddlepress.model import Model
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.core.errors import UnknownName
+from paddlepress.network import edits
+from paddlepress.network.grids import fit_scale, put_on_grid
+from paddlepress.network.layers import LowRankLinear, float_inputs
+from paddlepress.network.model import Model
 from paddlepress.surgery.graph import describe, narrow, narrow_all, trace
-from paddlepress.surgery.layers import LowRankLinear, float_inputs
 
-runtime.prepare()
+compute.prepare()
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402
 
-from paddlepress.weighted import weighted_layers  # noqa: E402
+from paddlepress.network.layer_kinds import weighted_layers  # noqa: E402
 
 
 class Separable(nn.Layer):

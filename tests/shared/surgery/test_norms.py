@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from surgical import Build, check, images
 
-from paddlepress import runtime
 from paddlepress.artifact import store
-from paddlepress.surgery import edits
+from paddlepress.core import compute
+from paddlepress.network import edits
 from paddlepress.surgery.graph import describe, narrow_all, trace
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402

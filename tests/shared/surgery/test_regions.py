@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from surgical import Build
 
-from paddlepress import runtime
-from paddlepress.model import Model
+from paddlepress.core import compute
+from paddlepress.network.layer_kinds import weighted_layers
+from paddlepress.network.model import Model
 from paddlepress.surgery.regions import EVERYTHING, Place, Region, regions
-from paddlepress.weighted import weighted_layers
 
-runtime.prepare()
+compute.prepare()
 import paddle  # noqa: E402
 import paddle.nn.functional as F  # noqa: E402
 from paddle import nn  # noqa: E402

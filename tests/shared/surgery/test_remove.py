@@ -9,8 +9,8 @@ from paddle import nn
 from surgical import Build, images
 
 from paddlepress.artifact.store import load, save
-from paddlepress.errors import ArtifactError, UsageError
-from paddlepress.surgery.edits import Remove
+from paddlepress.core.errors import ArtifactError, UsageError
+from paddlepress.network.edits import Remove
 from paddlepress.surgery.macs import macs
 from paddlepress.surgery.removal import holding, removable, remove
 

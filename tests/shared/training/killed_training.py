@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from paddlepress.model import ArchitectureRef, Model
-from paddlepress.progress import Silent
+from paddlepress.core.progress import Silent
+from paddlepress.network.model import ArchitectureRef, Model
 from paddlepress.testing import digits
 from paddlepress.training.settings import TrainingSettings
 
@@ -28,7 +28,7 @@ class KilledInThirdEpoch(Silent):
 
 
 def fresh_model() -> Model:
-    from paddlepress.runtime import seed_everything
+    from paddlepress.core.compute import seed_everything
 
     seed_everything(SEED)
     return Model.build(ArchitectureRef(name="lenet"), digits().inputs, digits().task)

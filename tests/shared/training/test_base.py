@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paddlepress.errors import DataError, UnknownName
-from paddlepress.model import ArchitectureRef
+from paddlepress.core.errors import DataError, UnknownName
+from paddlepress.network.model import ArchitectureRef
 from paddlepress.testing import digits, trained
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings

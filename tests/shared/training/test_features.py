@@ -5,7 +5,7 @@ import paddle
 import pytest
 from paddle import nn
 
-from paddlepress.errors import UnknownName
+from paddlepress.core.errors import UnknownName
 from paddlepress.testing import digits, trained
 from paddlepress.training.features import Capture, Feature, embedding, features, named, stages
 

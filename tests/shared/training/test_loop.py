@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress import runtime
+from paddlepress.core import compute
+from paddlepress.core.errors import DataError, TrainingFailed
+from paddlepress.core.progress import Silent
 from paddlepress.data import Split
-from paddlepress.errors import DataError, TrainingFailed
-from paddlepress.model import ArchitectureRef, Model
-from paddlepress.progress import Silent
+from paddlepress.network.model import ArchitectureRef, Model
 from paddlepress.testing import digits
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.loop import History, fit
@@ -33,7 +33,7 @@ class Notes(Silent):
 
 
 def build(architecture: str = "lenet", seed: int = 0) -> Model:
-    runtime.seed_everything(seed)
+    compute.seed_everything(seed)
     return Model.build(ArchitectureRef(name=architecture), digits().inputs, digits().task)
 
 
@@ -72,7 +72,7 @@ def test_resumes_after_kill_9_with_the_same_bits(tmp_path: Path) -> None:
     splits, settings, seed = digits().splits, child["SETTINGS"], child["SEED"]
     done = subprocess.run(
         [sys.executable, str(KILLED), str(tmp_path)],
-        env={**os.environ, **runtime.subprocess_environment()},
+        env={**os.environ, **compute.subprocess_environment()},
         capture_output=True,
         text=True,
         check=False,

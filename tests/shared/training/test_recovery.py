@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paddlepress.grid import put_on_grid
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Mask, Quantize, Share, parameter
-from paddlepress.surgery.layers import simulate_quantized_input
+from paddlepress.network.edits import Mask, Quantize, Share, parameter
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.layers import simulate_quantized_input
+from paddlepress.network.model import Model
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.masks import KeepZeros

@@ -6,9 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from paddlepress.grid import put_on_grid
-from paddlepress.model import Model
-from paddlepress.surgery.edits import Mask, Quantize, Share, parameter
+from paddlepress.network.edits import Mask, Quantize, Share, parameter
+from paddlepress.network.grids import put_on_grid
+from paddlepress.network.model import Model
 from paddlepress.testing import digits, trained
 from paddlepress.training.simulation import OnGrid, Simulations, Tied, simulated
 

@@ -6,12 +6,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.fields import expanded
+from paddlepress.core.files import sha256_of
+from paddlepress.core.progress import Progress
+from paddlepress.core.storage import fetch, is_s3
 from paddlepress.data.config import DataConfig
-from paddlepress.errors import DataError
-from paddlepress.fields import expanded
-from paddlepress.files import sha256_of
-from paddlepress.progress import Progress
-from paddlepress.storage import fetch, is_s3
 
 if TYPE_CHECKING:
     from paddlepress.data.raw import Raw

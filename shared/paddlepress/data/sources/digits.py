@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from paddlepress.core.progress import Progress
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Raw, examples
-from paddlepress.progress import Progress
 
 
 def read(config: DataConfig, into: Path, progress: Progress) -> Raw:

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.progress import Progress
+from paddlepress.core.storage import is_s3
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw, examples
 from paddlepress.data.sources import local_path
-from paddlepress.errors import DataError
-from paddlepress.progress import Progress
-from paddlepress.storage import is_s3
 
 ELEMENT_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

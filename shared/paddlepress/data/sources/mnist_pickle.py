@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core.errors import DataError
 from paddlepress.data.raw import Examples, Raw, examples
-from paddlepress.errors import DataError
 
 PLAIN_TYPES = {"f4", "f8", "u1", "i1", "i2", "i4", "i8"}
 

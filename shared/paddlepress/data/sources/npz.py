@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from paddlepress.core.errors import DataError
+from paddlepress.core.progress import Progress
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw, channels_first, examples
 from paddlepress.data.sources import local_path
-from paddlepress.errors import DataError
-from paddlepress.progress import Progress
 
 VALID = "Valid: x_train and y_train, with x_test, y_test, x_validation and y_validation if there are any; or x and y"
 

@@ -1,0 +1,106 @@
+"""Architectures by name, through the entry-point group `paddlepress.architectures`.
+
+An architecture is a callable `(inputs, task, **arguments) -> paddle.nn.Layer`: it is told what the
+network must take and how many classes it must tell apart, and takes JSON arguments of its own. Never
+is an import path taken from an artifact or a recipe.
+
+`vision/NAME` is a model of `paddle.vision.models`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from paddlepress.core import compute, plugins
+from paddlepress.core.errors import DataError, UnknownName, UsageError, in_one_line
+
+if TYPE_CHECKING:
+    import paddle
+
+    from paddlepress.network.model import ArchitectureRef, InputSpec, Task
+
+Architecture = Callable[..., "paddle.nn.Layer"]
+
+VISION = "vision/"
+
+
+@dataclass(frozen=True)
+class ArchitectureName:
+    """Marks a technique's field as the name of an architecture; a recipe is then refused if there is none.
+
+    `student: Annotated[str, ArchitectureName(arguments="student_arguments")] = ""`; an empty name is not checked.
+
+    Attributes:
+        arguments: the technique's field that holds the arguments of the architecture; empty: it has none.
+    """
+
+    arguments: str = ""
+
+
+def names() -> list[str]:
+    """Every architecture's name; Paddle's own vision models are listed by importing Paddle."""
+    from paddlepress.network.architectures import vision
+
+    return [*plugins.listed(plugins.ARCHITECTURES), *(VISION + name for name in vision.names())]
+
+
+def resolve(name: str, where: str = "") -> Architecture:
+    """The architecture of a name.
+
+    Raises:
+        UnknownName: there is none; the message lists the known ones.
+    """
+    from paddlepress.network.architectures import vision
+
+    _known(name, where)
+    compute.prepare()
+    if name.startswith(VISION):
+        return vision.architecture(name.removeprefix(VISION))
+    found: Architecture = plugins.load(plugins.ARCHITECTURES, name, where)
+    return found
+
+
+def _known(name: str, where: str) -> None:
+    """Refuse an unknown name; imports Paddle only for a name that is not a plugin's."""
+    if name not in plugins.listed(plugins.ARCHITECTURES) and name not in names():
+        raise UnknownName("architecture", name, names(), where)
+
+
+def check(reference: ArchitectureRef, where: str = "") -> None:
+    """Check a name and its arguments, without building anything.
+
+    Raises:
+        UsageError: an unknown architecture or argument.
+    """
+    _known(reference.name, where)
+    if not reference.arguments:
+        return
+    architecture = resolve(reference.name, where)
+    parameters = inspect.signature(architecture).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    valid = [p.name for p in parameters if p.name not in {"inputs", "task"}]
+    subject = f"architecture {reference.name!r}"
+    for name in reference.arguments:
+        if name not in valid:
+            raise UnknownName("argument", name, valid, f"{where}: {subject}" if where else subject)
+
+
+def build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> paddle.nn.Layer:
+    """A network with fresh weights.
+
+    Raises:
+        UsageError: an unknown architecture or argument, or a value it does not take.
+        DataError: inputs that the architecture does not fit.
+    """
+    check(reference)
+    try:
+        return resolve(reference.name)(inputs=inputs, task=task, **reference.arguments)
+    except DataError:
+        raise
+    except (TypeError, ValueError) as error:
+        given = in_one_line(dict(reference.arguments), 100)
+        raise UsageError(f"architecture {reference.name!r} with {given}: {in_one_line(error)}") from None

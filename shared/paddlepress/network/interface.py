@@ -1,0 +1,77 @@
+"""What kind of network is supported: one input, and one tensor of logits, in training as in evaluation."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paddlepress.core.errors import DataError, in_one_line
+
+if TYPE_CHECKING:
+    from paddlepress.network.model import Model
+
+BATCH = 2
+
+
+def check_supported(model: Model) -> None:
+    """Refuse a network of another kind, before anything is spent on it, by running a copy on two random inputs.
+
+    What is drawn from random numbers afterwards stays the same.
+
+    Raises:
+        DataError: it takes several inputs, does not run on one of the stated shape, or gives something else than one
+            floating-point tensor [n, classes].
+    """
+    from paddlepress.surgery.randomized_copy import unseeded
+
+    classes, name = len(model.task.classes), model.architecture.name
+    wanted = f"supported is a network that takes one input and gives one tensor of logits, here [n, {classes}]"
+    if len(model.inputs) != 1:
+        given = ", ".join(spec.name for spec in model.inputs)
+        raise DataError(f"architecture {name!r} takes {len(model.inputs)} inputs ({given}); {wanted}")
+    with unseeded():
+        twin = model.copy()  # in training, batch norms note what goes through them
+        for training in (False, True):
+            if wrong := _wrong(twin, classes, training):
+                where = " in training mode" if training else ""
+                raise DataError(f"architecture {name!r} {wrong}{where}; {wanted}")
+
+
+def _wrong(model: Model, classes: int, training: bool) -> str:
+    import paddle
+
+    try:
+        outputs = _run(model, training)
+    except Exception as error:  # whatever a network's own code raises
+        shape, dtype = list(model.inputs[0].shape), model.inputs[0].dtype
+        reason = in_one_line(f"{type(error).__name__}: {error}", 200)
+        return f"can't be run on {BATCH} inputs of {dtype} {shape}: {reason}"
+    if isinstance(outputs, list | tuple | dict):
+        return f"gives {len(outputs)} outputs as a {type(outputs).__name__}"
+    if not isinstance(outputs, paddle.Tensor):
+        return f"gives a {type(outputs).__name__}"
+    if list(outputs.shape) != [BATCH, classes] or not outputs.is_floating_point():
+        dtype = str(outputs.dtype).removeprefix("paddle.")
+        sizes = [str(size) for size in outputs.shape]
+        if sizes[:1] == [str(BATCH)]:
+            sizes[0] = "n"
+        return f"gives {dtype} [{', '.join(sizes)}]"
+    return ""
+
+
+def _run(model: Model, training: bool) -> Any:
+    import paddle
+
+    from paddlepress.surgery.randomized_copy import random_inputs
+
+    numbers = np.random.default_rng(0)
+    network = model.network
+    network.train() if training else network.eval()
+    with paddle.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a network's own run may tell
+        try:
+            return network(paddle.to_tensor(random_inputs(model, BATCH, numbers)[0]))
+        except Exception:  # it may look these numbers up; then small ones do
+            return network(paddle.to_tensor(random_inputs(model, BATCH, numbers, standard=False)[0]))
