@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Quantized, spread_scale
 from paddlepress.core import compute
 from paddlepress.data import Split
 from paddlepress.network.edits import Quantize, find
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.tensors import Quantized, spread_scale
+from paddlepress.tasks import Task
 
 CLASSES = tuple(str(digit) for digit in range(10))
 

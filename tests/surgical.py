@@ -10,9 +10,12 @@ import pytest
 
 from paddlepress.core import compute
 from paddlepress.network import architectures, edits
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
 from paddlepress.surgery.graph import Graph, narrow_all, trace
 from paddlepress.surgery.groups import Group, Slice
+from paddlepress.tasks import Task
 
 compute.prepare()
 from paddlepress.network.layer_kinds import output_axis  # noqa: E402

@@ -8,9 +8,8 @@ else. It is found by name through the entry-point group `paddlepress.techniques`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,14 +18,14 @@ from pydantic import ValidationError
 from paddlepress.core import plugins
 from paddlepress.core.errors import UsageError
 from paddlepress.core.fields import Fields, explain_all
-from paddlepress.core.progress import Progress, Silent
+from paddlepress.core.plugins import distribution_version
+from paddlepress.core.progress import MetricLogger, Progress, Silent
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
     from paddlepress.network.model import Model
 
 Family = Literal["pruning", "quantization", "distillation", "factorization", "other"]
-MetricLogger = Callable[[str, float, int], None]
 
 
 def _log_nothing(name: str, value: float, step: int) -> None:
@@ -122,14 +121,6 @@ def name_of(chosen: Technique | type[Technique]) -> str:
     return kind.__qualname__
 
 
-def distribution_version(name: str) -> str:
-    """The version of the installed package that provides a technique, such as `paddlepress 0.1.0`."""
-    entry = plugins.listed(plugins.TECHNIQUES).get(name)
-    if entry is None or entry.dist is None:
-        return f"paddlepress {version('paddlepress')}"
-    return f"{entry.dist.name} {entry.dist.version}"
-
-
 def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Model:
     """Apply a technique to a copy of a model, and record it in the result's lineage.
 
@@ -143,7 +134,7 @@ def run(chosen: Technique, model: Model, context: Context, name: str = "") -> Mo
         UsageError: the base model preprocesses inputs otherwise than the model: the same data are not for both.
     """
     from paddlepress.core.compute import seed_everything, use_device
-    from paddlepress.network.model import LineageEntry
+    from paddlepress.spec.lineage import LineageEntry
 
     if context.base.preprocessing != model.preprocessing:
         said = [each.preprocessing.text() if each.preprocessing else "not stated" for each in (model, context.base)]

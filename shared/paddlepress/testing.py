@@ -28,7 +28,10 @@ from paddlepress.core import compute
 from paddlepress.core.errors import UsageError
 from paddlepress.data import Dataset, Split
 from paddlepress.network.edits import Mask, parameter
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress.techniques import Context, Technique, name_of, run, technique
 
 try:

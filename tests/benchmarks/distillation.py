@@ -122,7 +122,7 @@ def _data(seed: int, images: int | None) -> Any:
 def prepare_teachers() -> None:
     """Train the two teachers on the whole training set, unless they are there."""
     from paddlepress.artifact import store
-    from paddlepress.network.model import ArchitectureRef
+    from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.training.accuracy import accuracy
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
@@ -161,7 +161,7 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
 
 
 def _alone(dataset: Any, seed: int, variant: str) -> Any:
-    from paddlepress.network.model import ArchitectureRef
+    from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 

@@ -103,7 +103,7 @@ def prepare(home: Path, data: Path) -> tuple[Any, Any, Any]:
     from paddlepress.data.config import DataConfig
     from paddlepress.data.store import load
     from paddlepress.data.store import prepare as prepare_data
-    from paddlepress.network.model import ArchitectureRef
+    from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 
@@ -264,7 +264,10 @@ def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, fl
     from paddlepress.core import compute
     from paddlepress.core.errors import TechniqueRefused
     from paddlepress.data import Split
-    from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+    from paddlepress.network.model import Model
+    from paddlepress.spec.origin import ArchitectureRef
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
     from paddlepress.techniques import Context, run, technique
 
     random = np.random.default_rng(0)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from paddlepress.artifact.codec import Quantized, decode, encode_quantized
+from paddlepress.artifact.codec import decode, encode_quantized
 from paddlepress.core import compute
+from paddlepress.spec.tensors import Quantized
 
 CLI = "from paddlepress_pipelines.cli import main; main()"
 
@@ -88,7 +89,10 @@ from paddlepress.core import compute
 compute.prepare()
 import numpy, paddle
 from paddlepress.data import Split
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 paddle.seed(0)

@@ -14,7 +14,8 @@ from paddlepress.data.store import prepare
 from paddlepress.deployment.export import export
 from paddlepress.network.edits import Factorize, Mask, Narrow, Quantize, Share, find
 from paddlepress.network.edits import replace as put
-from paddlepress.network.model import LineageEntry, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.preprocessing import Preprocessing
 
 TARGETS = ("model", "deployable", "data", "recipe")

@@ -90,7 +90,8 @@ def finished(home: Path) -> set[str]:
 
 OWN_NETWORK = """
 import paddle
-from paddlepress.network.model import InputSpec, Task
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress_example.architecture import mlp
 
 network = mlp((InputSpec(name="input", shape=(1, 28, 28)),), Task(classes=tuple("0123456789")), hidden=64)

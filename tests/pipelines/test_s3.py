@@ -30,7 +30,10 @@ def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
 
     from paddlepress.data import Split
-    from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+    from paddlepress.network.model import Model
+    from paddlepress.spec.origin import ArchitectureRef
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
     from paddlepress.training.loop import fit
     from paddlepress.training.settings import TrainingSettings
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from paddlepress.core.errors import UsageError
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.techniques import Context, Technique, run
 from paddlepress.testing import digits_context, trained

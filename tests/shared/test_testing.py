@@ -10,7 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import Context, Technique
 from paddlepress.testing import TechniqueContract, trained
 

@@ -11,8 +11,11 @@ import numpy as np
 from paddlepress.core import compute
 from paddlepress.data import Split
 from paddlepress.network import edits
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
 from paddlepress.surgery.graph import narrow_all, trace
+from paddlepress.tasks import Task
 from paddlepress.techniques import Context
 
 compute.prepare()

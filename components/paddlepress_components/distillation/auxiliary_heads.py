@@ -12,9 +12,10 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddlepress.core.errors import TechniqueRefused
+from paddlepress.training.batch import Batch
 from paddlepress.training.feature_losses import hint_loss
 from paddlepress.training.features import Capture, Feature, embedding, named, stages
-from paddlepress.training.losses import Batch, soft_loss
+from paddlepress.training.losses import soft_loss
 
 MOST = 3
 """How many heads are put on by themselves, as in the paper."""

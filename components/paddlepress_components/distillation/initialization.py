@@ -11,13 +11,13 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.rnn import RNNBase, RNNCellBase
 
-from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.network.architectures import build
 from paddlepress.network.edits import Narrow, Quantize, find, parameter
 from paddlepress.network.grids import as_rows, put_on_grid
 from paddlepress.network.layer_kinds import output_axis
 from paddlepress.network.model import Model
+from paddlepress.spec.tensors import Array, spread_scale
 
 NUDGE = 0.1
 """How far weights are moved to make a model another, as a share of their own standard deviation."""

@@ -12,7 +12,8 @@ from paddlepress.data import Split
 from paddlepress.network.edits import Edit, Mask, Quantize, Share
 from paddlepress.network.model import Model
 from paddlepress.training.accuracy import accuracy
-from paddlepress.training.losses import Batch, Loss, mutual_loss
+from paddlepress.training.batch import Batch
+from paddlepress.training.losses import Loss, mutual_loss
 
 
 class Peers(nn.Layer):

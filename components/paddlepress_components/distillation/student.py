@@ -67,7 +67,8 @@ class StudentTraining(Fields):
         """
         from paddlepress.deployment.export import check_exportable
         from paddlepress.network.interface import check_supported
-        from paddlepress.network.model import ArchitectureRef, Model
+        from paddlepress.network.model import Model
+        from paddlepress.spec.origin import ArchitectureRef
 
         if not self.student:
             return None

@@ -9,8 +9,9 @@ from typing import Literal
 import paddle
 import paddle.nn.functional as F
 
+from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture
-from paddlepress.training.losses import Batch, decoupled_loss, soft_loss, standardized
+from paddlepress.training.losses import decoupled_loss, soft_loss, standardized
 from paddlepress.training.teachers import Teacher
 from paddlepress_components.distillation.hints import Guide
 

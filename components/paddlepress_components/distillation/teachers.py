@@ -89,7 +89,7 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
 def _convert_inputs(network: Any, factor: Any, offset: Any) -> None:
     import paddle
 
-    from paddlepress.network.layer_hooks import before
+    from paddlepress.forward.layer_hooks import before
 
     def convert(_: Any, inputs: Any) -> Any:
         shape = [-1] + [1] * (inputs[0].ndim - 2)

@@ -15,12 +15,12 @@ from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.rnn import RNNBase
 
 from paddlepress.core.errors import TechniqueRefused
+from paddlepress.forward.layer_hooks import before
+from paddlepress.forward.outputs import logits
 from paddlepress.network.edits import find
-from paddlepress.network.layer_hooks import before
 from paddlepress.network.layer_kinds import output_axis
 from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.groups import Group, Slice, layer_of
-from paddlepress.training.accuracy import logits
 from paddlepress_components.pruning.importance import Scores
 
 if TYPE_CHECKING:

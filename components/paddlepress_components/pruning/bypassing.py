@@ -7,8 +7,8 @@ from typing import Any
 
 import paddle
 
+from paddlepress.forward.layer_hooks import after
 from paddlepress.network.edits import find
-from paddlepress.network.layer_hooks import after
 
 WINDOW = 0.5
 """The share of the training in which layers are bypassed; in the rest the others settle."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from paddlepress.forward.outputs import logits
 from paddlepress.surgery.removal import without
-from paddlepress.training.accuracy import logits
 
 if TYPE_CHECKING:
     import paddle

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.progress import Progress
+from paddlepress.forward.layer_hooks import before
 from paddlepress.network.edits import QuantizeOutput, find
 from paddlepress.network.grids import input_grid
-from paddlepress.network.layer_hooks import before
 from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.regions import Place, Region, regions
 

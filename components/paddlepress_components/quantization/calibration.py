@@ -11,7 +11,7 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TechniqueRefused
-from paddlepress.network.layer_hooks import before
+from paddlepress.forward.layer_hooks import before
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 

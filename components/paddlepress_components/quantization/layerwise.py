@@ -10,11 +10,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddlepress.artifact.codec import Quantized
 from paddlepress.core.errors import DataError
 from paddlepress.network.edits import Quantize, QuantizeOutput, find
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.layers import simulate_quantized_input
+from paddlepress.spec.tensors import Quantized
 from paddlepress_components.quantization import adaround
 from paddlepress_components.quantization.activation_grids import Ranges
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of

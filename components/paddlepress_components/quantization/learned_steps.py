@@ -20,9 +20,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from paddlepress.artifact.codec import Array
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import as_rows, largest_code
+from paddlepress.spec.tensors import Array
 from paddlepress.training.simulation import Latent
 
 if TYPE_CHECKING:

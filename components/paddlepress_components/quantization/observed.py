@@ -15,7 +15,7 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 from paddle.nn.layer.norm import _BatchNormBase
 
-from paddlepress.network.layer_hooks import before
+from paddlepress.forward.layer_hooks import before
 
 _TRANSPOSED = (nn.Conv1DTranspose, nn.Conv2DTranspose, nn.Conv3DTranspose)
 

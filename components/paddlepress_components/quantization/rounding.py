@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 
-from paddlepress.artifact.codec import Array, Quantized, spread_scale
 from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import Cover, as_rows, fit_scale, largest_code, quantize_weight
 from paddlepress.network.layer_kinds import output_axis
+from paddlepress.spec.tensors import Array, Quantized, spread_scale
 from paddlepress_components.quantization import adaround, gptq
 from paddlepress_components.quantization.observed import input_channels, is_transposed, patches, with_weight
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress.artifact.codec import Quantized, encode_quantized
+from paddlepress.artifact.codec import encode_quantized
+from paddlepress.forward.outputs import logits
 from paddlepress.network.grids import quantize_weight
-from paddlepress.training.accuracy import logits
+from paddlepress.spec.tensors import Quantized
 from paddlepress_components.quantization.rounding import fixed_zeros
 
 if TYPE_CHECKING:

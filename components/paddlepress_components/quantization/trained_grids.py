@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from paddlepress.artifact.codec import Array
 from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.layer_kinds import weighted_layers
+from paddlepress.spec.tensors import Array
 from paddlepress_components.quantization.observed import course
 
 if TYPE_CHECKING:

@@ -33,14 +33,14 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
     """
     with entry.task():
         from paddlepress.artifact import store
+        from paddlepress.core.plugins import distribution_version
         from paddlepress.core.storage import fetch
         from paddlepress.data.store import load as load_data
         from paddlepress.deployment.export import check_exportable
         from paddlepress.evaluation.chance import near_chance
         from paddlepress.network.interface import check_supported
-        from paddlepress.network.model import LineageEntry
+        from paddlepress.spec.lineage import LineageEntry
         from paddlepress.spec.preprocessing import Preprocessing
-        from paddlepress.techniques import distribution_version
 
         given = entry.validated(Preprocessing, preprocessing, "preprocessing") if preprocessing else None
         dataset = load_data(Path(data.path))

@@ -40,7 +40,8 @@ def train(
         from paddlepress.deployment.export import check_exportable
         from paddlepress.evaluation.chance import near_chance
         from paddlepress.network.interface import check_supported
-        from paddlepress.network.model import ArchitectureRef, Model
+        from paddlepress.network.model import Model
+        from paddlepress.spec.origin import ArchitectureRef
         from paddlepress.training.base import train_base
         from paddlepress.training.settings import TrainingSettings
 

@@ -11,7 +11,9 @@ from pydantic import ValidationError
 from paddlepress.core.errors import UsageError
 from paddlepress.data.config import DataConfig
 from paddlepress.network import architectures
-from paddlepress.network.model import ArchitectureRef, InputSpec, Task
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress_pipelines.recipe.document import Key
 from paddlepress_pipelines.recipe.schema import Step
 

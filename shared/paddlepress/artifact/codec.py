@@ -27,15 +27,13 @@ from math import prod
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paddlepress.core.errors import ArtifactError, in_one_line
+from paddlepress.spec.tensors import BFLOAT16, Array, Quantized
 
-Array = NDArray[Any]
 Encoding = Literal["raw", "sparse", "coded", "packed", "shared"]
 
-BFLOAT16 = "bfloat16"
 DTYPES = (
     "float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool",
     "complex64", "complex128",
@@ -97,48 +95,6 @@ class TensorRecord(BaseModel):
     def size(self) -> int:
         """How many numbers the tensor has."""
         return prod(self.shape)
-
-
-class Quantized(BaseModel):
-    """A tensor on a grid: `value = code * scale`, zero at code zero.
-
-    Attributes:
-        codes: int8 or int16 array of the tensor's shape.
-        scale: float32 array, one per index along `axis`, or of size 1 where `axis` is None; with `group`
-            [size of the axis, groups], see `spread_scale`.
-    """
-
-    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
-
-    codes: Array
-    scale: Array
-    axis: int | None
-    group: int | None = None
-
-    def values(self) -> Array:
-        """The float32 tensor that these codes stand for."""
-        return self.codes.astype(np.float32) * spread_scale(self.scale, self.axis, self.codes.shape, self.group)
-
-
-def spread_scale(scale: Array, axis: int | None, shape: tuple[int, ...], group: int | None = None) -> Array:
-    """Shape scales so that they multiply a tensor.
-
-    Args:
-        scale: one per index along `axis`; one in all where `axis` is None; with `group`
-            [size of the axis, groups]: one for each run of `group` weights that an index of the axis has,
-            counted with that axis moved to the front and the others flattened. The last run may be shorter.
-        axis: which axis.
-        shape: of the tensor.
-        group: the length of a run.
-    """
-    if axis is None:
-        return scale.reshape(())
-    if group is not None:
-        front = (shape[axis], *shape[:axis], *shape[axis + 1 :])
-        length = prod(front[1:])
-        rows = np.repeat(scale.reshape(shape[axis], -1), min(group, length), axis=1)
-        return np.moveaxis(rows[:, :length].reshape(front), 0, axis)
-    return scale.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
 def encode_float(name: str, value: Array, stored: str | None = None) -> tuple[TensorRecord, dict[str, Array]]:

@@ -13,8 +13,11 @@ from paddlepress.artifact.codec import TensorRecord
 from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.network.edits import Edit
-from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Task
+from paddlepress.spec.lineage import LineageEntry
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 FORMAT_VERSION = 4
 SEALED_SINCE = 4

@@ -10,8 +10,6 @@ import numpy as np
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact.codec import (
-    Array,
-    Quantized,
     TensorRecord,
     array_names,
     decode,
@@ -25,6 +23,7 @@ from paddlepress.core.errors import ArtifactError, UnknownName, UsageError, in_o
 from paddlepress.core.files import replacing
 from paddlepress.core.manifests import record
 from paddlepress.network.model import Model, digest_of
+from paddlepress.spec.tensors import Array, Quantized
 
 _LARGEST = 2**24  # of an integer among an architecture's arguments: it makes lists of so many
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from typing import Any
 
 from paddlepress.core.errors import UnknownName, UsageError
@@ -61,3 +61,11 @@ def load(group: str, name: str, where: str = "") -> Any:
 def summary_of(plugin: Any) -> str:
     """The first paragraph of a plugin's docstring, on one line; empty if it has none."""
     return " ".join(inspect.cleandoc(plugin.__doc__ or "").split("\n\n")[0].split())
+
+
+def distribution_version(name: str) -> str:
+    """The version of the installed package that provides a technique, such as `paddlepress 0.1.0`."""
+    entry = listed(TECHNIQUES).get(name)
+    if entry is None or entry.dist is None:
+        return f"paddlepress {version('paddlepress')}"
+    return f"{entry.dist.name} {entry.dist.version}"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+MetricLogger = Callable[[str, float, int], None]
+"""`(metric, value, step)`: told of figures while work goes on."""
 
 
 class Progress(Protocol):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
-from paddlepress.network.model import InputSpec, Model, Task
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
+
+if TYPE_CHECKING:
+    from paddlepress.network.model import Model
 
 
 @dataclass(frozen=True)

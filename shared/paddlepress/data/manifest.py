@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from paddlepress.core.errors import DataError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.core.manifests import record as record  # part of this module's interface
-from paddlepress.network.model import InputSpec
+from paddlepress.spec.signature import InputSpec
 
 FORMAT_VERSION = 2
 SEALED_SINCE = 2

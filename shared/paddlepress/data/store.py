@@ -23,8 +23,9 @@ from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
 from paddlepress.data.raw import Examples, class_names
 from paddlepress.data.splits import divide
 from paddlepress.data.statistics import measured
-from paddlepress.network.model import InputSpec, Task
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 INPUT_NAME = "input"
 

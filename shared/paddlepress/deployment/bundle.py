@@ -24,12 +24,12 @@ from pydantic import Field
 
 from paddlepress.artifact import manifest as artifacts
 from paddlepress.artifact import store
-from paddlepress.artifact.codec import Array
 from paddlepress.artifact.manifest import WEIGHTS, Manifest
 from paddlepress.core import gzip_files, json_text, manifests
 from paddlepress.core.errors import ArtifactError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256
 from paddlepress.deployment import older
+from paddlepress.spec.tensors import Array
 
 FORMAT_VERSION = 1
 GRAPH = "graph.onnx.gz"

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from paddlepress.artifact import manifest as manifests
-from paddlepress.artifact.codec import Array
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.core.errors import ArtifactError
 from paddlepress.core.files import replacing
@@ -19,6 +18,7 @@ from paddlepress.deployment.graph import Graph, drop_unused, simplify
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.deployment.verification import Run, run_graph, verify
 from paddlepress.network.model import Model
+from paddlepress.spec.tensors import Array
 
 
 def export(model: Model, artifact: Path, directory: Path, inputs: Array | None = None) -> None:

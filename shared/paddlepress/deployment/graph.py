@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
+from paddlepress.spec.tensors import Array
 
 # What a batch-independent reshape keeps: ONNX's Reshape reads 0 as "as in the input".
 _KEEP = 0

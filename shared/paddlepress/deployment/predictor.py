@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array, Quantized
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, value_of
 from paddlepress.core.errors import ArtifactError, DataError, in_one_line
 from paddlepress.deployment import bundle, onnx_file
 from paddlepress.network.model import digest_of
+from paddlepress.spec.tensors import Array, Quantized
 
 
 class Predictor:

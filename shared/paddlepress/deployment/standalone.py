@@ -20,9 +20,9 @@ from paddlepress.deployment import bundle
 from paddlepress.deployment.predictor import Predictor, initializers, input_dtype
 
 if TYPE_CHECKING:
-    from paddlepress.artifact.codec import Array
     from paddlepress.artifact.manifest import Manifest
     from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.tensors import Array
 
 FILE = "model.onnx"
 OUTPUT = "logits"

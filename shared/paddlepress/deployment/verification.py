@@ -26,17 +26,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.conversion import convert, first_failing, operators_by_layer
 from paddlepress.deployment.decomposition import decompose
 from paddlepress.deployment.trace import save_program, save_traced, subject
 from paddlepress.network.model import Model
+from paddlepress.spec.tensors import Array
 
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.network.model import InputSpec
+    from paddlepress.spec.signature import InputSpec
 
 BATCHES = (1, 3, 32)
 RELATIVE = 1e-4
@@ -229,7 +229,7 @@ class _Watch:
             self._add(layer, name)
 
     def _add(self, layer: paddle.nn.Layer, name: str) -> None:
-        from paddlepress.network.layer_hooks import before
+        from paddlepress.forward.layer_hooks import before
 
         def begins(layer: paddle.nn.Layer, inputs: Any) -> None:
             self.note(name, inputs, given=True)

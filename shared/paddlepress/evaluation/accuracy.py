@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
 from paddlepress.core.errors import DataError
 from paddlepress.evaluation.result import ClassResult
+from paddlepress.spec.tensors import Array
 
 _Z95 = 1.959963984540054
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from paddlepress.artifact import store
-from paddlepress.artifact.codec import Array
 from paddlepress.core.errors import PaddlepressError, TechniqueRefused
 from paddlepress.core.progress import Progress
 from paddlepress.data import StoredSplit
@@ -24,6 +23,7 @@ from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.memory import peak_memory_mib
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.network.model import Model
+from paddlepress.spec.tensors import Array
 
 
 def evaluate(

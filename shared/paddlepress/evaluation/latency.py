@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
 from paddlepress.deployment.predictor import Predictor
+from paddlepress.spec.tensors import Array
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

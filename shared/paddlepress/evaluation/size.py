@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from paddlepress.artifact import manifest as manifests
-from paddlepress.artifact.codec import BFLOAT16, Array, Quantized, TensorRecord
+from paddlepress.artifact.codec import TensorRecord
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, read_arrays
 from paddlepress.core.errors import ArtifactError
 from paddlepress.deployment import bundle
+from paddlepress.spec.tensors import BFLOAT16, Array, Quantized
 
 FLOAT32_BYTES = 4
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from paddlepress.artifact.codec import BFLOAT16, Array, Quantized, spread_scale
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.model import Model
+from paddlepress.spec.tensors import BFLOAT16, Array, Quantized, spread_scale
 
 FULL_RANGE = 127
 REDUCED_RANGE = 63  # AVX2 adds two products of u8 and s8 in 16 bits: 7-bit weights can't overflow them

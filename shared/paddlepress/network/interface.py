@@ -24,7 +24,7 @@ def check_supported(model: Model) -> None:
         DataError: it takes several inputs, does not run on one of the stated shape, or gives something else than one
             floating-point tensor [n, classes].
     """
-    from paddlepress.surgery.randomized_copy import unseeded
+    from paddlepress.network.random_inputs import unseeded
 
     classes, name = len(model.task.classes), model.architecture.name
     wanted = f"supported is a network that takes one input and gives one tensor of logits, here [n, {classes}]"
@@ -64,7 +64,7 @@ def _wrong(model: Model, classes: int, training: bool) -> str:
 def _run(model: Model, training: bool) -> Any:
     import paddle
 
-    from paddlepress.surgery.randomized_copy import random_inputs
+    from paddlepress.network.random_inputs import random_inputs
 
     numbers = np.random.default_rng(0)
     network = model.network

@@ -9,7 +9,7 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from paddlepress.network.layer_hooks import Given, first_name, in_order
+from paddlepress.forward.layer_hooks import Given, first_name, in_order
 
 
 class LowRankLinear(nn.Layer):

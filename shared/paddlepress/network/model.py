@@ -6,16 +6,19 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from math import prod
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import BaseModel
 
-from paddlepress.artifact.codec import Array, Quantized, spread_scale
 from paddlepress.core.errors import ArtifactError, PaddlepressError, in_one_line
 from paddlepress.network.edits import Edit, Mask, Quantize, QuantizeOutput, Share
+from paddlepress.spec.lineage import LineageEntry
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.tensors import Array, Quantized, spread_scale
+from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
     import paddle
@@ -23,65 +26,8 @@ if TYPE_CHECKING:
     from paddlepress.network.parametrization import Parametrization
 
 
-_LARGEST_INPUT = 2**28  # numbers of one example
 # One edit makes the network smaller, or a part of it a little larger; never does it make one of another order.
 _EDIT_LEAST, _EDIT_SHARE = 2**20, 16
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class InputSpec(_Record):
-    """One input of a network; the first dimension is the batch and is left out of `shape`."""
-
-    name: str = Field(min_length=1, max_length=200)
-    shape: tuple[Annotated[int, Field(ge=1, le=_LARGEST_INPUT)], ...] = Field(max_length=8)
-    dtype: str = Field(default="float32", pattern="^(float|int|uint)(16|32|64)$|^u?int8$|^bool$")
-
-    @field_validator("shape")
-    @classmethod
-    def _not_vast(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if prod(value) > _LARGEST_INPUT:
-            raise ValueError(f"an input of {prod(value):,} numbers is larger than any")
-        return value
-
-
-class ArchitectureRef(_Record):
-    """A registered architecture's name, and the JSON arguments it was built with."""
-
-    name: str
-    arguments: dict[str, JsonValue] = {}
-
-
-class Task(_Record):
-    """What a network is for.
-
-    Attributes:
-        kind: `classification`: one logit per class.
-        classes: the classes' names, in the order of the logits.
-    """
-
-    kind: str = Field(default="classification", pattern="^classification$")
-    classes: tuple[str, ...]
-
-
-class LineageEntry(_Record):
-    """One step of a model's history.
-
-    Attributes:
-        technique: its registered name (`train` and `import` for a base model).
-        version: the installed package that ran it, and its version.
-        parameters: every field of the technique.
-        seed: what its random choices followed.
-        parent: digest of the model it was applied to; empty for a base model.
-    """
-
-    technique: str
-    version: str
-    parameters: dict[str, JsonValue]
-    seed: int = Field(ge=-(2**63), lt=2**64)
-    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -289,7 +235,7 @@ class Model:
         Returns:
             float32 array [n, classes].
         """
-        from paddlepress.training.accuracy import logits
+        from paddlepress.forward.outputs import logits
 
         if len(inputs) == 0:
             return np.zeros((0, len(self.task.classes)), np.float32)

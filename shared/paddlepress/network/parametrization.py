@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
 from paddlepress.core.errors import ArtifactError
+from paddlepress.spec.tensors import Array
 
 if TYPE_CHECKING:
     import paddle

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import TechniqueRefused
+from paddlepress.network.random_inputs import random_inputs, unseeded
 from paddlepress.surgery.groups import Group
 from paddlepress.surgery.narrow import Keep, cut
-from paddlepress.surgery.randomized_copy import StandIn, random_inputs, unseeded
+from paddlepress.surgery.randomized_copy import StandIn
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paddlepress.artifact.codec import Array
 from paddlepress.network.edits import FoldNorm, find
 from paddlepress.network.layer_kinds import weighted_layers
+from paddlepress.spec.tensors import Array
 from paddlepress.surgery.program import Operation, Program, read
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.network import edits
+from paddlepress.spec.tensors import Array, spread_scale
 from paddlepress.surgery import layer_sizes
 from paddlepress.surgery.groups import Group
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import paddle
 
-from paddlepress.artifact.codec import Array
 from paddlepress.core.errors import UsageError
+from paddlepress.forward.layer_hooks import after
 from paddlepress.network.edits import Remove, find, replace_everywhere
-from paddlepress.network.layer_hooks import after
 from paddlepress.network.layers import Bypass
+from paddlepress.spec.tensors import Array
 from paddlepress.surgery.program import evaluating
 
 if TYPE_CHECKING:

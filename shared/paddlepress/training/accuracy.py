@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from paddlepress.forward.outputs import logits
 
 if TYPE_CHECKING:
     import paddle
 
     from paddlepress.data import Split
-
-
-def logits(network: paddle.nn.Layer, inputs: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
-    """A network's outputs in evaluation mode, without gradients; its mode is restored afterwards.
-
-    Args:
-        network: gives one logit per class.
-        inputs: float32 array [n, *shape], n at least 1.
-        batch_size: how many go through the network at once.
-
-    Returns:
-        float32 array [n, classes].
-    """
-    import paddle
-
-    was_training = network.training
-    network.eval()
-    try:
-        with paddle.no_grad():
-            parts = [
-                network(paddle.to_tensor(inputs[start : start + batch_size])).numpy()
-                for start in range(0, len(inputs), batch_size)
-            ]
-    finally:
-        if was_training:
-            network.train()
-    return np.concatenate(parts).astype(np.float32, copy=False)
 
 
 def accuracy(network: paddle.nn.Layer, split: Split, batch_size: int = 256) -> float:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paddlepress.core.compute import seed_everything, use_device
-from paddlepress.core.progress import Progress
-from paddlepress.network.model import ArchitectureRef, LineageEntry, Model
-from paddlepress.techniques import MetricLogger, distribution_version
+from paddlepress.core.plugins import distribution_version
+from paddlepress.core.progress import MetricLogger, Progress
+from paddlepress.network.model import Model
+from paddlepress.spec.lineage import LineageEntry
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 

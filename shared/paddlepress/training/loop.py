@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import DataError, TrainingFailed
 from paddlepress.core.progress import Progress, Silent
 from paddlepress.training.accuracy import accuracy
+from paddlepress.training.batch import Batch
 from paddlepress.training.checkpoint import (
     Checkpoint,
     State,
@@ -30,13 +31,13 @@ from paddlepress.training.checkpoint import (
     set_weights,
     weights_of,
 )
-from paddlepress.training.losses import Batch, Loss, cross_entropy
+from paddlepress.training.losses import Loss, cross_entropy
 from paddlepress.training.settings import TrainingSettings, learning_rate
 from paddlepress.training.simulation import Simulation, Simulations, simulated
 
 if TYPE_CHECKING:
+    from paddlepress.core.progress import MetricLogger
     from paddlepress.data import Split
-    from paddlepress.techniques import MetricLogger
 
 Constraint = Callable[[int, int], None]
 """`(steps done, steps in all)`: called before the first step and after each one, may change the weights."""

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
-from numpy.typing import NDArray
+
+from paddlepress.training.batch import Batch
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
 
 _TINY = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 has a logarithm all the same
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's examples.
-
-    Attributes:
-        indices: int64 array [n], into the training split.
-        inputs: tensor [n, *shape] as the network gets it, after augmentation.
-    """
-
-    indices: NDArray[np.int64]
-    inputs: paddle.Tensor
 
 
 Loss = Callable[[paddle.Tensor, paddle.Tensor, Batch], paddle.Tensor]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import paddle
 
-from paddlepress.artifact.codec import Array, spread_scale
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import largest_code
+from paddlepress.spec.tensors import Array, spread_scale
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

@@ -10,8 +10,8 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture
-from paddlepress.training.losses import Batch
 
 if TYPE_CHECKING:
     from paddlepress.data import Split

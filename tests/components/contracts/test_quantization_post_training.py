@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from paddlepress.artifact.codec import spread_scale
 from paddlepress.artifact.store import load
 from paddlepress.evaluation.size import layers
+from paddlepress.spec.tensors import spread_scale
 from paddlepress.testing import TechniqueContract, size_of
 from paddlepress_components.quantization.mixed import QuantizeMixed
 from paddlepress_components.quantization.post_training import QuantizePostTraining

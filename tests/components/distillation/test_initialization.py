@@ -9,7 +9,8 @@ from paddle import nn
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.network.edits import Mask, Quantize, Share, parameter
 from paddlepress.network.grids import put_on_grid
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.testing import digits, trained
 from paddlepress_components.distillation.initialization import (

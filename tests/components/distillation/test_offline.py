@@ -15,13 +15,14 @@ from paddlepress.core.progress import Silent
 from paddlepress.network import architectures
 from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import put_on_grid
-from paddlepress.network.model import ArchitectureRef
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training import loop
+from paddlepress.training.batch import Batch
 from paddlepress.training.feature_losses import attention_loss, attention_map
 from paddlepress.training.features import Capture
-from paddlepress.training.losses import Batch, soft_loss
+from paddlepress.training.losses import soft_loss
 from paddlepress.training.teachers import Answer
 from paddlepress_components.distillation.offline import DistillOffline
 from paddlepress_components.distillation.student_loss import Lesson, SoftPart, Taught

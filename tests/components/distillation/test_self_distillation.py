@@ -15,8 +15,8 @@ from paddlepress.network.grids import put_on_grid
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
+from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture, Feature, features
-from paddlepress.training.losses import Batch
 from paddlepress_components.distillation.auxiliary_heads import Head, HeadsLesson, head_layers, put_on
 from paddlepress_components.distillation.self_distillation import DistillSelf
 
@@ -184,7 +184,8 @@ def test_other_networks_take_heads(architecture: str) -> None:
 
 
 def trained_on(architecture: str, data: Any) -> Any:
-    from paddlepress.network.model import ArchitectureRef, Model
+    from paddlepress.network.model import Model
+    from paddlepress.spec.origin import ArchitectureRef
 
     reference = ArchitectureRef(name=architecture)
     assert architecture in architectures.names()

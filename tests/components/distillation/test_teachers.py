@@ -11,12 +11,13 @@ import pytest
 from paddlepress.artifact.store import save
 from paddlepress.core.errors import ArtifactError, DataError, TrainingFailed
 from paddlepress.data import Split
-from paddlepress.network.model import InputSpec, Task
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress.techniques import Context, run
 from paddlepress.testing import digits, trained
 from paddlepress.training.accuracy import accuracy
-from paddlepress.training.losses import Batch
+from paddlepress.training.batch import Batch
 from paddlepress.training.teachers import CACHE_BYTES, Teacher
 from paddlepress_components.distillation.offline import DistillOffline
 from paddlepress_components.distillation.teachers import adapt, check_teacher, load_teachers

@@ -11,7 +11,8 @@ from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.edits import Remove
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.surgery.removal import without
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained

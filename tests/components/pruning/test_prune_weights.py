@@ -12,7 +12,8 @@ from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
 from paddlepress.network.edits import find, parameter
 from paddlepress.network.layer_kinds import output_axis
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy

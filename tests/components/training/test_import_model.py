@@ -14,8 +14,12 @@ import pytest
 from paddlepress.artifact import store
 from paddlepress.data import DataConfig, StoredDataset
 from paddlepress.data import store as data_store
-from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.lineage import LineageEntry
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.entry import ERROR_PREFIX

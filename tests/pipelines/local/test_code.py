@@ -11,7 +11,10 @@ import pytest
 
 from paddlepress.core import plugins
 from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local import cache, code
 from paddlepress_pipelines.local.spec import TaskSpec, tasks_of

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from paddle import nn
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import InputSpec, Task
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 
 def mlp(inputs: tuple[InputSpec, ...], task: Task, hidden: int = 64) -> nn.Layer:

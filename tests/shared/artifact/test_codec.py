@@ -10,16 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from paddlepress.artifact.codec import (
-    Quantized,
-    TensorRecord,
-    decode,
-    encode_float,
-    encode_quantized,
-    encode_shared,
-)
+from paddlepress.artifact.codec import TensorRecord, decode, encode_float, encode_quantized, encode_shared
 from paddlepress.core.errors import ArtifactError
 from paddlepress.network.grids import round_to_bfloat16
+from paddlepress.spec.tensors import Quantized
 
 Array = np.ndarray[Any, Any]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=9)

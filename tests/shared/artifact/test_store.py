@@ -16,8 +16,12 @@ from paddlepress.artifact.store import load, save
 from paddlepress.core import compute
 from paddlepress.core.errors import ArtifactError
 from paddlepress.network.edits import Factorize, Narrow
-from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.lineage import LineageEntry
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 compute.prepare()
 

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from paddlepress.core import compute
 from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.network import architectures
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 compute.prepare()
 import paddle.nn.functional as F  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 
 from paddlepress.data import Split
 from paddlepress.evaluation.chance import near_chance
-from paddlepress.network.model import Task
+from paddlepress.tasks import Task
 
 
 class Oracle:

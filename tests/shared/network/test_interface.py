@@ -13,7 +13,7 @@ from surgical import Build, builder, images
 from paddlepress.core import compute
 from paddlepress.core.errors import DataError
 from paddlepress.network.interface import check_supported
-from paddlepress.network.model import InputSpec
+from paddlepress.spec.signature import InputSpec
 
 compute.prepare()
 import paddle  # noqa: E402

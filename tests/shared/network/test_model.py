@@ -9,8 +9,11 @@ import pytest
 
 from paddlepress.core import compute
 from paddlepress.core.errors import ArtifactError
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 compute.prepare()
 

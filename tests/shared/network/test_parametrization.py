@@ -13,7 +13,10 @@ from paddlepress.artifact import store
 from paddlepress.core import compute
 from paddlepress.core.errors import ArtifactError
 from paddlepress.network import architectures, parametrization
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 compute.prepare()
 import paddle  # noqa: E402

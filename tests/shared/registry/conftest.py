@@ -100,7 +100,11 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
     from paddlepress.artifact import store
     from paddlepress.deployment.export import export
     from paddlepress.deployment.predictor import Predictor
-    from paddlepress.network.model import ArchitectureRef, InputSpec, LineageEntry, Model, Task
+    from paddlepress.network.model import Model
+    from paddlepress.spec.lineage import LineageEntry
+    from paddlepress.spec.origin import ArchitectureRef
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
     train, test = digits
     compute.seed_everything(1)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from paddlepress.core.progress import Silent
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits
 from paddlepress.training.settings import TrainingSettings
 

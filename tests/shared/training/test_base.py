@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from paddlepress.core.errors import DataError, UnknownName
-from paddlepress.network.model import ArchitectureRef
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits, trained
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings

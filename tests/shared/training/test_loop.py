@@ -15,7 +15,8 @@ from paddlepress.core import compute
 from paddlepress.core.errors import DataError, TrainingFailed
 from paddlepress.core.progress import Silent
 from paddlepress.data import Split
-from paddlepress.network.model import ArchitectureRef, Model
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.loop import History, fit

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddlepress.testing import digits, trained
+from paddlepress.training.batch import Batch
 from paddlepress.training.losses import (
-    Batch,
     decoupled_loss,
     divergence,
     mutual_loss,

@@ -17,7 +17,7 @@ from paddlepress.core.progress import Progress
 from paddlepress.core.storage import is_s3
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw, examples
-from paddlepress.data.sources import local_path
+from paddlepress.data.sources.files import local_path
 
 ELEMENT_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"

@@ -22,7 +22,8 @@ from paddlepress.core.files import replacing, sha256_of
 from paddlepress.core.progress import Progress
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Raw
-from paddlepress.data.sources import idx, local_path
+from paddlepress.data.sources import idx
+from paddlepress.data.sources.files import local_path
 from paddlepress.data.sources.mnist_pickle import read_pickle
 
 HOME_VARIABLE = "PADDLEPRESS_DATA_HOME"

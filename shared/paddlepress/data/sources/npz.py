@@ -12,7 +12,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.core.progress import Progress
 from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw, channels_first, examples
-from paddlepress.data.sources import local_path
+from paddlepress.data.sources.files import local_path
 
 VALID = "Valid: x_train and y_train, with x_test, y_test, x_validation and y_validation if there are any; or x and y"
 

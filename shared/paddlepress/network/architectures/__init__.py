@@ -20,7 +20,9 @@ from paddlepress.core.errors import DataError, UnknownName, UsageError, in_one_l
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.network.model import ArchitectureRef, InputSpec, Task
+    from paddlepress.spec.origin import ArchitectureRef
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 Architecture = Callable[..., "paddle.nn.Layer"]
 

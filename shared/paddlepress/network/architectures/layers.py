@@ -11,7 +11,7 @@ from paddle import nn
 from paddlepress.core.errors import DataError
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import InputSpec
+    from paddlepress.spec.signature import InputSpec
 
 
 class Conv2D(nn.Conv2D):

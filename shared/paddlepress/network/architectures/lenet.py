@@ -12,7 +12,8 @@ from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import Conv2D, feature_size, single_image_input
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import InputSpec, Task
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 
 class LeNet(nn.Layer):

@@ -11,7 +11,8 @@ from paddle import nn
 from paddlepress.network.architectures.layers import Conv2D, feature_size, single_image_input
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import InputSpec, Task
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 _STAGES = 3
 

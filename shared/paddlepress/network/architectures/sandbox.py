@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from paddlepress.core import compute
 from paddlepress.core.errors import PaddlepressError, in_one_line
-from paddlepress.network.model import ArchitectureRef, InputSpec, Task
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
     import paddle

@@ -11,7 +11,8 @@ from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import single_image_input, whole
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import InputSpec, Task
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 
 class VisionTransformer(nn.Layer):

@@ -11,7 +11,8 @@ from paddlepress.core.errors import DataError
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.network.model import InputSpec, Task
+    from paddlepress.spec.signature import InputSpec
+    from paddlepress.tasks import Task
 
 
 @cache

@@ -8,7 +8,10 @@ import pytest
 from paddlepress.core import compute
 from paddlepress.core.errors import DataError, UnknownName, UsageError
 from paddlepress.network import architectures
-from paddlepress.network.model import ArchitectureRef, InputSpec, Model, Task
+from paddlepress.network.model import Model
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 compute.prepare()
 

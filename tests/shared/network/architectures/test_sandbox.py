@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from paddlepress.network.architectures import sandbox
-from paddlepress.network.model import ArchitectureRef, InputSpec, Task
+from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.spec.signature import InputSpec
+from paddlepress.tasks import Task
 
 INPUTS = (InputSpec(name="image", shape=(1, 28, 28)),)
 TASK = Task(classes=tuple("0123456789"))

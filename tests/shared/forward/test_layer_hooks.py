@@ -8,7 +8,7 @@ from surgical import Build, images
 
 from paddlepress.core import compute
 from paddlepress.data import Split
-from paddlepress.network.layer_hooks import after, before
+from paddlepress.forward.layer_hooks import after, before
 from paddlepress.techniques import Context, run, technique
 
 compute.prepare()

@@ -1,0 +1,27 @@
+"""What a network takes."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from paddlepress.spec.record import Record
+
+_LARGEST_INPUT = 2**28  # numbers of one example
+
+
+class InputSpec(Record):
+    """One input of a network; the first dimension is the batch and is left out of `shape`."""
+
+    name: str = Field(min_length=1, max_length=200)
+    shape: tuple[Annotated[int, Field(ge=1, le=_LARGEST_INPUT)], ...] = Field(max_length=8)
+    dtype: str = Field(default="float32", pattern="^(float|int|uint)(16|32|64)$|^u?int8$|^bool$")
+
+    @field_validator("shape")
+    @classmethod
+    def _not_vast(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if prod(value) > _LARGEST_INPUT:
+            raise ValueError(f"an input of {prod(value):,} numbers is larger than any")
+        return value

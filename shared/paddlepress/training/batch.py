@@ -1,0 +1,25 @@
+"""The examples of one training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import paddle
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's examples.
+
+    Attributes:
+        indices: int64 array [n], into the training split.
+        inputs: tensor [n, *shape] as the network gets it, after augmentation.
+    """
+
+    indices: NDArray[np.int64]
+    inputs: paddle.Tensor
