@@ -10,8 +10,6 @@ from paddlepress.core.errors import DataError
 from paddlepress.evaluation.result import ClassResult
 from paddlepress.spec.tensors import Array
 
-_Z95 = 1.959963984540054
-
 
 def accuracy(logits: Array, labels: Array) -> float:
     """Share of examples whose largest logit is the label's, in percent.
@@ -37,13 +35,13 @@ def wilson_interval(percent: float, count: int) -> tuple[float, float]:
     normal approximation it holds near 100%.
 
     Args:
-        percent: the share that was observed.
-        count: of how many examples.
+        percent: the share of the examples that was observed.
+        count: how many examples there were, at least one.
     """
-    share, spread = percent / 100, _Z95**2 / count
-    centre = (share + spread / 2) / (1 + spread)
-    half = _Z95 * np.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
-    return 100.0 * max(0.0, float(centre - half)), 100.0 * min(1.0, float(centre + half))
+    from scipy.stats import binomtest
+
+    found = binomtest(round(percent * count / 100), count).proportion_ci(method="wilson")
+    return 100.0 * float(found.low), 100.0 * float(found.high)
 
 
 def agreement(logits: Array, others: Array) -> float:
