@@ -12,7 +12,7 @@ encoding   arrays
 ``shared`` `NAME:codes`, `NAME:counts`, `NAME:codebook`: places in a codebook through a range coder
 ========== ======================================================================================
 
-bfloat16 values, which NumPy has no type for, are stored as the upper halves of their float32 bits.
+bfloat16 values, which safetensors reads no NumPy arrays of, are stored as the unsigned integers of their bits.
 
 Integers are entropy coded with a static model of their own frequencies, by the range coder of the
 `constriction` library (Bamler, "Understanding Entropy Coding With Asymmetric Numeral Systems", 2022),
@@ -109,7 +109,7 @@ def encode_float(name: str, value: Array, stored: str | None = None) -> tuple[Te
         ArtifactError: the values do not survive the narrower dtype.
     """
     kept = value if stored is None else _narrowed(value, stored)
-    if stored is not None and not np.array_equal(_widened(kept, stored, value.dtype), value):
+    if stored is not None and _widened(kept, stored, value.dtype).tobytes() != value.tobytes():
         raise ArtifactError(f"{name}: its values are not {stored} values, so it can't be stored as {stored}")
     record = TensorRecord(shape=value.shape, dtype=str(value.dtype), stored=stored)
     raw = {name: np.ascontiguousarray(kept)}
@@ -269,15 +269,13 @@ def _counts(array: Array, size: int) -> list[int]:
 
 
 def _narrowed(value: Array, stored: str) -> Array:
-    if stored != BFLOAT16:
-        return value.astype(stored)
-    return (np.ascontiguousarray(value).view(np.uint32) >> 16).astype(np.uint16)
+    with np.errstate(over="ignore", invalid="ignore"):  # a value too large becomes infinite, which is another value
+        kept = value.astype(stored)
+    return kept.view(np.uint16) if stored == BFLOAT16 else kept
 
 
 def _widened(kept: Array, stored: str | None, dtype: Any) -> Array:
-    if stored != BFLOAT16:
-        return kept.astype(dtype)
-    return (kept.astype(np.uint32) << 16).view(np.float32).astype(dtype)
+    return (kept.view(BFLOAT16) if stored == BFLOAT16 else kept).astype(dtype)
 
 
 def _bytes(arrays: Mapping[str, Array]) -> int:

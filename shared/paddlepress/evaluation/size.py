@@ -15,7 +15,7 @@ from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, read_arrays
 from paddlepress.core.errors import ArtifactError
 from paddlepress.deployment import bundle
-from paddlepress.spec.tensors import BFLOAT16, Array, Quantized
+from paddlepress.spec.tensors import Array, Quantized
 
 FLOAT32_BYTES = 4
 
@@ -172,7 +172,7 @@ def _opened(directory: Path) -> tuple[Manifest, Mapping[str, Array]]:
 def _bits(record: TensorRecord, numbers: Array) -> int:
     if record.encoding in {"coded", "packed", "shared"}:
         return max(1, int(np.unique(numbers).size - 1).bit_length())
-    return 16 if record.stored == BFLOAT16 else 8 * np.dtype(record.stored or record.dtype).itemsize
+    return 8 * np.dtype(record.stored or record.dtype).itemsize
 
 
 def _share_zero(size: int, nonzeros: int) -> float:

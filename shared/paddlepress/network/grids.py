@@ -134,29 +134,17 @@ def _all_zero(value: Array, axis: int | None, group: int | None) -> Array:
     return np.broadcast_to(spread_scale(empty.reshape(shape), axis, value.shape, group), value.shape)
 
 
-def round_to_bfloat16(value: Array) -> Array:
-    """The bfloat16 values nearest to a float32 array (ties to even), as float32; -0.0 becomes 0.0.
+def round_to_16_bits(value: Array, dtype: Literal["float16", "bfloat16"]) -> Array:
+    """The values of a 16-bit type nearest to a float32 array (ties to even), as float32; -0.0 becomes 0.0.
 
     Raises:
-        OverflowError: a value is beyond bfloat16.
+        OverflowError: a value is beyond the type, or none.
     """
-    bits = np.ascontiguousarray(value, np.float32).view(np.uint32).astype(np.uint64)
-    rounded = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).astype(np.uint32).view(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounded = value.astype(dtype).astype(np.float32)
     if not np.isfinite(rounded).all():
-        raise OverflowError(f"a weight of {np.abs(value).max():g} is beyond bfloat16")
-    return np.asarray(rounded.reshape(value.shape) + np.float32(0.0), np.float32)
-
-
-def round_to_float16(value: Array) -> Array:
-    """The float16 values nearest to a float32 array, as float32; -0.0 becomes 0.0.
-
-    Raises:
-        OverflowError: a value is beyond float16.
-    """
-    with np.errstate(over="ignore"):
-        rounded = value.astype(np.float16).astype(np.float32)
-    if not np.isfinite(rounded).all():
-        raise OverflowError(f"a weight of {np.abs(value).max():g} is beyond float16, whose largest is 65504")
+        largest = "" if dtype == BFLOAT16 else ", whose largest is 65504"
+        raise OverflowError(f"a weight of {np.abs(value).max():g} is beyond {dtype}{largest}")
     return np.asarray(rounded + np.float32(0.0), np.float32)
 
 
@@ -192,7 +180,7 @@ def put_on_grid(model: Model, edit: Quantize, scale: Array | None = None, cover:
     value = np.asarray(target.numpy())
     if edit.bits == 16:
         try:
-            target.set_value(round_to_bfloat16(value) if edit.format == BFLOAT16 else round_to_float16(value))
+            target.set_value(round_to_16_bits(value, edit.format))
         except OverflowError as error:
             raise TechniqueRefused(f"{edit.layer} can't be stored in 16 bits: {error}") from None
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+import ml_dtypes  # noqa: F401 -- registers bfloat16 with NumPy, under that name
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from paddlepress.artifact.codec import TensorRecord, decode, encode_float, encode_quantized, encode_shared
 from paddlepress.core.errors import ArtifactError
-from paddlepress.network.grids import round_to_bfloat16
+from paddlepress.network.grids import round_to_16_bits
 from paddlepress.spec.tensors import Quantized
 
 Array = np.ndarray[Any, Any]
@@ -135,7 +135,7 @@ def test_groups_have_scales_of_their_own(data: st.DataObject, shape: tuple[int, 
 
 def test_bfloat16_takes_two_bytes() -> None:
     """Values of bfloat16 come back bit for bit from half the bytes; others are refused."""
-    values = round_to_bfloat16(np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32))
+    values = round_to_16_bits(np.random.default_rng(0).standard_normal((32, 32)).astype(np.float32), "bfloat16")
     record, arrays = encode_float("w", values, "bfloat16")
     assert size(arrays) == 2 * values.size
     back = decode("w", TensorRecord.model_validate_json(record.model_dump_json()), arrays)
@@ -143,3 +143,17 @@ def test_bfloat16_takes_two_bytes() -> None:
     assert bits(back) == bits(values)
     with pytest.raises(ArtifactError, match="not bfloat16 values"):
         encode_float("w", values + np.float32(1e-5), "bfloat16")
+
+
+@pytest.mark.parametrize("stored", ["bfloat16", "float16"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_odd_numbers_of_16_bits_come_back(stored: str, dtype: type[np.floating]) -> None:
+    """NaN, infinities and signed zeros are stored in 16 bits too; a NaN that has more bits, or a large one, is not."""
+    values = np.array([1.5, np.nan, np.inf, -np.inf, -0.0, 0.0], dtype)
+    record, arrays = encode_float("w", values, stored)
+    back = decode("w", record, arrays)
+    assert isinstance(back, np.ndarray)
+    assert (back.dtype, bits(back), size(arrays)) == (values.dtype, bits(values), 12)
+    for odd in (np.uint32(0x7FC00001).view(np.float32), np.float32(3.4e38)):
+        with pytest.raises(ArtifactError, match=f"not {stored} values"):
+            encode_float("w", np.array([odd]), stored)

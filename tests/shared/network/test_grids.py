@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 
-from paddlepress.network.grids import input_grid, quantize_weight, round_to_bfloat16, round_to_float16
+from paddlepress.network.grids import input_grid, quantize_weight, round_to_16_bits
 
 finite = st.floats(-1e4, 1e4, width=32)
 weights = hn.arrays(np.float32, hn.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=finite)
@@ -49,11 +51,11 @@ def test_zero_is_exact_on_an_input_grid(low: float, high: float) -> None:
 
 def test_float16_keeps_no_negative_zero_and_no_infinity() -> None:
     """Tiny negatives become +0.0, so that sparse storage sees them; what is too large is refused."""
-    rounded = round_to_float16(np.array([-1e-12, 0.1], np.float32))
+    rounded = round_to_16_bits(np.array([-1e-12, 0.1], np.float32), "float16")
     assert not np.signbit(rounded[0])
     assert rounded[1] == np.float32(np.float16(0.1))
     with pytest.raises(OverflowError, match="65504"):
-        round_to_float16(np.array([1e6], np.float32))
+        round_to_16_bits(np.array([1e6], np.float32), "float16")
 
 
 @given(weights, st.sampled_from([4, 2, 1]), st.sampled_from([None, 0, 1]), st.sampled_from([None, 1, 3]))
@@ -88,6 +90,16 @@ def test_a_pruned_weight_has_no_sign() -> None:
 @given(hn.arrays(np.float32, 20, elements=st.floats(-(2.0**100), 2.0**100, width=32)))
 def test_bfloat16_is_the_nearest(value: np.ndarray) -> None:
     """Rounding errs by half a unit in the eighth binary place at most, and is stable."""
-    rounded = round_to_bfloat16(value)
+    rounded = round_to_16_bits(value, "bfloat16")
     assert (np.abs(rounded - value) <= np.abs(value) * 2.0**-8 + 1e-37).all()
-    assert np.array_equal(round_to_bfloat16(rounded), rounded)
+    assert np.array_equal(round_to_16_bits(rounded, "bfloat16"), rounded)
+
+
+@pytest.mark.parametrize(
+    "value", [np.uint32(0xFFFFFFFF), np.uint32(0x7F800001), np.float32(np.inf), np.float32(3.4e38)]
+)
+def test_what_is_no_bfloat16_number_is_refused(value: np.generic) -> None:
+    """Neither a NaN of any bits, nor an infinity, nor a number that would become one, is rounded to something else."""
+    weight = np.array([1.0, value.view(np.float32)], np.float32)
+    with pytest.raises(OverflowError, match=re.escape(f"a weight of {np.abs(weight).max():g} is beyond bfloat16")):
+        round_to_16_bits(weight, "bfloat16")
