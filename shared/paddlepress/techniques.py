@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from paddlepress.core import plugins
 from paddlepress.core.errors import UsageError
 from paddlepress.core.fields import Fields, explain_all
 from paddlepress.core.plugins import distribution_version
-from paddlepress.core.progress import MetricLogger, Progress, Silent
+from paddlepress.training.context import TrainingContext
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
@@ -28,35 +27,19 @@ if TYPE_CHECKING:
 Family = Literal["pruning", "quantization", "distillation", "factorization", "other"]
 
 
-def _log_nothing(name: str, value: float, step: int) -> None:
-    return None
-
-
-@dataclass(frozen=True)
-class Context:
+@dataclass(frozen=True, kw_only=True)
+class Context(TrainingContext):
     """What a technique may see while it works; never the test data.
 
     Attributes:
-        train: data to train on.
-        validation: held out from training, for early stopping and for choosing.
         calibration: a sample of the training data, for post-training quantization.
         base: the uncompressed model, the teacher of distillation; not to be changed.
-        seed: every random choice must follow it.
         device: where Paddle computes, such as `cpu` or `gpu`.
-        progress: shows how far long work has come.
-        log: receives `(metric, value, step)` while the technique works.
-        checkpoint: a directory that survives a kill, where training resumes from; None keeps nothing.
     """
 
-    train: Split
-    validation: Split
     calibration: Split
     base: Model
-    seed: int = 0
     device: str = "cpu"
-    progress: Progress = field(default_factory=Silent)
-    log: MetricLogger = _log_nothing
-    checkpoint: Path | None = None
 
 
 class Technique(Fields, ABC):

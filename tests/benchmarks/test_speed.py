@@ -93,6 +93,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import InputSpec
 from paddlepress.tasks import Task
+from paddlepress.training.context import TrainingContext
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 paddle.seed(0)
@@ -102,7 +103,7 @@ model = Model.build(
 rng = numpy.random.default_rng(0)
 split = Split(rng.standard_normal((6400, 1, 28, 28)).astype("float32"), rng.integers(0, 10, 6400))
 started = time.perf_counter()
-fit(model.network, split, split.take(10), TrainingSettings(epochs=1, batch_size=64), seed=0)
+fit(model.network, TrainingContext(train=split, validation=split.take(10)), TrainingSettings(epochs=1, batch_size=64))
 print((time.perf_counter() - started) / 100)
 """
 

@@ -34,6 +34,7 @@ def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.spec.signature import InputSpec
     from paddlepress.tasks import Task
+    from paddlepress.training.context import TrainingContext
     from paddlepress.training.loop import fit
     from paddlepress.training.settings import TrainingSettings
 
@@ -43,7 +44,8 @@ def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     inputs = (InputSpec(name="input", shape=(1, 8, 8)),)
     model = Model.build(ArchitectureRef(name="lenet-300-100"), inputs, Task(classes=tuple("0123456789")))
     scaled = ((images[:, None] / 255 - 0.019) / 0.0236).astype(np.float32)
-    fit(model.network, Split(scaled, labels), Split(scaled, labels), TrainingSettings(epochs=2, batch_size=64), seed=0)
+    split = Split(scaled, labels)
+    fit(model.network, TrainingContext(train=split, validation=split), TrainingSettings(epochs=2, batch_size=64))
     save(model, tmp_path / "model")
     push(tmp_path / "digits.npz", f"s3://{s3.bucket}/remote/digits.npz")
     push(tmp_path / "model", f"s3://{s3.bucket}/remote/model/")

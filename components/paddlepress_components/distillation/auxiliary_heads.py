@@ -108,7 +108,7 @@ class HeadsLesson:
     easier teacher: to the heads its outputs and its last feature are given.
 
     Attributes:
-        heads: learn along, as a companion.
+        heads: learn along.
         captured: the network's features: the heads', and the last.
         last: the layer that gives the last feature.
         temperature, alpha, hint_weight: see above.

@@ -36,14 +36,14 @@ class Guide:
         student_layers, teacher_layers: whose features are compared, pair by pair.
         summary: what of the teacher's features is compared.
         compare: the loss.
-        companion: a layer with parameters of the loss, which learn along with the student.
+        auxiliary: a layer with parameters of the loss, which learn along with the student.
     """
 
     student_layers: tuple[str, ...]
     teacher_layers: tuple[str, ...]
     summary: Summary
     compare: Compare
-    companion: nn.Layer | None = None
+    auxiliary: nn.Layer | None = None
 
 
 def guide(

@@ -112,9 +112,8 @@ class DistillOffline(StudentTraining, Technique):
         return self
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddle.nn import LayerList
-
         from paddlepress.training.features import Capture
+        from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
         from paddlepress_components.distillation.student_loss import Lesson
         from paddlepress_components.distillation.teachers import BASE, adapt, check_teacher, load_teachers
@@ -127,7 +126,7 @@ class DistillOffline(StudentTraining, Technique):
             adapt(teacher, student, location)
         taught = self._taught(student, teachers, context)
         guides = [one.guide for one in taught if one.guide is not None]
-        companions = [guide.companion for guide in guides if guide.companion is not None]
+        auxiliary = [Auxiliary(guide.auxiliary) for guide in guides if guide.auxiliary is not None]
         compared = sorted({layer for guide in guides for layer in guide.student_layers})
         with Capture(student.network, compared, training=True) as captured:
             return retrain(
@@ -135,8 +134,8 @@ class DistillOffline(StudentTraining, Technique):
                 context,
                 self.settings(self.patience),
                 Lesson(taught, self._soft_part(), self.alpha, captured),
-                companion=LayerList(companions) if companions else None,
-                identity=" ".join([self.model_dump_json(), *(teacher.digest() for teacher in teachers)]),
+                auxiliary,
+                " ".join([self.model_dump_json(), *(teacher.digest() for teacher in teachers)]),
             )
 
     def _taught(self, student: Model, teachers: list[Model], context: Context) -> list[Taught]:

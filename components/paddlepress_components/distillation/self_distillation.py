@@ -93,6 +93,7 @@ class DistillSelf(StudentTraining, Technique):
 
     def _with_heads(self, model: Model, context: Context) -> Model:
         from paddlepress.training.features import Capture, features
+        from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
         from paddlepress_components.distillation.auxiliary_heads import HeadsLesson, put_on
         from paddlepress_components.distillation.initialization import fresh, seeds
@@ -105,4 +106,4 @@ class DistillSelf(StudentTraining, Technique):
         with Capture(student.network, sorted({*heads.layers, last}), training=True) as captured:
             lesson = HeadsLesson(heads, captured, last, self.temperature, self.alpha, self.hint_weight)
             identity = self.model_dump_json()
-            return retrain(student, context, self.settings(), lesson, companion=heads, identity=identity)
+            return retrain(student, context, self.settings(), lesson, [Auxiliary(heads)], identity)

@@ -9,13 +9,14 @@ import paddle
 
 from paddlepress.forward.layer_hooks import after
 from paddlepress.network.edits import find
+from paddlepress.training.hooks import Hook
 
 WINDOW = 0.5
 """The share of the training in which layers are bypassed; in the rest the others settle."""
 
 
-class Bypassing:
-    """A training constraint that bypasses more and more layers, one at a time, for good.
+class Bypassing(Hook):
+    """Bypasses more and more layers, one at a time, for good.
 
     Which layers are bypassed is kept where checkpoints find it.
 
@@ -25,17 +26,15 @@ class Bypassing:
         count: how many are bypassed in the end.
         choose: gives the least needed of some layers, as the network is now.
 
-    Attributes:
-        companion: what is to be kept with the weights when training is interrupted.
     """
 
     def __init__(
         self, network: paddle.nn.Layer, names: Sequence[str], count: int, choose: Callable[[Sequence[str]], str]
     ) -> None:
         self._network, self._names, self._count, self._choose = network, tuple(names), count, choose
-        self.companion = paddle.nn.Layer()
+        self.auxiliary = paddle.nn.Layer()
         self._order = paddle.zeros([len(names)], "int64")  # 1 for the layer that was bypassed first; 0: not bypassed
-        self.companion.register_buffer("order", self._order)
+        self.auxiliary.register_buffer("order", self._order)
         self._hooks: dict[str, Any] = {}
 
     @property
@@ -44,7 +43,7 @@ class Bypassing:
         order = self._order.numpy()
         return [self._names[place] for place in order.argsort(kind="stable") if order[place]]
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         due = min(self._count, int(self._count * step / (WINDOW * total)))
         while len(self.bypassed) < due:
             gone = self.bypassed

@@ -8,6 +8,7 @@ import numpy as np
 import paddle
 
 from paddlepress.network.edits import parameter
+from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks, values
 from paddlepress_components.pruning import magnitude, weight_scores
 from paddlepress_components.pruning.patterns import Choice
@@ -48,8 +49,8 @@ class Running:
             self.by_name[name] = tensor
 
 
-class GradualPruning:
-    """Prunes along the cubic schedule; a training constraint, and a simulation where gradients are looked at.
+class GradualPruning(Hook):
+    """Prunes along the cubic schedule.
 
     A weight once pruned is zero and stays it. Scores by gradient are `|w * g|` of the steps since the masks
     were last made.
@@ -71,16 +72,9 @@ class GradualPruning:
         self._network, self._names, self._choice = network, names, choice
         self._masks: Masks | None = None
         self._seen = Running(network, names if criterion == "gradient" else (), 0.0)
+        self.auxiliary = self._seen.layer
 
-    @property
-    def companion(self) -> paddle.nn.Layer:
-        """What is to be kept with the weights when training is interrupted."""
-        return self._seen.layer
-
-    def enter(self) -> None:
-        """The network computes with the weights that it has."""
-
-    def leave(self) -> None:
+    def after_pass(self) -> None:
         """Look at the gradients."""
         with paddle.no_grad():
             for name, seen in self._seen.by_name.items():
@@ -88,7 +82,7 @@ class GradualPruning:
                 if target.grad is not None:
                     paddle.assign(seen + paddle.abs(target * target.grad), seen)
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         share = share_at(step, total)
         if self._masks is None and step > 0:
             # Resumed: the masks of the last update are the zeros of the weights.
@@ -113,15 +107,13 @@ class GradualPruning:
         return scores
 
 
-class MovementPruning:
+class MovementPruning(Hook):
     """Keeps the weights that training moves away from zero: Sanh, Wolf and Rush, "Movement Pruning", NeurIPS 2020.
 
     The network computes with masked weights. A weight's score is the sum of `-w * g` over all steps, where `g`
     is the gradient at the masked weight and `w` the weight itself, masked or not (equations 3 and 5 of the
     paper): it rises while the loss asks for a larger magnitude. Masked weights keep their values and their
     scores go on, so they can come back until the cubic schedule ends; `settle` then makes them zeros.
-
-    A training constraint and a simulation.
 
     Args:
         network: what trains.
@@ -133,17 +125,17 @@ class MovementPruning:
         self._targets = {name: parameter(network, name) for name in names}
         self._network, self._choice = network, choice
         self._scores, self._masks = Running(network, names, 0.0), Running(network, names, 1.0)
-        self.companion = paddle.nn.LayerList([self._scores.layer, self._masks.layer])
+        self.auxiliary = paddle.nn.LayerList([self._scores.layer, self._masks.layer])
         self._kept: dict[str, paddle.Tensor] = {}
 
-    def enter(self) -> None:
+    def before_pass(self) -> None:
         """Have the network see masked weights."""
         with paddle.no_grad():
             for name, target in self._targets.items():
                 self._kept[name] = paddle.assign(target)
                 paddle.assign(target * self._masks.by_name[name], target)
 
-    def leave(self) -> None:
+    def after_pass(self) -> None:
         """Give the weights back, add to the scores, and leave gradients to weights that are not masked only."""
         with paddle.no_grad():
             for name, target in self._targets.items():
@@ -153,7 +145,7 @@ class MovementPruning:
                     paddle.assign(score - target * target.grad, score)
                     paddle.assign(target.grad * self._masks.by_name[name], target.grad)
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         share = share_at(step, total)
         if share is None:
             return

@@ -108,7 +108,7 @@ class PruneLayers(Technique, Recovery):
             return name
 
         bypassing = Bypassing(model.network, names, count, choose)
-        model = self.recover(model, context, bypassing, companion=bypassing.companion)
+        model = self.recover(model, context, bypassing)
         bypassing.end()
         for name in bypassing.bypassed:
             model = remove(model, name)

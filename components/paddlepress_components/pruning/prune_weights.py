@@ -12,10 +12,7 @@ from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
 if TYPE_CHECKING:
-    import paddle
-
     from paddlepress.network.model import Model
-    from paddlepress.training.loop import Constraint
     from paddlepress_components.pruning.patterns import Choice, Masks
     from paddlepress_components.pruning.weight_scores import Scores
 
@@ -148,7 +145,7 @@ class PruneWeights(Technique, Recovery):
             model = self._rewound(model, context, choice)
         elif self.criterion == "movement":
             movement = MovementPruning(model.network, names, choice)
-            model = self.recover(model, context, movement, movement, movement.companion)
+            model = self.recover(model, context, movement)
             self._check_alive(movement.settle())
         else:
             keep = choice.keep(self._scores(model, context, names))
@@ -156,7 +153,7 @@ class PruneWeights(Technique, Recovery):
             self._check_alive(keep)
             if self.schedule == "gradual":
                 gradual = GradualPruning(model.network, names, choice, self.criterion)
-                model = self.recover(model, context, gradual, gradual, gradual.companion)
+                model = self.recover(model, context, gradual)
                 self._check_alive({name: values(model.network, name) != 0 for name in names})
             else:
                 Masks(model.network, keep).enforce()
@@ -208,12 +205,9 @@ class PruneWeights(Technique, Recovery):
             self._check_alive(keep)
             return keep
 
-        def train(
-            model: Model, context: Context, constrain: Constraint | None, companion: paddle.nn.Layer | None
-        ) -> Model:
-            return self.recover(model, context, constrain, companion=companion)
-
-        return train_and_rewind(model, context, self.rounds, self.recovery_epochs, self.rewind_epochs, prune, train)
+        return train_and_rewind(
+            model, context, self.rounds, self.recovery_epochs, self.rewind_epochs, prune, self.recover
+        )
 
     @property
     def _share(self) -> float:

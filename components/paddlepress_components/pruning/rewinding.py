@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import paddle
 
+from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks
 from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.pruning.patterns import Masks as Kept
@@ -16,15 +17,16 @@ from paddlepress_components.pruning.training_rounds import numbered
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
     from paddlepress.techniques import Context
-    from paddlepress.training.loop import Constraint
-
-Train = Callable[["Model", "Context", "Constraint | None", "paddle.nn.Layer | None"], "Model"]
 
 
-class EarlyWeights:
+class Train(Protocol):
+    """Trains a model in place, with hooks."""
+
+    def __call__(self, model: Model, context: Context, *hooks: Hook) -> Model: ...
+
+
+class EarlyWeights(Hook):
     """The state of a network at one step of its training, kept where checkpoints find it.
-
-    A training constraint that changes nothing.
 
     Args:
         network: what trains.
@@ -33,13 +35,13 @@ class EarlyWeights:
 
     def __init__(self, network: paddle.nn.Layer, share: float) -> None:
         self._network, self._share = network, share
-        self.companion = paddle.nn.Layer()
+        self.auxiliary = paddle.nn.Layer()
         self._kept: dict[str, paddle.Tensor] = {}
         for number, (name, tensor) in enumerate(network.state_dict().items()):
             self._kept[name] = paddle.assign(tensor)
-            self.companion.register_buffer(f"of_{number}", self._kept[name])
+            self.auxiliary.register_buffer(f"of_{number}", self._kept[name])
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         if step == round(self._share * total):
             self._copy(self._network.state_dict(), self._kept)
 
@@ -88,17 +90,17 @@ def train_and_rewind(
         epochs: of one training.
         early: how many of them are done when the weights are what they go back to.
         prune: gives masks of what stays of a trained model after a round, counted from 1.
-        train: trains a model in place, with a constraint and its companion.
+        train: trains a model in place, with hooks.
     """
     model = fresh(model, context.seed)
     start = EarlyWeights(model.network, early / epochs)
     context.progress.note(f"training 1 of {rounds + 1}: fresh weights")
-    model = train(model, numbered(context, 0, epochs), start, start.companion)
+    model = train(model, numbered(context, 0, epochs), start)
     for number in range(1, rounds + 1):
         kept = prune(model, number)
         start.restore()
         Masks(model.network, kept).enforce()
         share = sum(int(mask.sum()) for mask in kept.values()) / sum(mask.size for mask in kept.values())
         context.progress.note(f"training {number + 1} of {rounds + 1}: {share:.2%} of the weights, as they were early")
-        model = train(model, numbered(context, number, epochs), None, None)
+        model = train(model, numbered(context, number, epochs))
     return model

@@ -10,6 +10,7 @@ from paddle import nn
 
 from paddlepress.network.edits import parameter
 from paddlepress.surgery.groups import Group
+from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks
 from paddlepress_components.pruning.importance import Scores, by_unit
 
@@ -25,8 +26,8 @@ def still_kept(units: int, final: int, done: float) -> int:
     return final + round((units - final) * (1 - done) ** 3)
 
 
-class Silencing:
-    """A training constraint that sets more and more units to zero, the least important first, for good.
+class Silencing(Hook):
+    """Sets more and more units to zero, the least important first, for good.
 
     Zero is everything that goes with a unit, what reads it included, for an activation may make something of a
     zero. So to cut it out changes nothing, unless a norm takes its statistics over the units (`Group.mixed`).
@@ -60,7 +61,7 @@ class Silencing:
         self._masks: Masks | None = None
         self.kept = {group.name: np.arange(group.units) for group in groups}
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         due = min(self._updates, int(self._updates * step / (self._window * total)))
         if due > self._done:
             self._done = due

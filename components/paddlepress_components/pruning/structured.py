@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from paddlepress.network.model import Model
     from paddlepress.surgery.groups import Graph, Group
-    from paddlepress.training.loop import Constraint
+    from paddlepress.training.hooks import Hook
     from paddlepress_components.pruning.cutting import Target
 
 GRADUALLY = 10
@@ -139,13 +139,13 @@ class PruneUnits(Technique, WidthFields, Recovery):
         epochs: Fraction,
         step: int,
         done: int,
-        constrain: Constraint | None = None,
+        *hooks: Hook,
     ) -> Model:
         """One of several trainings: where that is not whole epochs, each goes over a part of the data only."""
         import numpy as np
 
         if epochs == self.recovery_epochs:
-            return self.recover(model, context, constrain)
+            return self.recover(model, context, *hooks)
         whole = ceil(epochs)
         train = context.train
         if epochs < whole:
@@ -159,7 +159,7 @@ class PruneUnits(Technique, WidthFields, Recovery):
             # Each step has a place of its own: going on after a kill must not overwrite the step it stopped in.
             checkpoint=None if context.checkpoint is None else context.checkpoint / f"step{step}",
         )
-        return self.model_copy(update={"recovery_epochs": whole}).recover(model, context, constrain)
+        return self.model_copy(update={"recovery_epochs": whole}).recover(model, context, *hooks)
 
     def _while_training(
         self, model: Model, context: Context, graph: Graph, groups: Sequence[Group], target: Target, importance: str

@@ -14,7 +14,7 @@ from paddle import nn
 from paddlepress.network.edits import QuantizeOutput
 from paddlepress.network.layers import float_inputs, simulate_quantized_input
 from paddlepress.surgery.regions import Region
-from paddlepress.training.simulation import Simulation, simulated
+from paddlepress.training.hooks import Hook, passing
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
@@ -47,11 +47,11 @@ class Ranges:
         return find_range(histogram, self.calibrator, self.percentile)
 
 
-class ActivationGrids:
-    """Rounds layers' inputs, and what others read, to grids that a training constraint renews.
+class ActivationGrids(Hook):
+    """Rounds layers' inputs, and what others read, to grids that it renews as training goes on.
 
     The ranges are those of calibration data, run through the network with its weights rounded as the
-    simulation rounds them.
+    hook of theirs rounds them.
 
     Args:
         model: its activations are rounded from now on.
@@ -59,9 +59,6 @@ class ActivationGrids:
         ranges: how the ranges are read.
         weights: what rounds the weights.
         regions: the values that have one grid, see `surgery.regions`.
-
-    Attributes:
-        companion: holds the grids, so that a training that was killed goes on with them.
 
     Raises:
         DataError: there are no calibration data.
@@ -72,12 +69,12 @@ class ActivationGrids:
         model: Model,
         layers: Mapping[str, nn.Layer],
         ranges: Ranges,
-        weights: Simulation,
+        weights: Hook,
         regions: Sequence[Region],
     ) -> None:
         self._model, self._layers, self._ranges, self._weights = model, dict(layers), ranges, weights
         self._regions = list(regions)
-        self.companion = nn.Layer()
+        self.auxiliary = self._holder = nn.Layer()
         inputs, self._edits = self._read()
         self._inputs = self._kept(inputs)
         self._outputs = self._kept(_by_number(self._edits))
@@ -96,7 +93,7 @@ class ActivationGrids:
             for edit, (scale, zero_point) in zip(self._edits, found, strict=True)
         ]
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         if not self._begun:
             self._begun = True  # a resumed training has just read its grids
         elif step in {round(share * total) for share in REREAD}:
@@ -111,13 +108,13 @@ class ActivationGrids:
     def _kept(self, grids: Mapping[str, Grid]) -> dict[str, paddle.Tensor]:
         kept = {name: paddle.to_tensor(np.array(grid, np.float64)) for name, grid in grids.items()}
         for tensor in kept.values():
-            self.companion.register_buffer(f"grid_{len(self.companion._buffers)}", tensor)
+            self._holder.register_buffer(f"grid_{len(self._holder._buffers)}", tensor)
         return kept
 
     def _read(self) -> tuple[dict[str, Grid], list[QuantizeOutput]]:
         """The grids of inputs, and of what is rounded for others."""
         network, ranges = self._model.network, self._ranges
-        with simulated(self._weights), float_inputs(network):
+        with passing(self._weights), float_inputs(network):
             inputs = input_ranges(
                 network, self._layers, ranges.examples, ranges.percentile, calibrator=ranges.calibrator
             )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from paddlepress.network.edits import Quantize
     from paddlepress.network.model import Model
-    from paddlepress.training.loop import Constraint
+    from paddlepress.training.hooks import Hook
 
 
 class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
@@ -68,7 +68,6 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
     )
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddle import nn
 
         from paddlepress.surgery.folding import fold_norms
         from paddlepress_components.quantization import trained_grids
@@ -84,21 +83,14 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
         ends = trained_grids.ends(model.network, example) if self.ends_bits else ()
         edits = [self._grid(name, layer, 8 if name in ends else self.bits) for name, layer in layers.items()]
         weights = LearnedSteps(model, edits) if self.method == "lsq" else FollowingScales(model, edits)
-        companions = [weights.companion]
-        constraints: list[Constraint] = [weights]
+        hooks: list[Hook] = [weights]
         activations = None
         if self.activations == "int8":
             ranges = Ranges(context.calibration.inputs, self.calibrator, self.percentile)
             regions = regions_of(model, layers, self.residual_adds, context.progress)
             activations = ActivationGrids(model, layers, ranges, weights, regions)
-            companions.append(activations.companion)
-            constraints.append(activations)
-
-        def constrain(step: int, total: int) -> None:
-            for constraint in constraints:
-                constraint(step, total)
-
-        model = self.recover(model, context, constrain, weights, nn.LayerList(companions))
+            hooks.append(activations)
+        model = self.recover(model, context, *hooks)
         return trained_grids.settle(model, edits, weights.scales(), activations)
 
     def _grid(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:

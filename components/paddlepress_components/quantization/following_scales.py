@@ -22,35 +22,33 @@ from paddle import nn
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import fit_scale
 from paddlepress.spec.tensors import Array
-from paddlepress.training.simulation import Latent
+from paddlepress.training.fake_quantization import Latent
+from paddlepress.training.hooks import Hook
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
 
 
-class FollowingScales:
-    """A simulation, and the constraint that has its scales follow.
+class FollowingScales(Hook):
+    """Has the network see weights on grids, whose scales follow the weights after each step.
 
     Args:
         model: whose weights train; they are read to fit the first scales.
         edits: the grids of its weights, without groups.
-
-    Attributes:
-        companion: holds the scales, so that a training that was killed goes on with them.
     """
 
     def __init__(self, model: Model, edits: Iterable[Quantize]) -> None:
-        self.companion = nn.Layer()
+        self.auxiliary = nn.Layer()
         self._grids = [_Grid(model, edit) for edit in edits]
         for number, grid in enumerate(self._grids):
-            self.companion.register_buffer(f"scale_{number}", grid.scale)
+            self.auxiliary.register_buffer(f"scale_{number}", grid.scale)
         self._begun = False
 
     def scales(self) -> dict[str, Array]:
         """The scales as they are, as float32 arrays by weight."""
         return {grid.edit.parameter: grid.scale.numpy().reshape(-1) for grid in self._grids}
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         # The first call is before any step, and after a resumed training has read its scales.
         if self._begun:
             with paddle.no_grad():
@@ -58,13 +56,13 @@ class FollowingScales:
                     grid.follow()
         self._begun = True
 
-    def enter(self) -> None:
+    def before_pass(self) -> None:
         with paddle.no_grad():
             for grid in self._grids:
                 scale = grid.spread()
                 grid.latent.enter(grid.latent.codes(scale), scale)
 
-    def leave(self) -> None:
+    def after_pass(self) -> None:
         with paddle.no_grad():
             for grid in reversed(self._grids):
                 grid.latent.leave()

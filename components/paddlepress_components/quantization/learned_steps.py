@@ -23,7 +23,8 @@ from paddle import nn
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import as_rows, largest_code
 from paddlepress.spec.tensors import Array
-from paddlepress.training.simulation import Latent
+from paddlepress.training.fake_quantization import Latent
+from paddlepress.training.hooks import Hook
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -49,8 +50,8 @@ def first_steps(weight: Array, edit: Quantize) -> Array:
     return np.where(steps < np.finfo(np.float32).tiny, 1.0, steps).astype(np.float32)
 
 
-class LearnedSteps:
-    """A simulation whose scales learn, and the constraint that keeps them above zero.
+class LearnedSteps(Hook):
+    """Has the network see weights on grids, whose scales learn along and stay above zero.
 
     What learns is each step as a multiple of its first size. An optimizer such as Adam changes every
     parameter by about its learning rate, however large the gradient; steps of a hundredth would jump.
@@ -58,45 +59,42 @@ class LearnedSteps:
     Args:
         model: whose weights train; they are read for the first steps.
         edits: the grids of its weights, without groups.
-
-    Attributes:
-        companion: holds the parameters that learn.
     """
 
     def __init__(self, model: Model, edits: Iterable[Quantize]) -> None:
-        self.companion = nn.Layer()
-        self._grids = [_Grid(model, edit, self.companion) for edit in edits]
+        self.auxiliary = nn.Layer()
+        self._grids = [_Grid(model, edit, self.auxiliary) for edit in edits]
         for number, grid in enumerate(self._grids):
-            self.companion.add_parameter(f"step_{number}", grid.factor)
+            self.auxiliary.add_parameter(f"step_{number}", grid.factor)
 
     def scales(self) -> dict[str, Array]:
         """The steps as they are, as float32 arrays by weight."""
         return {grid.edit.parameter: grid.steps().numpy().reshape(-1) for grid in self._grids}
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, step: int, total: int) -> None:
         with paddle.no_grad():
             for grid in self._grids:
                 paddle.assign(paddle.clip(grid.factor, min=_LEAST), grid.factor)
 
-    def enter(self) -> None:
+    def before_pass(self) -> None:
         with paddle.no_grad():
             for grid in self._grids:
                 grid.enter()
 
-    def leave(self) -> None:
+    def after_pass(self) -> None:
         with paddle.no_grad():
             for grid in reversed(self._grids):
                 grid.leave()
 
 
 class _Grid:
-    def __init__(self, model: Model, edit: Quantize, companion: nn.Layer) -> None:
+    def __init__(self, model: Model, edit: Quantize, auxiliary: nn.Layer) -> None:
         target = parameter(model.network, edit.parameter)
         self.edit = edit
         self._latent = Latent(target, edit, edit.parameter in model.masked())
         kept = [int(size) if axis == edit.axis else 1 for axis, size in enumerate(target.shape)]
         self._first = paddle.to_tensor(first_steps(np.asarray(target.numpy()), edit).reshape(kept))
-        self.factor = companion.create_parameter(kept, default_initializer=nn.initializer.Constant(1.0))
+        self.factor = auxiliary.create_parameter(kept, default_initializer=nn.initializer.Constant(1.0))
         self._summed = [axis for axis in range(len(kept)) if axis != edit.axis]
         shared = int(np.prod(target.shape)) // int(np.prod(kept))
         self._damping = 1 / math.sqrt(shared * self._latent.levels)

@@ -13,6 +13,10 @@ MetricLogger = Callable[[str, float, int], None]
 """`(metric, value, step)`: told of figures while work goes on."""
 
 
+def log_nothing(name: str, value: float, step: int) -> None:
+    """A `MetricLogger` that forgets."""
+
+
 class Progress(Protocol):
     """Something that shows how far a loop has come."""
 

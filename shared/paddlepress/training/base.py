@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from paddlepress.core.compute import seed_everything, use_device
 from paddlepress.core.plugins import distribution_version
-from paddlepress.core.progress import MetricLogger, Progress
+from paddlepress.core.progress import MetricLogger, Progress, Silent, log_nothing
 from paddlepress.network.model import Model
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.training.context import TrainingContext
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 
@@ -29,7 +30,7 @@ def train_base(
     device: str = "cpu",
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-    log: MetricLogger | None = None,
+    log: MetricLogger = log_nothing,
 ) -> Model:
     """Build an architecture and train it on a data set's `train` split.
 
@@ -39,7 +40,7 @@ def train_base(
         settings: how to train.
         seed: of the first weights and of everything random in training.
         device: where Paddle computes.
-        checkpoint, progress, log: as for `fit`.
+        checkpoint, progress, log: as of a `TrainingContext`.
 
     Returns:
         A model whose lineage holds this training.
@@ -52,16 +53,15 @@ def train_base(
     use_device(device)
     seed_everything(seed)
     model = Model.build(architecture, dataset.inputs, dataset.task, preprocessing=dataset.preprocessing)
-    fit(
-        model.network,
-        dataset.split("train"),
-        dataset.split("validation"),
-        settings,
+    context = TrainingContext(
+        train=dataset.split("train"),
+        validation=dataset.split("validation"),
         seed=seed,
-        checkpoint=checkpoint,
-        progress=progress,
+        progress=progress or Silent(),
         log=log,
+        checkpoint=checkpoint,
     )
+    fit(model.network, context, settings)
     entry = LineageEntry(
         technique=TRAIN,
         version=distribution_version(TRAIN),

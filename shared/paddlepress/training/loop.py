@@ -9,9 +9,8 @@ than it hides.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +18,6 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TrainingFailed
-from paddlepress.core.progress import Progress, Silent
 from paddlepress.training.accuracy import accuracy
 from paddlepress.training.batch import Batch
 from paddlepress.training.checkpoint import (
@@ -31,16 +29,13 @@ from paddlepress.training.checkpoint import (
     set_weights,
     weights_of,
 )
+from paddlepress.training.hooks import Hook, passing, with_auxiliaries
 from paddlepress.training.losses import Loss, cross_entropy
 from paddlepress.training.settings import TrainingSettings, learning_rate
-from paddlepress.training.simulation import Simulation, Simulations, simulated
 
 if TYPE_CHECKING:
-    from paddlepress.core.progress import MetricLogger
     from paddlepress.data import Split
-
-Constraint = Callable[[int, int], None]
-"""`(steps done, steps in all)`: called before the first step and after each one, may change the weights."""
+    from paddlepress.training.context import TrainingContext
 
 _CHECK_EVERY = 50  # steps between looks at the loss: looking waits for the device
 
@@ -67,51 +62,35 @@ class History:
 
 def fit(
     network: paddle.nn.Layer,
-    train: Split,
-    validation: Split,
+    context: TrainingContext,
     settings: TrainingSettings,
     *,
-    seed: int,
     loss: Loss | None = None,
-    constrain: Constraint | None = None,
-    simulation: Simulation | None = None,
-    companion: paddle.nn.Layer | None = None,
-    checkpoint: Path | None = None,
+    hooks: Sequence[Hook] = (),
     identity: str = "",
-    progress: Progress | None = None,
-    log: MetricLogger | None = None,
 ) -> History:
     """Train a network in place; it is in evaluation mode afterwards.
 
     Args:
         network: gives logits [n, classes] for inputs [n, *shape].
-        train: what it learns from; the last examples of an epoch that fill no batch wait for the next one.
-        validation: measured after each epoch.
+        context: what it learns from, seed, checkpoint, and who is told of each epoch (`train_loss`,
+            `validation_accuracy`). The last examples of an epoch that fill no batch wait for the next one.
         settings: how.
-        seed: of the order of examples, the augmentation and dropout.
         loss: takes the place of cross entropy (`settings.label_smoothing` then has no effect).
-        constrain: keeps the weights where they have to be.
-        simulation: changes the weights while the network computes, in training and validation; afterwards
-            the network has the weights that learned.
-        companion: a layer that `loss` or `simulation` uses and whose parameters learn along.
-        checkpoint: a directory to resume from; what is in it is used only if it was left by this same
-            training. It stays there: until the result is safe elsewhere, it is all there is.
-        identity: whatever else the result depends on (what `loss` and `constrain` were made from), so
-            that a checkpoint of another training is not taken for this one's.
-        progress, log: are told of each epoch (`train_loss`, `validation_accuracy`).
+        hooks: take part in their order; after passes in reverse. Afterwards the network has the weights that learned.
+        identity: whatever else the result depends on (what `loss` and `hooks` were made from), so that a checkpoint
+            of another training is not taken for this one's.
 
     Raises:
         TrainingFailed: the loss is not a number.
         DataError: there is nothing to train on, or augmentation that does not fit the inputs.
     """
-    if len(train) == 0:
+    if len(context.train) == 0:
         raise DataError("the training split is empty")
-    progress = progress or Silent()
-    learns = network if companion is None else paddle.nn.LayerList([network, companion])
-    kept_on_disk, state = _resume(learns, train, settings, seed, checkpoint, identity)
-    simulation = simulation or Simulations()
-    loss = loss or cross_entropy(settings.label_smoothing)
-    run = _Run(network, learns, train, settings, seed, loss, constrain, simulation)
+    progress, log = context.progress, context.log
+    learns = with_auxiliaries(network, hooks)
+    kept_on_disk, state = _resume(learns, context, settings, identity)
+    run = _Run(network, learns, context, settings, loss or cross_entropy(settings.label_smoothing), hooks)
     if state.losses:
         set_weights(learns, state.weights)
         set_optimizer_state(run.optimizer, learns, state.optimizer)
@@ -119,12 +98,11 @@ def fit(
     run.begin(len(state.losses))
     while len(state.losses) < settings.epochs and not _stalled(state, settings.patience):
         epoch = len(state.losses)
-        state.losses.append(run.epoch(epoch, progress, _so_far(state, settings.epochs)))
-        with simulated(simulation):
-            state.accuracies.append(accuracy(network, validation))
-        if log is not None:
-            log("train_loss", state.losses[-1], epoch + 1)
-            log("validation_accuracy", state.accuracies[-1], epoch + 1)
+        state.losses.append(run.epoch(epoch, _so_far(state, settings.epochs)))
+        with passing(*hooks):
+            state.accuracies.append(accuracy(network, context.validation))
+        log("train_loss", state.losses[-1], epoch + 1)
+        log("validation_accuracy", state.accuracies[-1], epoch + 1)
         if settings.patience and _best(state) == epoch:
             state.best = weights_of(learns)
         if kept_on_disk is not None:
@@ -145,32 +123,29 @@ class _Run:
         self,
         network: paddle.nn.Layer,
         learns: paddle.nn.Layer,
-        train: Split,
+        context: TrainingContext,
         settings: TrainingSettings,
-        seed: int,
         loss: Loss,
-        constrain: Constraint | None,
-        simulation: Simulation,
+        hooks: Sequence[Hook],
     ) -> None:
-        self.network, self.learns, self.train, self.settings, self.seed = network, learns, train, settings, seed
-        self.loss, self.constrain, self.simulation = loss, constrain, simulation
+        self.network, self.learns, self.settings, self.loss, self.hooks = network, learns, settings, loss, hooks
+        self.train, self.seed, self.progress = context.train, context.seed, context.progress
         self.optimizer = _optimizer(settings, learns)
-        self.batch_size = min(settings.batch_size, len(train))
-        self.steps = len(train) // self.batch_size
+        self.batch_size = min(settings.batch_size, len(self.train))
+        self.steps = len(self.train) // self.batch_size
         self.total = self.steps * settings.epochs
-        self.shift = _Shift(train, settings.shift) if settings.shift else None
+        self.shift = _Shift(self.train, settings.shift) if settings.shift else None
 
     def begin(self, epochs_done: int) -> None:
-        if self.constrain is not None:
-            self.constrain(epochs_done * self.steps, self.total)
+        self._step_done(epochs_done * self.steps)
 
-    def epoch(self, epoch: int, progress: Progress, description: str) -> float:
+    def epoch(self, epoch: int, description: str) -> float:
         """Train for one epoch; its mean loss."""
         paddle.seed(int(np.random.SeedSequence((self.seed, epoch)).generate_state(1)[0]))
         self.learns.train()
         losses: list[paddle.Tensor] = []
         mean = 0.0
-        for step, indices in enumerate(progress.track(self._batches(epoch), self.steps, description)):
+        for step, indices in enumerate(self.progress.track(self._batches(epoch), self.steps, description)):
             losses.append(self._step(epoch * self.steps + step, indices))
             if len(losses) == _CHECK_EVERY or step + 1 == self.steps:
                 mean += float(paddle.add_n(losses)) / self.steps
@@ -194,7 +169,7 @@ class _Run:
             images = self.shift(images, np.random.default_rng((self.seed, step, 1)))
         inputs = paddle.to_tensor(images)
         labels = paddle.to_tensor(self.train.labels[indices])
-        with simulated(self.simulation):
+        with passing(*self.hooks):
             loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
             loss.backward()
         # Paddle numbers the accumulators of a parameter by the optimizers that it had in this process, and a training
@@ -202,9 +177,12 @@ class _Run:
         with paddle.utils.unique_name.guard():
             self.optimizer.step()
         self.optimizer.clear_grad(set_to_zero=False)
-        if self.constrain is not None:
-            self.constrain(step + 1, self.total)
+        self._step_done(step + 1)
         return loss.detach()
+
+    def _step_done(self, done: int) -> None:
+        for hook in self.hooks:
+            hook.after_step(done, self.total)
 
 
 class _Shift:
@@ -240,13 +218,13 @@ def _optimizer(settings: TrainingSettings, network: paddle.nn.Layer) -> paddle.o
 
 
 def _resume(
-    network: paddle.nn.Layer, train: Split, settings: TrainingSettings, seed: int, directory: Path | None, identity: str
+    network: paddle.nn.Layer, context: TrainingContext, settings: TrainingSettings, identity: str
 ) -> tuple[Checkpoint | None, State]:
-    if directory is None:
+    if context.checkpoint is None:
         return None, State()
-    description = f"{settings.model_dump_json()} {seed} {identity}"
-    arrays = {**weights_of(network), "train.inputs": train.inputs, "train.labels": train.labels}
-    found = Checkpoint(directory, digest_of(description, arrays))
+    description = f"{settings.model_dump_json()} {context.seed} {identity}"
+    arrays = {**weights_of(network), "train.inputs": context.train.inputs, "train.labels": context.train.labels}
+    found = Checkpoint(context.checkpoint, digest_of(description, arrays))
     return found, found.read() or State()
 
 

@@ -10,6 +10,7 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.network.edits import parameter
+from paddlepress.training.hooks import Hook
 
 
 class Masks:
@@ -39,8 +40,8 @@ def values(network: paddle.nn.Layer, name: str) -> NDArray[Any]:
     return np.asarray(parameter(network, name).numpy())
 
 
-class KeepZeros:
-    """A training constraint that puts the zeros of some parameters back after every step.
+class KeepZeros(Hook):
+    """Puts the zeros of some parameters back after every step.
 
     Which weights are zero is read when training begins, after it has loaded its checkpoint if it has one.
     """
@@ -50,7 +51,7 @@ class KeepZeros:
         self._names = tuple(names)
         self._masks: Masks | None = None
 
-    def __call__(self, step: int, total: int) -> None:
+    def after_step(self, done: int, total: int) -> None:
         if self._masks is None:
             self._masks = Masks.of_zeros(self._network, self._names)
         self._masks.enforce()

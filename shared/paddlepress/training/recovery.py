@@ -6,6 +6,7 @@ that share a value keep sharing one, and quantized weights learn through the gri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -13,14 +14,11 @@ from pydantic import Field
 from paddlepress.core.fields import Fields, When
 
 if TYPE_CHECKING:
-    import paddle
-
     from paddlepress.network.model import Model
     from paddlepress.techniques import Context
-    from paddlepress.training.loop import Constraint
+    from paddlepress.training.hooks import Hook
     from paddlepress.training.losses import Loss
     from paddlepress.training.settings import TrainingSettings
-    from paddlepress.training.simulation import Simulation
 
 TEMPERATURE = 4.0
 ALPHA = 0.7
@@ -47,16 +45,14 @@ class Recovery(Fields):
         self,
         model: Model,
         context: Context,
-        constrain: Constraint | None = None,
-        simulation: Simulation | None = None,
-        companion: paddle.nn.Layer | None = None,
+        *hooks: Hook,
     ) -> Model:
         """Train a compressed model as the fields say.
 
         Args:
             model: trained in place.
             context: data, teacher and seed.
-            constrain, simulation, companion: see `fit`; in force besides the model's own masks, grids and codebooks.
+            hooks: in force besides the model's own masks, grids and codebooks.
 
         Returns:
             The model, with every promise of its edits kept.
@@ -75,7 +71,7 @@ class Recovery(Fields):
         loss = None
         if self.recovery_loss == "distilled":
             loss = taught_by(context.base.network, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
-        return retrain(model, context, settings, loss, constrain, simulation, companion, self.model_dump_json())
+        return retrain(model, context, settings, loss, hooks, self.model_dump_json())
 
 
 def retrain(
@@ -83,9 +79,7 @@ def retrain(
     context: Context,
     settings: TrainingSettings,
     loss: Loss | None = None,
-    constrain: Constraint | None = None,
-    simulation: Simulation | None = None,
-    companion: paddle.nn.Layer | None = None,
+    hooks: Sequence[Hook] = (),
     identity: str = "",
 ) -> Model:
     """Train a model in place with every promise of its edits kept.
@@ -93,39 +87,25 @@ def retrain(
     Args:
         model: any model, compressed or not.
         context: data, seed, checkpoint, and who is told.
-        settings, loss, constrain, simulation, companion, identity: as for `fit`.
+        settings, loss, hooks, identity: as for `fit`.
 
     Raises:
         TrainingFailed: the loss is not a number.
     """
     from paddlepress.network.grids import put_on_grid
+    from paddlepress.training.fake_quantization import OnGrid
     from paddlepress.training.loop import fit
     from paddlepress.training.masks import KeepZeros
-    from paddlepress.training.simulation import OnGrid, Simulations, Tied
-
-    constraints: list[Constraint] = [KeepZeros(model.network, model.masked())] if model.masked() else []
-    if constrain is not None:
-        constraints.append(constrain)  # it sees the zeros in place
-
-    def constrain_all(step: int, total: int) -> None:
-        for one in constraints:
-            one(step, total)
+    from paddlepress.training.shared_values import Tied
 
     tied = Tied(model)
     fit(
         model.network,
-        context.train,
-        context.validation,
+        context,
         settings,
-        seed=context.seed,
         loss=loss,
-        constrain=constrain_all if constraints else None,
-        simulation=Simulations([tied, OnGrid(model), *([simulation] if simulation is not None else [])]),
-        companion=companion,
-        checkpoint=context.checkpoint,
+        hooks=[KeepZeros(model.network, model.masked()), tied, OnGrid(model), *hooks],  # these see the zeros in place
         identity=f"{identity} {context.base.digest() if loss is not None else ''}",
-        progress=context.progress,
-        log=context.log,
     )
     tied.tie()
     for name, edit in model.quantized().items():

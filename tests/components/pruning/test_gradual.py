@@ -28,18 +28,18 @@ def test_movement_scores_are_what_the_loss_asks_for() -> None:
     network.weight.set_value(np.array([[1.0], [-1.0], [2.0], [0.0]], np.float32))
     choice = Choice("unstructured", "global", {"weight": 1}, (1, 1), 0.25, 0.5)
     movement = MovementPruning(network, ("weight",), choice)
-    movement(0, 100)  # what is zero today is masked
-    movement.enter()
+    movement.after_step(0, 100)  # what is zero today is masked
+    movement.before_pass()
     (network(paddle.to_tensor([[1.0, 2.0, -3.0, 4.0]])) * -1).sum().backward()
-    movement.leave()
+    movement.after_pass()
     # The gradient is minus the input, the score minus the weight times that.
     (score,) = [tensor.numpy()[:, 0] for tensor in movement._scores.by_name.values()]
     assert score.tolist() == [1.0, -2.0, -6.0, 0.0]
     assert network.weight.grad.numpy()[:, 0].tolist() == [-1.0, -2.0, 3.0, 0.0]
-    movement(50, 100)
-    movement.enter()
+    movement.after_step(50, 100)
+    movement.before_pass()
     assert network.weight.numpy()[:, 0].tolist() == [1.0, -1.0, 0.0, 0.0]
-    movement.leave()
+    movement.after_pass()
     assert network.weight.numpy()[:, 0].tolist() == [1.0, -1.0, 2.0, 0.0], "a masked weight keeps its value"
     assert movement.settle()["weight"][:, 0].tolist() == [True, True, False, False]
     assert network.weight.numpy()[:, 0].tolist() == [1.0, -1.0, 0.0, 0.0]
@@ -79,6 +79,6 @@ def test_early_weights_are_those_of_their_step() -> None:
     for step in range(5):
         for tensor in network.state_dict().values():
             tensor.set_value(np.full(tensor.shape, step, np.float32))
-        early(step, 4)
+        early.after_step(step, 4)
     early.restore()
     assert all((tensor.numpy() == 1).all() for tensor in network.state_dict().values())

@@ -247,7 +247,7 @@ def test_cutting_out_what_fell_silent_changes_nothing(activation: str, build: Bu
     silencing = Silencing(
         model.network, graph.groups, final, lambda: importance.l1(model.network, graph.groups), updates=1, window=1.0
     )
-    silencing(1, 1)
+    silencing.after_step(1, 1)
     inputs = digits().split("test").inputs
     expected = model.predict(inputs)
     smaller = narrow_all(model, silencing.kept, graph)

@@ -24,9 +24,9 @@ def classifier(weight: np.ndarray) -> Model:
 
 def moved(scales: FollowingScales, model: Model, weight: np.ndarray) -> np.ndarray:
     """The scales of `fc2` after training took its weight elsewhere."""
-    scales(0, 2)
+    scales.after_step(0, 2)
     parameter(model.network, "fc2.weight").set_value(weight)
-    scales(1, 2)
+    scales.after_step(1, 2)
     return scales.scales()["fc2.weight"]
 
 
@@ -67,7 +67,7 @@ def test_weights_that_round_to_zero_keep_their_scale() -> None:
     scales = FollowingScales(model, [Quantize(layer="fc2", bits=4, axis=1)])
     before = scales.scales()["fc2.weight"].copy()
     assert np.array_equal(moved(scales, model, np.full((128, 10), 1e-6, np.float32)), before)
-    scales.enter()
+    scales.before_pass()
     assert not parameter(model.network, "fc2.weight").numpy().any()
-    scales.leave()
+    scales.after_pass()
     assert parameter(model.network, "fc2.weight").numpy().any()

@@ -35,14 +35,14 @@ def test_gradients_are_those_of_the_definition(bits: Any, layer: str, axis: int 
     target = parameter(model.network, edit.parameter)
     weight = target.numpy()
     steps = LearnedSteps(model, [edit])
-    factor = next(iter(steps.companion.parameters()))
+    factor = next(iter(steps.auxiliary.parameters()))
     shape = factor.shape
     factor.set_value(np.random.default_rng(0).uniform(0.3, 1.2, shape).astype(np.float32))
-    steps.enter()
+    steps.before_pass()
     seen = target.numpy()
     model.network(paddle.to_tensor(digits().split("train").inputs[:32])).square().sum().backward()
     g = target.grad.numpy()
-    steps.leave()
+    steps.after_pass()
     assert np.array_equal(target.numpy(), weight)
     first = first_steps(weight, edit).reshape(shape)
     levels = largest_code(bits)
@@ -72,8 +72,8 @@ def test_steps_stay_above_zero() -> None:
     """A step that an update took below zero is set back above it."""
     model = trained().copy()
     steps = LearnedSteps(model, [Quantize(layer="fc2", bits=4, axis=1)])
-    next(iter(steps.companion.parameters())).set_value(np.full([1, 10], -0.5, np.float32))
-    steps(1, 10)
+    next(iter(steps.auxiliary.parameters())).set_value(np.full([1, 10], -0.5, np.float32))
+    steps.after_step(1, 10)
     assert (steps.scales()["fc2.weight"] > 0).all()
 
 
@@ -82,11 +82,11 @@ def test_what_nobody_learns_from_gets_no_gradient() -> None:
     model = trained().copy()
     steps = LearnedSteps(model, [Quantize(layer="fc1", bits=2)])
     before = model.digest()
-    steps.enter()
+    steps.before_pass()
     assert np.unique(parameter(model.network, "fc1.weight").numpy()).size == 3
-    steps.leave()
+    steps.after_pass()
     assert model.digest() == before
-    assert all(found.grad is None for found in steps.companion.parameters())
+    assert all(found.grad is None for found in steps.auxiliary.parameters())
 
 
 def test_pruned_weights_are_zero_at_one_bit() -> None:
@@ -97,8 +97,8 @@ def test_pruned_weights_are_zero_at_one_bit() -> None:
     weight[np.abs(weight) < np.median(np.abs(weight))] = 0
     target.set_value(weight)
     steps = LearnedSteps(model.with_edits(Mask(parameters=("fc1.weight",))), [Quantize(layer="fc1", bits=1)])
-    steps.enter()
+    steps.before_pass()
     seen = target.numpy()
     assert np.array_equal(seen == 0, weight == 0)
     assert np.abs(seen[weight != 0]) == pytest.approx(np.abs(weight[weight != 0]).mean(), rel=1e-5)
-    steps.leave()
+    steps.after_pass()

@@ -36,16 +36,16 @@ def fresh_model() -> Model:
 
 
 if __name__ == "__main__":
+    from paddlepress.training.context import TrainingContext
     from paddlepress.training.loop import fit
 
     splits = digits().splits
     model = fresh_model()
-    fit(
-        model.network,
-        splits["train"],
-        splits["validation"],
-        SETTINGS,
+    context = TrainingContext(
+        train=splits["train"],
+        validation=splits["validation"],
         seed=SEED,
         checkpoint=Path(sys.argv[1]),
         progress=KilledInThirdEpoch(),
     )
+    fit(model.network, context, SETTINGS)

@@ -13,12 +13,14 @@ import pytest
 
 from paddlepress.core import compute
 from paddlepress.core.errors import DataError, TrainingFailed
-from paddlepress.core.progress import Silent
+from paddlepress.core.progress import Progress, Silent
 from paddlepress.data import Split
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits
 from paddlepress.training.accuracy import accuracy
+from paddlepress.training.context import TrainingContext
+from paddlepress.training.hooks import Hook
 from paddlepress.training.loop import History, fit
 from paddlepress.training.settings import TrainingSettings
 
@@ -41,8 +43,14 @@ def build(architecture: str = "lenet", seed: int = 0) -> Model:
 def train(model: Model, seed: int = 0, **options: Any) -> History:
     fields = {name: options.pop(name) for name in list(options) if name in TrainingSettings.model_fields}
     settings = TrainingSettings(**{"epochs": 2, "batch_size": 64, **fields})
-    splits = digits().splits
-    return fit(model.network, splits["train"], splits["validation"], settings, seed=seed, **options)
+    told = {name: options.pop(name) for name in list(options) if name in ("progress", "log", "checkpoint")}
+    return fit(model.network, context(seed=seed, **told), settings, **options)
+
+
+def context(train: Split | None = None, **options: Any) -> TrainingContext:
+    """The digits, or other examples to train on and validate with."""
+    train, validation = (train, train) if train is not None else (digits().split("train"), digits().split("validation"))
+    return TrainingContext(train=train, validation=validation, **options)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,7 @@ def test_the_seed_decides_everything() -> None:
 def test_resumes_after_kill_9_with_the_same_bits(tmp_path: Path) -> None:
     """Training that was killed and started again ends with the weights of one that never stopped."""
     child = runpy.run_path(str(KILLED))
-    splits, settings, seed = digits().splits, child["SETTINGS"], child["SEED"]
+    settings, seed = child["SETTINGS"], child["SEED"]
     done = subprocess.run(
         [sys.executable, str(KILLED), str(tmp_path)],
         env={**os.environ, **compute.subprocess_environment()},
@@ -80,16 +88,14 @@ def test_resumes_after_kill_9_with_the_same_bits(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     resumed, straight, notes = child["fresh_model"](), child["fresh_model"](), Notes()
-    history = fit(
-        resumed.network, splits["train"], splits["validation"], settings, seed=seed, checkpoint=tmp_path, progress=notes
-    )
-    whole = fit(straight.network, splits["train"], splits["validation"], settings, seed=seed)
+    history = fit(resumed.network, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
+    whole = fit(straight.network, context(seed=seed), settings)
     assert "resuming after epoch 2 of 4" in notes.said
     assert history == whole
     assert resumed.digest() == straight.digest()
     # Killed after the last epoch, before its result was saved: nothing is trained again.
     again, notes = child["fresh_model"](), Notes()
-    fit(again.network, splits["train"], splits["validation"], settings, seed=seed, checkpoint=tmp_path, progress=notes)
+    fit(again.network, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
     assert "resuming after epoch 4 of 4" in notes.said
     assert again.digest() == straight.digest()
 
@@ -118,16 +124,16 @@ def test_a_stale_checkpoint_is_ignored(tmp_path: Path, change: dict[str, Any]) -
 def test_a_second_training_of_a_network_resumes(tmp_path: Path) -> None:
     """A training that follows another one resumes in a process where the first is only read back."""
 
-    def twice(checkpoint: Path | None, progress: Any = None) -> Model:
+    def twice(checkpoint: Path | None, progress: Progress) -> Model:
         model = build()
         for seed in (0, 1):
             at = checkpoint and checkpoint / str(seed)
-            train(model, seed=seed, checkpoint=at, progress=progress if seed else None, batch_size=128)
+            train(model, seed=seed, checkpoint=at, progress=progress if seed else Silent(), batch_size=128)
         return model
 
     with pytest.raises(_Stop):
         twice(tmp_path, StopInSecondEpoch())
-    assert twice(tmp_path).digest() == twice(None).digest()
+    assert twice(tmp_path, Silent()).digest() == twice(None, Silent()).digest()
 
 
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
@@ -154,13 +160,18 @@ def test_a_loss_that_is_not_a_number_says_what_to_lower() -> None:
     """Training that diverges fails with the learning rate to lower."""
     wild = Split(digits().split("train").inputs * 1e18, digits().split("train").labels)
     with pytest.raises(TrainingFailed, match=r"epoch 1.*lower the learning rate, which is 10\b"):
-        fit(build().network, wild, wild, TrainingSettings(optimizer="sgd", learning_rate=10), seed=0)
+        fit(build().network, context(wild), TrainingSettings(optimizer="sgd", learning_rate=10))
 
 
-def test_the_constraint_is_called_before_the_first_step_and_after_each() -> None:
-    """A constraint sees every count of finished steps from 0 to the total."""
+def test_hooks_are_called_before_the_first_step_and_after_each() -> None:
+    """A hook sees every count of finished steps from 0 to the total."""
     seen: list[tuple[int, int]] = []
-    train(build(), constrain=lambda step, total: seen.append((step, total)))
+
+    class Count(Hook):
+        def after_step(self, done: int, total: int) -> None:
+            seen.append((done, total))
+
+    train(build(), hooks=[Count()])
     total = 2 * (1097 // 64)
     assert seen == [(step, total) for step in range(total + 1)]
 
@@ -176,7 +187,7 @@ def test_a_training_set_smaller_than_a_batch_is_one_batch() -> None:
     """Fewer examples than a batch still train."""
     model, before = build(), build().digest()
     few = digits().split("train").take(10)
-    fit(model.network, few, few, TrainingSettings(epochs=1, batch_size=64), seed=0)
+    fit(model.network, context(few), TrainingSettings(epochs=1, batch_size=64))
     assert model.digest() != before
 
 
@@ -184,14 +195,14 @@ def test_no_training_data_is_refused() -> None:
     """An empty training split is an error, not a division by zero."""
     empty = Split(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, np.int64))
     with pytest.raises(DataError, match="empty"):
-        fit(build().network, empty, empty, TrainingSettings(), seed=0)
+        fit(build().network, context(empty), TrainingSettings())
 
 
 def test_shifting_what_is_no_image_is_refused() -> None:
     """Augmentation that does not fit the inputs names their shape."""
     flat = Split(np.zeros((8, 64), np.float32), np.zeros(8, np.int64))
     with pytest.raises(DataError, match=r"shift is 2.*\(64,\)"):
-        fit(build().network, flat, flat, TrainingSettings(shift=2), seed=0)
+        fit(build().network, context(flat), TrainingSettings(shift=2))
 
 
 def test_shift_moves_images_by_whole_pixels() -> None:

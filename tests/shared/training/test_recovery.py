@@ -11,6 +11,7 @@ from paddlepress.network.layers import simulate_quantized_input
 from paddlepress.network.model import Model
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.accuracy import accuracy
+from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import KeepZeros
 from paddlepress.training.recovery import Recovery, retrain
 from paddlepress.training.settings import TrainingSettings
@@ -46,14 +47,15 @@ def test_zeros_are_exactly_zero_after_every_step() -> None:
     before = parameter(model.network, "fc1.weight").numpy()
     seen = []
 
-    def look(step: int, total: int) -> None:
-        keeper(step, total)
-        for name, zero in zeros.items():
-            weight = parameter(model.network, name).numpy()[zero]
-            seen.append(not weight.any() and not np.signbit(weight).any())
+    class Look(Hook):
+        def after_step(self, done: int, total: int) -> None:
+            keeper.after_step(done, total)
+            for name, zero in zeros.items():
+                weight = parameter(model.network, name).numpy()[zero]
+                seen.append(not weight.any() and not np.signbit(weight).any())
 
     keeper = KeepZeros(model.network, model.masked())
-    retrain(model, digits_context(trained()), SETTINGS, constrain=look)
+    retrain(model, digits_context(trained()), SETTINGS, hooks=[Look()])
     assert len(seen) > 30
     assert all(seen)
     assert not np.array_equal(parameter(model.network, "fc1.weight").numpy(), before)

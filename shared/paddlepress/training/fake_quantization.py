@@ -9,9 +9,7 @@ holds between steps, so that optimizers and checkpoints need to know nothing of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import paddle
@@ -19,46 +17,10 @@ import paddle
 from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import largest_code
 from paddlepress.spec.tensors import Array, spread_scale
+from paddlepress.training.hooks import Hook
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
-
-
-class Simulation(Protocol):
-    """Something that changes weights for the time of a forward and backward pass."""
-
-    def enter(self) -> None:
-        """Give the network the weights that it is to compute with."""
-        ...
-
-    def leave(self) -> None:
-        """Give it back the weights that learn, and turn gradients, where there are any, into theirs."""
-        ...
-
-
-class Simulations:
-    """Several simulations as one: entered in their order, left in reverse."""
-
-    def __init__(self, parts: Iterable[Simulation] = ()) -> None:
-        self._parts = tuple(parts)
-
-    def enter(self) -> None:
-        for part in self._parts:
-            part.enter()
-
-    def leave(self) -> None:
-        for part in reversed(self._parts):
-            part.leave()
-
-
-@contextmanager
-def simulated(simulation: Simulation) -> Iterator[None]:
-    """Within it the network has the weights that it is to compute with."""
-    simulation.enter()
-    try:
-        yield
-    finally:
-        simulation.leave()
 
 
 class Latent:
@@ -95,7 +57,7 @@ class Latent:
         self._kept = None
 
 
-class OnGrid:
+class OnGrid(Hook):
     """Quantized weights on the grids that they have, whose scales stay.
 
     Gradients of weights beyond the grid's ends are kept too: such a weight can come back.
@@ -110,12 +72,12 @@ class OnGrid:
             for target in [parameter(model.network, name)]
         ]
 
-    def enter(self) -> None:
+    def before_pass(self) -> None:
         with paddle.no_grad():
             for latent, scale in self._grids:
                 latent.enter(latent.codes(scale), scale)
 
-    def leave(self) -> None:
+    def after_pass(self) -> None:
         with paddle.no_grad():
             for latent, _ in reversed(self._grids):
                 latent.leave()
@@ -124,43 +86,3 @@ class OnGrid:
 def _spread(scale: Array, edit: Quantize, shape: tuple[int, ...]) -> paddle.Tensor:
     """Scales, one for each weight: multiplying by fewer of them costs Paddle more on a CPU."""
     return paddle.to_tensor(np.array(np.broadcast_to(spread_scale(scale, edit.axis, shape, edit.group), shape)))
-
-
-class Tied:
-    """Shared weights: all that have the same value today keep having the same value.
-
-    A shared value learns from the sum of the gradients of the weights that have it (Han, Mao and Dally, "Deep
-    Compression", ICLR 2016, equation 3). Which weights share a value is read before the first step, after
-    training has loaded its checkpoint if it has one.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self._targets = [parameter(model.network, name) for name in model.shared()]
-        self._places: list[tuple[paddle.Tensor, paddle.Tensor]] = []
-
-    def _read(self) -> None:
-        for target in self._targets:
-            _, first, places = np.unique(target.numpy(), return_index=True, return_inverse=True)
-            self._places.append((paddle.to_tensor(first), paddle.to_tensor(places.reshape(-1))))
-
-    def enter(self) -> None:
-        if not self._places:
-            self._read()
-        self.tie()
-
-    def tie(self) -> None:
-        """Make shared values equal to the last bit again: a vectorized update may round them apart."""
-        with paddle.no_grad():
-            for target, (first, places) in zip(self._targets, self._places, strict=bool(self._places)):
-                values = paddle.gather(target.flatten(), first)
-                paddle.assign(paddle.gather(values, places).reshape(target.shape), target)
-
-    def leave(self) -> None:
-        with paddle.no_grad():
-            for target, (first, places) in zip(self._targets, self._places, strict=True):
-                if target.grad is None:
-                    continue
-                zeros, gradients = paddle.zeros(first.shape, target.dtype), target.grad.flatten()
-                # On a CPU several times faster than scatter_nd_add or index_add.
-                sums = paddle.put_along_axis(zeros, places, gradients, 0, reduce="add")
-                paddle.assign(paddle.gather(sums, places).reshape(target.shape), target.grad)

@@ -10,7 +10,9 @@ from paddlepress.network.edits import Mask, Quantize, Share, parameter
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.model import Model
 from paddlepress.testing import digits, trained
-from paddlepress.training.simulation import OnGrid, Simulations, Tied, simulated
+from paddlepress.training.fake_quantization import OnGrid
+from paddlepress.training.hooks import passing
+from paddlepress.training.shared_values import Tied
 
 
 def backward(model: Model) -> None:
@@ -41,12 +43,12 @@ def on_grid(edit: Quantize, masked: bool = False) -> tuple[Model, np.ndarray]:
 def test_the_network_sees_codes_and_the_float_weight_comes_back(
     bits: Any, axis: int | None, group: int | None, masked: bool
 ) -> None:
-    """Within a simulation a weight is what quantizing it again would give; its gradient is that of what was seen."""
+    """Within a pass a weight is what quantizing it again would give; its gradient is that of what was seen."""
     model, latent = on_grid(Quantize(layer="fc1", bits=bits, axis=axis, group=group), masked)
     target = parameter(model.network, "fc1.weight")
     again = model.copy()
     put_on_grid(again, model.quantized()["fc1.weight"], model.scales["fc1.weight"])
-    with simulated(OnGrid(model)):
+    with passing(OnGrid(model)):
         assert np.array_equal(target.numpy(), parameter(again.network, "fc1.weight").numpy())
         backward(model)
     assert np.array_equal(target.numpy(), latent)
@@ -66,7 +68,7 @@ def test_a_shared_value_learns_from_the_sum_of_its_weights_gradients() -> None:
     target.clear_grad()
     model = model.with_edits(Share(layer="fc1", bits=2))
     tied = Tied(model)
-    with simulated(tied):
+    with passing(tied):
         backward(model)
     sums = np.bincount(places.reshape(-1), alone.reshape(-1))
     assert np.allclose(target.grad.numpy(), sums[places], rtol=1e-3, atol=1e-3 * np.abs(sums).max())
@@ -74,22 +76,3 @@ def test_a_shared_value_learns_from_the_sum_of_its_weights_gradients() -> None:
     assert np.unique(target.numpy()).size > 4
     tied.tie()
     assert np.unique(target.numpy()).size == 4
-
-
-def test_several_simulations_are_left_in_reverse() -> None:
-    """What was entered last is left first."""
-    seen: list[str] = []
-
-    class Part:
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        def enter(self) -> None:
-            seen.append(f"+{self.name}")
-
-        def leave(self) -> None:
-            seen.append(f"-{self.name}")
-
-    with simulated(Simulations([Part("a"), Part("b")])):
-        seen.append("work")
-    assert seen == ["+a", "+b", "work", "-b", "-a"]
