@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_delay,
+    stop_before_delay,
+    wait_exponential,
+)
 
 from paddlepress.core.errors import RegistryError
 from paddlepress.core.progress import Progress
@@ -28,20 +38,16 @@ def steady(call: Callable[[], T], patience_s: float = _LOCKED_PATIENCE_S) -> T:
     Raises:
         RegistryError: the file stayed locked.
     """
-    deadline = time.monotonic() + patience_s
-    pause = 0.05
-    while True:
-        try:
-            return call()
-        except Exception as error:
-            if "database is locked" not in str(error):
-                raise
-            if time.monotonic() > deadline:
-                raise RegistryError(
-                    f"another process has kept the registry's database locked for {patience_s:.0f} s"
-                ) from None
-        time.sleep(pause)
-        pause = min(1.0, pause * 1.6)
+
+    def give_up(_: RetryCallState) -> NoReturn:
+        raise RegistryError(f"another process has kept the registry's database locked for {patience_s:.0f} s")
+
+    return Retrying(
+        retry=retry_if_exception(lambda error: "database is locked" in str(error)),
+        wait=wait_exponential(0.05, max=1.0, exp_base=1.6),
+        stop=stop_after_delay(patience_s),
+        retry_error_callback=give_up,
+    )(call)
 
 
 def through_outages(
@@ -63,20 +69,28 @@ def through_outages(
     """
     # MLflow alone would ask an absent server for four minutes without a word.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    began, pause = time.monotonic(), pause_s
-    while True:
-        try:
-            with told(uri):
-                return work()
-        except RegistryAway as error:
-            waited = time.monotonic() - began
-            if waited + pause > patience_s:
-                raise RegistryError(
-                    f"{error}; it did not answer for {waited:.0f} s. What is finished is kept: "
-                    "when the registry is back, the same command goes on from here"
-                ) from None
-            parts = max(1, round(pause))
-            about = f"the registry {redacted(uri)} does not answer: trying again in {parts} s"
-            for _ in progress.track(range(parts), parts, about):
-                time.sleep(pause / parts)
-        pause = min(_LONGEST_PAUSE_S, 2 * pause)
+
+    def once() -> T:
+        with told(uri):
+            return work()
+
+    def pause(seconds: float) -> None:
+        parts = max(1, round(seconds))
+        about = f"the registry {redacted(uri)} does not answer: trying again in {parts} s"
+        for _ in progress.track(range(parts), parts, about):
+            time.sleep(seconds / parts)
+
+    def give_up(state: RetryCallState) -> NoReturn:
+        assert state.outcome is not None
+        raise RegistryError(
+            f"{state.outcome.exception()}; it did not answer for {state.seconds_since_start:.0f} s. What is finished "
+            "is kept: when the registry is back, the same command goes on from here"
+        )
+
+    return Retrying(
+        retry=retry_if_exception_type(RegistryAway),
+        wait=wait_exponential(pause_s, max=_LONGEST_PAUSE_S),
+        stop=stop_before_delay(patience_s),
+        sleep=pause,
+        retry_error_callback=give_up,
+    )(once)

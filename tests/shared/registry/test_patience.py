@@ -10,7 +10,7 @@ import pytest
 from paddlepress.core.errors import RegistryError
 from paddlepress.registry import patience
 from paddlepress.registry.failures import RegistryAway
-from paddlepress.registry.patience import through_outages
+from paddlepress.registry.patience import steady, through_outages
 
 T = TypeVar("T")
 URI = "http://me:secret@host:5000"
@@ -70,6 +70,22 @@ def test_a_registry_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch)
         through_outages(_away(*[None] * 100), URI, told)
     assert 200 < told.now <= 300
     assert not isinstance(caught.value, RegistryAway)
+
+
+def test_a_database_that_stays_locked_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a minute of SQLite's refusals the call stops, and says what holds it up; another failure is not repeated."""
+    told, calls = Told(monkeypatch), []
+
+    def locked() -> None:
+        calls.append(told.now)
+        raise OSError("database is locked")
+
+    with pytest.raises(RegistryError, match="has kept the registry's database locked for 60 s"):
+        steady(locked)
+    assert 60 <= told.now < 62
+    assert calls[:3] == pytest.approx([0, 0.05, 0.13])
+    with pytest.raises(ZeroDivisionError):
+        steady(lambda: 1 / 0)
 
 
 def test_a_refusal_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
