@@ -73,7 +73,7 @@ def test_a_registry_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_database_that_stays_locked_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a minute of SQLite's refusals the call stops, and says what holds it up; another failure is not repeated."""
+    """After a minute of SQLite's refusals the call stops and says what holds it up; another failure is not repeated."""
     told, calls = Told(monkeypatch), []
 
     def locked() -> None:
