@@ -62,10 +62,12 @@ class IntegerFields(ActivationFields):
         le=65_536,
         description="per-group: weights in a run; in deployment such layers compute with decoded floats",
     )
-    weight_range: Literal["auto", "max", "mse"] = Field(
+    weight_range: Literal["auto", "max", "mse", "output"] = Field(
         default="auto",
         description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
-        "auto: max for 8 bits, and for 4 where rounding is not to the nearest, which clipping gains little; else mse",
+        "output: for each output of a layer whichever of the two changes it less on the calibration data, for rounding "
+        "to the nearest with 4 bits; auto: max for 8 bits, and for 4 where rounding is not to the nearest, which "
+        "clipping gains little; else mse",
     )
     rounding: Literal["nearest", "adaround", "gptq"] = Field(
         default="nearest",
@@ -93,15 +95,25 @@ class IntegerFields(ActivationFields):
     )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 
-    def cover(self, bits: int) -> Cover:
-        """What the grid of a weight of so many bits is fitted to, see `grid.fit_scale`.
+    def covers(self, bits: int) -> tuple[Cover, ...]:
+        """What the grid of a weight of so many bits may be fitted to, see `grid.fit_scale`.
 
         By itself a weight is rounded best on a grid that clips the largest. Where each layer's outputs are what
         rounding keeps, finer steps are made up for by the other weights, and what was clipped is not.
+
+        Returns:
+            One; or several, of which each output of a layer gets what it errs least with. The first of them counts
+            where there are no examples to tell.
         """
+        if self.weight_range == "output":
+            return ("mse", "max") if bits > 1 else ("mse",)
         if self.weight_range != "auto":
-            return self.weight_range
-        return "max" if bits == 8 or (bits == 4 and self.rounding != "nearest") else "mse"
+            return (self.weight_range,)
+        return ("max",) if bits == 8 or (bits == 4 and self.rounding != "nearest") else ("mse",)
+
+    def needs_data(self, bits: int) -> bool:
+        """Whether rounding a weight to so many bits takes examples of what its layer receives."""
+        return self.rounding != "nearest" or len(self.covers(bits)) > 1
 
     def grid_of(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
         """The edit that puts a layer's weight on a grid, its input being left float.

@@ -21,7 +21,7 @@ from paddlepress_components.quantization.between_layers import Grid, grids, rang
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.observed import Course, course, received
-from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq
+from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq, round_to_nearest
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -62,9 +62,9 @@ def quantize_layers(
             name: edits[name].model_copy(update={"input_scale": scale, "input_zero_point": zero_point})
             for name, (scale, zero_point) in grids.items()
         }
-    if fields.rounding == "nearest" and not fields.bias_correction:
+    if not fields.bias_correction and not any(fields.needs_data(edit.bits) for edit in edits.values()):
         for name, layer in layers.items():
-            put_on_grid(model, edits[name], cover=fields.cover(edits[name].bits))
+            put_on_grid(model, edits[name], cover=fields.covers(edits[name].bits)[0])
             _round_input(layer, edits[name])
         return _finished(model, edits.values(), outputs)
     if len(inputs) == 0:
@@ -125,7 +125,7 @@ class _Layerwise:
         found = self._rounded(name) if name in self._course.calls else None
         if found is not None:
             layer.weight.set_value(found.values())
-        put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.cover(edit.bits))
+        put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.covers(edit.bits)[0])
         if self.fields.bias_correction and name in self._course.calls:
             shift = mean_shift(layer, self._pairs(name))
             if not correct_bias(layer, shift, self._course.norms.get(name)):
@@ -133,20 +133,20 @@ class _Layerwise:
 
     def _rounded(self, name: str) -> Quantized | None:
         layer, edit, fields = self.layers[name], self.edits[name], self.fields
-        masked = edit.parameter in self._masked
+        masked, covers = edit.parameter in self._masked, fields.covers(edit.bits)
+        if not fields.needs_data(edit.bits):
+            return None
         if fields.rounding == "adaround":
             number = list(self._course.calls).index(name)
             seed = int(np.random.SeedSequence((self.context.seed, number)).generate_state(1)[0])
             settings = adaround.Settings(
                 fields.adaround_steps, fields.adaround_batch_size, fields.adaround_learning_rate, seed
             )
-            return round_by_adaround(layer, edit, self._pairs(name), masked, fields.cover(edit.bits), settings)
+            return round_by_adaround(layer, edit, self._pairs(name), masked, covers, settings)
         if fields.rounding == "gptq":
             by_activity = fields.gptq_order == "activity"
-            return round_by_gptq(
-                layer, edit, self._received(name), masked, fields.cover(edit.bits), fields.gptq_damping, by_activity
-            )
-        return None
+            return round_by_gptq(layer, edit, self._received(name), masked, covers, fields.gptq_damping, by_activity)
+        return round_to_nearest(layer, edit, self._received(name), masked, covers)
 
     def _received(self, name: str) -> Iterator[paddle.Tensor]:
         return received(self.model.network, self.layers[name], self._course.calls[name], self._inputs)

@@ -73,7 +73,7 @@ def options(
             edit = fields.grid_of(name, layer, bits)
             zeros = fixed_zeros(weight, edit, edit.parameter in masked)
             rounded = quantize_weight(
-                weight, bits, edit.axis, edit.group, edit.reduce_range, fields.cover(bits), zeros=zeros
+                weight, bits, edit.axis, edit.group, edit.reduce_range, fields.covers(bits)[0], zeros=zeros
             )
             layer.weight.set_value(rounded.values())
             damage = divergence(exact, logits(model.network, inputs))

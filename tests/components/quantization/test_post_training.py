@@ -128,8 +128,8 @@ def test_groups_fit_the_weights_better() -> None:
 )
 def test_what_a_grid_covers_by_default(bits: Literal[8, 4, 2], rounding: Any, covered: str) -> None:
     """Clipping pays for few bits that are rounded one by one, and for three values; the field overrides that."""
-    assert QuantizePostTraining(bits=bits, rounding=rounding).cover(bits) == covered
-    assert QuantizePostTraining(bits=bits, rounding=rounding, weight_range="mse").cover(bits) == "mse"
+    assert QuantizePostTraining(bits=bits, rounding=rounding).covers(bits) == (covered,)
+    assert QuantizePostTraining(bits=bits, rounding=rounding, weight_range="mse").covers(bits) == ("mse",)
 
 
 @pytest.mark.parametrize("weight_range", ["max", "mse"])
@@ -141,6 +141,26 @@ def test_what_a_grid_covers(weight_range: str) -> None:
     last = 7 * model.scales["fc1.weight"]
     assert np.allclose(np.abs(weight).max(axis=0), last) == (weight_range == "max")
     assert (np.abs(weight).max(axis=0) >= last * 0.999).all()
+
+
+def test_the_range_that_changes_the_outputs_less() -> None:
+    """With output each scale is that of max or of mse, some of both, and the first layer's outputs change less."""
+    import paddle
+
+    context, exact = digits_context(trained()), parameter(trained().network, "conv1.weight").numpy()
+    inputs = paddle.to_tensor(context.calibration.inputs)
+    scales, off = {}, {}
+    for weight_range in ("max", "mse", "output"):
+        technique = QuantizePostTraining(bits=4, weight_range=weight_range, activations="none")
+        model = run(technique, trained(), context)
+        scales[weight_range] = np.concatenate([scale.ravel() for scale in model.scales.values()])
+        twin = trained().copy()
+        twin.network.conv1.weight.set_value(parameter(model.network, "conv1.weight").numpy() - exact)
+        twin.network.conv1.bias.set_value(np.zeros(twin.network.conv1.bias.shape, np.float32))
+        off[weight_range] = float(twin.network.conv1(inputs).square().sum())
+    largest, fitted = (np.isclose(scales["output"], scales[one]) for one in ("max", "mse"))
+    assert (largest | fitted).all() and not largest.all() and not fitted.all()
+    assert off["output"] <= min(off["max"], off["mse"]) * 1.001
 
 
 @pytest.mark.parametrize("calibrator", ["min-max", "percentile", "entropy", "mse"])
@@ -227,9 +247,9 @@ def test_calibration_without_data_is_refused() -> None:
     """Rounding inputs without calibration data says what is missing."""
     empty = digits().split("calibration")
     context = digits_context(trained(), calibration=type(empty)(empty.inputs[:0], empty.labels[:0]))
-    for chosen in (QuantizePostTraining(), QuantizePostTraining(activations="none", rounding="gptq")):
+    for fields in ({}, {"activations": "none", "rounding": "gptq"}, {"activations": "none", "weight_range": "output"}):
         with pytest.raises(DataError, match="calibration split is empty"):
-            run(chosen, trained(), context)
+            run(QuantizePostTraining(**fields), trained(), context)
     run(QuantizePostTraining(activations="none"), trained(), context)
 
 

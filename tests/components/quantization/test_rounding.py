@@ -10,12 +10,14 @@ import pytest
 from paddle import nn
 
 from paddlepress.network.edits import Quantize
-from paddlepress.network.grids import as_rows, quantize_weight
+from paddlepress.network.grids import Cover, as_rows, quantize_weight
 from paddlepress.network.layer_kinds import output_axis
-from paddlepress_components.quantization import rounding
+from paddlepress.spec.tensors import Quantized
+from paddlepress_components.quantization import input_products, rounding
 from paddlepress_components.quantization.adaround import Settings
 from paddlepress_components.quantization.observed import course, input_channels, is_transposed, patches, received
 
+COVERS: tuple[Cover, ...] = ("max", "mse")
 IMAGE = (6, 4, 9, 9)
 LAYERS = {
     "conv": (lambda: nn.Conv2D(4, 6, 3, stride=2, padding=1), IMAGE),
@@ -80,7 +82,7 @@ def test_gptq_serves_every_kind_of_layer(kind: str, group: int | None) -> None:
     """Its weight is on the grid that the edit states, and the output changes no more than with nearest codes."""
     layer, x = layer_and_input(kind)
     edit = Quantize(layer="it", bits=4, axis=output_axis(layer), group=group)
-    found = rounding.round_by_gptq(layer, edit, [x[:3], x[3:]], False, None, 0.01, False)
+    found = rounding.round_by_gptq(layer, edit, [x[:3], x[3:]], False, ["mse"], 0.01, False)
     nearest = quantize_weight(layer.weight.numpy(), 4, edit.axis, group)
     assert found.codes.shape == tuple(layer.weight.shape)
     assert found.scale.shape == nearest.scale.shape
@@ -94,17 +96,40 @@ def test_adaround_serves_every_kind_of_layer(kind: str, bits: Literal[4, 1]) -> 
     layer, x = layer_and_input(kind)
     edit = Quantize(layer="it", bits=bits, axis=output_axis(layer))
     pairs = [(part, layer(part).detach()) for part in (x[:3], x[3:])]
-    found = rounding.round_by_adaround(layer, edit, pairs, False, None, Settings(steps=150, batch_size=8))
+    found = rounding.round_by_adaround(layer, edit, pairs, False, ["mse"], Settings(steps=150, batch_size=8))
     nearest = quantize_weight(layer.weight.numpy(), bits, edit.axis)
     assert errors(layer, x, found.values()) < errors(layer, x, nearest.values())
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("method", ["nearest", "gptq", "adaround"])
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_of_several_ranges_the_one_that_suits_the_outputs(kind: str, method: str, per_tensor: bool) -> None:
+    """The output changes no more than with any one of them, and each output of a layer has its own choice."""
+    layer, x = layer_and_input(kind)
+    edit = Quantize(layer="it", bits=4, axis=None if per_tensor else output_axis(layer))
+
+    def rounded(*covers: Cover) -> Quantized:
+        if method == "nearest":
+            return rounding.round_to_nearest(layer, edit, [x], False, covers)
+        if method == "gptq":
+            return rounding.round_by_gptq(layer, edit, [x], False, covers, 0.01, False)
+        settings = Settings(steps=20, batch_size=4)
+        return rounding.round_by_adaround(layer, edit, [(x, layer(x).detach())], False, covers, settings)
+
+    each = {cover: errors(layer, x, rounded(cover).values()) for cover in COVERS}
+    chosen = rounded(*COVERS)
+    assert errors(layer, x, chosen.values()) <= min(each.values()) * 1.001
+    assert chosen.scale.shape == rounded("max").scale.shape
+    np.testing.assert_array_equal(rounded(*COVERS[::-1]).values(), chosen.values())
 
 
 def test_a_wide_layer_is_rounded_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the largest Hessian, runs of whole groups are rounded each by itself."""
     layer, x = layer_and_input("conv")
-    monkeypatch.setattr(rounding, "LARGEST_HESSIAN", 20)
+    monkeypatch.setattr(input_products, "LARGEST_HESSIAN", 20)
     edit = Quantize(layer="it", bits=4, axis=0, group=6)
-    found = rounding.round_by_gptq(layer, edit, [x], False, None, 0.01, False)
+    found = rounding.round_by_gptq(layer, edit, [x], False, ["mse"], 0.01, False)
     nearest = quantize_weight(layer.weight.numpy(), 4, 0, 6)
     assert errors(layer, x, found.values()) < errors(layer, x, nearest.values())
 
