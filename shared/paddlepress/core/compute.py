@@ -1,4 +1,4 @@
-"""Settings that make Paddle fast on a CPU, applied before Paddle is first imported.
+"""Settings and kernels that make Paddle fast on a CPU: the settings before Paddle is first imported, the kernels after.
 
 What they are worth depends on the processor and the network, from little to a factor of 3; `make benchmark`
 measures it. `PADDLEPRESS_CPU_TUNING=0` in the environment switches them off.
@@ -89,6 +89,18 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 32 * 2**20)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 256 * 2**20)
+
+
+def use_fast_kernels() -> bool:
+    """Let Paddle's convolutions and max pooling on the CPU be computed by oneDNN; whether they are.
+
+    Imports Paddle. What changes, and when it does not, is said in `paddlepress.onednn`.
+    """
+    if not tuning_wanted():
+        return False
+    from paddlepress.onednn.install import install
+
+    return install()
 
 
 def seed_everything(seed: int) -> None:

@@ -85,6 +85,7 @@ class Model:
             ArtifactError: an edit that does not fit the architecture, preprocessing that does not fit the inputs, or
                 too many parameters.
         """
+        from paddlepress.core import compute
         from paddlepress.network import parametrization
         from paddlepress.network.architectures import build
         from paddlepress.network.architectures.parameter_count import counted
@@ -94,6 +95,7 @@ class Model:
             raise ArtifactError(f"the preprocessing does not fit: {misfit}")
         with counted(most) as count:
             network = build(architecture, inputs, task)
+        compute.use_fast_kernels()
         removed = parametrization.remove(network)
         edits = tuple(edits)
         for edit in edits:
