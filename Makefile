@@ -9,7 +9,7 @@ ZOO ?= tests/zoo
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .PHONY: install run test test-zoo lint format benchmark benchmark-techniques benchmark-mutants benchmark-kills \
-	benchmark-runtime benchmark-kernels golden docs clean help
+	benchmark-runtime benchmark-kernels benchmark-torch golden docs clean help
 
 help:  ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -64,6 +64,19 @@ benchmark-kills: $(VENV)/.developed  ## Kill a first run thirty times, from its 
 
 benchmark-runtime: $(VENV)/.developed  ## Measure what compression is worth beside ONNX Runtime's own tools
 	$(BIN)/python tests/benchmarks/runtime.py
+
+# PyTorch stays out of .venv: it is only what training is measured beside. Its first index has wheels without CUDA.
+TORCH := .venv-torch
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+$(TORCH)/.installed:
+	$(PYTHON) -m venv $(TORCH)
+	$(TORCH)/bin/python -m pip --disable-pip-version-check --quiet install --index-url $(TORCH_INDEX) \
+		--extra-index-url https://pypi.org/simple torch==2.13.0 numpy
+	@touch $@
+
+benchmark-torch: $(VENV)/.developed $(TORCH)/.installed  ## Measure training on this CPU beside PyTorch
+	$(BIN)/python tests/benchmarks/training_speed.py --torch $(TORCH)/bin/python
 
 PROCESSOR ?= avx512
 benchmark-kernels: $(VENV)/.developed  ## Measure the kernels of ONNX Runtime, from which widths and ranks are chosen

@@ -11,10 +11,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from paddlepress.artifact.codec import decode, encode_quantized
 from paddlepress.core import compute
 from paddlepress.spec.tensors import Quantized
+from tests.benchmarks.training_speed import STEPS, compare, table
 
 CLI = "from paddlepress_pipelines.cli import main; main()"
 
@@ -124,3 +126,12 @@ def test_training_with_and_without_the_settings_for_the_processor() -> None:
         seconds[name] = float(done.stdout.split()[-1])
         report(f"LeNet, a training step of 64 images, {name} settings", f"{1000 * seconds[name]:.1f} ms")
     assert seconds["with"] < 1.1 * seconds["without"]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("network", STEPS)
+def test_training_with_and_without_onednn(network: str, threads: int) -> None:
+    """oneDNN's kernels take no more of the processor's time than Paddle's own operations."""
+    found = compare(network, threads, rounds=2)
+    print("\n" + table(network, threads, found), flush=True)
+    assert found["oneDNN"][1] < 1.1 * found["Paddle"][1]
