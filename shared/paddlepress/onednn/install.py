@@ -14,6 +14,8 @@ from paddlepress.onednn import functions
 from paddlepress.onednn.library import OneDNNError, library
 
 _TOLERANCE = 1e-4  # of the largest value; kernels that compute the same agree to about 1e-6
+# Below this many multiplications, or pixels, calling oneDNN from here takes longer than Paddle's operation.
+LEAST_MULTIPLICATIONS, LEAST_PIXELS = 1_000_000, 32_768
 _originals: dict[str, Callable[..., Any]] = {}
 _usable: bool | None = None  # not yet known
 
@@ -51,10 +53,19 @@ def uninstall() -> None:
 
 def _either(replacement: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
     def operation(*arguments: Any, **named: Any) -> Any:
-        made = None if named else replacement(*arguments)
+        made = None if named or not _pays(*arguments) else replacement(*arguments)
         return original(*arguments, **named) if made is None else made
 
     return operation
+
+
+def _pays(x: Any, second: Any, *rest: Any) -> bool:
+    """Whether an operation on an image, with a kernel or with the size of a window, is large enough."""
+    if not paddle.in_dynamic_mode() or x.ndim != 4:
+        return False
+    if isinstance(second, paddle.Tensor):
+        return bool(x.size * second.size >= LEAST_MULTIPLICATIONS * x.shape[1])
+    return bool(x.size >= LEAST_PIXELS)
 
 
 def _depthwise_conv2d(x: Any, weight: Any, stride: Any, padding: Any, algorithm: Any, *rest: Any) -> Any:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from paddlepress.onednn import library as onednn
@@ -106,6 +104,21 @@ class Primitive:
                 lib.execute(primitive, count, ctypes.addressof(arguments))
 
 
+class lazy(Generic[T]):
+    """A property that is computed once; unlike `functools.cached_property` it locks nothing that outlives a fork."""
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute, self._name = compute, compute.__name__
+
+    def __get__(self, instance: Any, owner: type) -> T:
+        with onednn.lock:
+            kept: dict[str, Any] = instance.__dict__
+            if self._name not in kept:
+                kept[self._name] = self._compute(instance)
+            value: T = kept[self._name]
+            return value
+
+
 class Convolution:
     """Convolution without a bias, and its gradients.
 
@@ -153,7 +166,7 @@ class Convolution:
 
     # A network that only predicts needs no gradients, so that their kernels are generated when they are first wanted.
 
-    @cached_property
+    @lazy
     def _by_image(self) -> Primitive:
         x, w, y = self._any
         settings = (x, w, y, *self._settings, self._hint, self._lib.attributes)
@@ -163,7 +176,7 @@ class Convolution:
         description = self._lib.primitive_description(how, CONVOLUTION_DIRECT, *settings)
         return Primitive(description, layouts, SOURCE + GRADIENT)
 
-    @cached_property
+    @lazy
     def _by_kernel(self) -> Primitive:
         x, w, y = self._any
         settings = (x, w, None, y, *self._settings, self._hint, self._lib.attributes)
@@ -197,28 +210,28 @@ class MaxPooling:
         settings = (POOLING_MAX, self._image, self._out, *self._settings, self._lib.attributes)
         return self._lib.primitive_description("dnnl_pooling_forward", kind, *settings)
 
-    @cached_property
+    @lazy
     def _inference(self) -> Primitive:
         layouts: dict[int, Handle | None] = {SOURCE: self._image, DESTINATION: self._out}
         return Primitive(self._description(FORWARD_INFERENCE), layouts, DESTINATION)
 
-    @cached_property
+    @lazy
     def _hint(self) -> Handle:
         return self._description(FORWARD_TRAINING)
 
-    @cached_property
+    @lazy
     def _training(self) -> Primitive:
         layouts = {SOURCE: self._image, DESTINATION: self._out, WORKSPACE: None}
         return Primitive(self._hint, layouts, DESTINATION)
 
-    @cached_property
+    @lazy
     def _backward(self) -> Primitive:
         settings = (POOLING_MAX, self._image, self._out, *self._settings, self._hint, self._lib.attributes)
         description = self._lib.primitive_description("dnnl_pooling_backward", *settings)
         layouts = {DESTINATION + GRADIENT: self._out, SOURCE + GRADIENT: self._image, WORKSPACE: None}
         return Primitive(description, layouts, SOURCE + GRADIENT)
 
-    @cached_property
+    @lazy
     def workspace(self) -> int:
         """Bytes that say where each largest value was."""
         return self._lib.size(self._lib.wanted(self._hint, WORKSPACE))
@@ -245,13 +258,12 @@ class LeastRecentlyUsed(Generic[T]):
     def __init__(self, most: int) -> None:
         self.most = most
         self._kept: OrderedDict[Hashable, T | None] = OrderedDict()
-        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T | None:
-        with self._lock:
+        with onednn.lock:
             try:
                 self._kept.move_to_end(key)
                 return self._kept[key]
@@ -262,7 +274,7 @@ class LeastRecentlyUsed(Generic[T]):
             made = make()
         except OneDNNError:
             made = None
-        with self._lock:
+        with onednn.lock:
             self._kept[key] = made
             while len(self._kept) > self.most:
                 self._kept.popitem(last=False)

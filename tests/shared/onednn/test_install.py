@@ -82,6 +82,27 @@ def test_kernels_that_compute_something_else(
     assert {name: getattr(_C_ops, name) for name in NAMES} == plain
 
 
+def test_small_operations_are_left_to_paddle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single small image is not worth the call; a batch of it is."""
+    monkeypatch.undo()
+    calls: list[int] = []
+    for kind in (functions.Convolution, functions.MaxPooling):
+        make = kind.__init__
+
+        def noted(self: Any, image: Any, *rest: Any, make: Any = make) -> None:
+            calls.append(image[0])
+            make(self, image, *rest)
+
+        monkeypatch.setattr(kind, "__init__", noted)
+    for kept in (functions.convolutions, functions.poolings):
+        monkeypatch.setattr(kept, "_kept", type(kept._kept)())
+    for images in (1, 64):
+        image = paddle.ones([images, 8, 9, 9])
+        paddle.nn.functional.max_pool2d(image, 2)
+        paddle.nn.functional.conv2d(image, paddle.ones([8, 8, 3, 3]))
+    assert calls == [64, 64]
+
+
 def test_the_self_test_leaves_the_generator_alone(plain: dict[str, Any]) -> None:
     """A seeded training draws the same numbers whether or not it was the first."""
     paddle.seed(3)
