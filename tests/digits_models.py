@@ -12,9 +12,9 @@ from paddlepress.data import Split
 from paddlepress.network.edits import Quantize, find
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import Quantized, spread_scale
-from paddlepress.tasks import Task
+from paddlepress.tasks import Classification
 
 CLASSES = tuple(str(digit) for digit in range(10))
 
@@ -25,8 +25,8 @@ def build(architecture: str, shape: tuple[int, ...], **arguments: Any) -> Model:
     compute.seed_everything(0)
     return Model.build(
         ArchitectureRef(name=architecture, arguments=arguments),
-        (InputSpec(name="image", shape=shape),),
-        Task(classes=CLASSES),
+        (TensorSpec(name="image", shape=shape),),
+        Classification(classes=CLASSES),
     )
 
 

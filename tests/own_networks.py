@@ -12,8 +12,8 @@ from paddlepress.core import compute
 from paddlepress.network import architectures
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 import paddle  # noqa: E402
@@ -54,9 +54,9 @@ def as_model(make: Callable[[], nn.Layer], monkeypatch: pytest.MonkeyPatch, shap
         return make()
 
     monkeypatch.setattr(architectures, "build", build)
-    inputs = (InputSpec(name="x", shape=shape),)
+    inputs = (TensorSpec(name="x", shape=shape),)
     outputs = make()(paddle.zeros([2, *shape])).shape[1]
-    model = Model.build(ArchitectureRef(name="own"), inputs, Task(classes=tuple(map(str, range(outputs)))))
+    model = Model.build(ArchitectureRef(name="own"), inputs, Classification(classes=tuple(map(str, range(outputs)))))
     random = np.random.default_rng(0)
     for parameter in model.network.parameters():
         parameter.set_value(random.uniform(0.1, 0.4, parameter.shape).astype(np.float32))

@@ -12,10 +12,10 @@ from paddlepress.core import compute
 from paddlepress.network import architectures, edits
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 from paddlepress.surgery.graph import Graph, narrow_all, trace
 from paddlepress.surgery.groups import Group, Slice
-from paddlepress.tasks import Task
+from paddlepress.tasks import Classification, Task
 
 compute.prepare()
 from paddlepress.network.layer_kinds import output_axis  # noqa: E402
@@ -28,7 +28,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> Build:
     known: dict[str, Any] = {}
     registered = architectures.build
 
-    def built(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> Any:
+    def built(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task) -> Any:
         return known[reference.name]() if reference.name in known else registered(reference, inputs, task)
 
     def make(architecture: Any, shape: tuple[int, ...] = (3, 8, 8), classes: int = 10) -> Model:
@@ -36,8 +36,8 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> Build:
         if not isinstance(architecture, str):
             name = f"test-{len(known)}"
             known[name] = architecture
-        task = Task(classes=tuple(str(number) for number in range(classes)))
-        model = Model.build(ArchitectureRef(name=name), (InputSpec(name="x", shape=shape),), task)
+        task = Classification(classes=tuple(str(number) for number in range(classes)))
+        model = Model.build(ArchitectureRef(name=name), (TensorSpec(name="x", shape=shape),), task)
         randomise(model)
         return model
 

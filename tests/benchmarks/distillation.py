@@ -122,8 +122,8 @@ def _data(seed: int, images: int | None) -> Any:
 def prepare_teachers() -> None:
     """Train the two teachers on the whole training set, unless they are there."""
     from paddlepress.artifact import store
+    from paddlepress.forward.score import score
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.training.accuracy import accuracy
     from paddlepress.training.base import train_base
     from paddlepress.training.settings import TrainingSettings
 
@@ -133,7 +133,7 @@ def prepare_teachers() -> None:
         stored, test = _data(0, None)
         dataset = stored.through(stored.statistics)
         model = train_base(ArchitectureRef(name=architecture), dataset, TrainingSettings(**TEACHER), seed=seed)
-        reached = accuracy(model.network, test.for_model(model).split("test"))
+        reached = score(model.network, model.task, test.for_model(model).split("test"))
         print(f"teacher {name} ({architecture}): {reached:.2f}%", flush=True)
         store.save(model, HOME / name)
 
@@ -143,9 +143,10 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
     from paddlepress.core import compute
 
     compute.prepare()
+
     from paddlepress.artifact import store
+    from paddlepress.forward.score import score
     from paddlepress.techniques import Context, run, technique
-    from paddlepress.training.accuracy import accuracy
 
     base = store.load(HOME / "base")
     dataset, test = (stored.for_model(base) for stored in _data(seed, IMAGES))
@@ -157,7 +158,7 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
         network = run(chosen, base, Context(**splits, base=base, seed=seed), name).network
     else:
         network = _alone(dataset, seed, variant)
-    return variant, seed, accuracy(network, splits["validation"]), accuracy(network, test.split("test"))
+    return variant, seed, *(score(network, base.task, split) for split in (splits["validation"], test.split("test")))
 
 
 def _alone(dataset: Any, seed: int, variant: str) -> Any:

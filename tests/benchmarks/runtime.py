@@ -29,6 +29,8 @@ from typing import Any
 
 import numpy as np
 
+from paddlepress.tasks import Classification
+
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".paddlepress" / "benchmarks" / "runtime"
 DATA = Path("/usr/share/datasets/fashion-mnist")
@@ -226,9 +228,9 @@ def paired(first: Callable[[], Any], second: Callable[[], Any], budget_s: float)
 
 def trained(home: Path, data: Path, only: list[str], budget_s: float) -> dict[str, Row]:
     """The rows of the ResNet-20 and its variants."""
-    from paddlepress.evaluation.accuracy import accuracy
     from paddlepress.evaluation.size import file_bytes
     from paddlepress.surgery.macs import macs
+    from paddlepress.tasks.classification import accuracy
 
     stored, test_data, base = prepare(home, data)
     dataset, test, raw = stored.for_model(base), test_data.for_model(base).split("test"), test_data.split("test")
@@ -266,8 +268,7 @@ def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, fl
     from paddlepress.data import Split
     from paddlepress.network.model import Model
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.spec.signature import InputSpec
-    from paddlepress.tasks import Task
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.techniques import Context, run, technique
 
     random = np.random.default_rng(0)
@@ -276,7 +277,7 @@ def untrained(home: Path, budget_s: float) -> dict[tuple[str, str], dict[int, fl
     found: dict[tuple[str, str], dict[int, float]] = {}
     for architecture in UNTRAINED:
         compute.seed_everything(0)
-        inputs, task = (InputSpec(name="image", shape=images.shape[1:]),), Task(classes=tuple("0123456789"))
+        inputs, task = (TensorSpec(name="image", shape=images.shape[1:]),), Classification(classes=tuple("0123456789"))
         base = Model.build(ArchitectureRef(name=architecture), inputs, task)
         context = Context(train=split, validation=split, calibration=split, base=base)
         before = loaded(deployed(home, architecture, base))

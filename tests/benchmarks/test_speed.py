@@ -93,19 +93,22 @@ import numpy, paddle
 from paddlepress.data import Split
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress.training.context import TrainingContext
 from paddlepress.training.loop import fit
 from paddlepress.training.settings import TrainingSettings
 paddle.seed(0)
 model = Model.build(
-    ArchitectureRef(name="lenet"), (InputSpec(name="image", shape=(1, 28, 28)),), Task(classes=tuple("0123456789"))
+    ArchitectureRef(name="lenet"),
+    (TensorSpec(name="image", shape=(1, 28, 28)),),
+    Classification(classes=tuple("0123456789")),
 )
 rng = numpy.random.default_rng(0)
 split = Split(rng.standard_normal((6400, 1, 28, 28)).astype("float32"), rng.integers(0, 10, 6400))
 started = time.perf_counter()
-fit(model.network, TrainingContext(train=split, validation=split.take(10)), TrainingSettings(epochs=1, batch_size=64))
+context = TrainingContext(train=split, validation=split.take(10))
+fit(model.network, model.task, context, TrainingSettings(epochs=1, batch_size=64))
 print((time.perf_counter() - started) / 100)
 """
 

@@ -90,11 +90,11 @@ def finished(home: Path) -> set[str]:
 
 OWN_NETWORK = """
 import paddle
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress_example.architecture import mlp
 
-network = mlp((InputSpec(name="input", shape=(1, 28, 28)),), Task(classes=tuple("0123456789")), hidden=64)
+network = mlp((TensorSpec(name="input", shape=(1, 28, 28)),), Classification(classes=tuple("0123456789")), hidden=64)
 paddle.save(network.state_dict(), "trained.pdparams")
 {snippet}
 images = paddle.rand([3, 1, 28, 28])

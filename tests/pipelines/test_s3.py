@@ -11,6 +11,7 @@ import numpy as np
 from paddlepress.artifact.store import save
 from paddlepress.core import compute
 from paddlepress.core.storage import push
+from paddlepress.tasks import Classification
 from tests.cli import paddlepress
 
 RECIPE = """\
@@ -32,8 +33,7 @@ def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     from paddlepress.data import Split
     from paddlepress.network.model import Model
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.spec.signature import InputSpec
-    from paddlepress.tasks import Task
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.training.context import TrainingContext
     from paddlepress.training.loop import fit
     from paddlepress.training.settings import TrainingSettings
@@ -41,11 +41,16 @@ def test_data_and_base_model_come_from_s3(s3: Any, tmp_path: Path) -> None:
     digits = load_digits()
     images, labels = digits.images.astype(np.uint8), digits.target.astype(np.int64)
     np.savez(tmp_path / "digits.npz", x=images, y=labels)
-    inputs = (InputSpec(name="input", shape=(1, 8, 8)),)
-    model = Model.build(ArchitectureRef(name="lenet-300-100"), inputs, Task(classes=tuple("0123456789")))
+    inputs = (TensorSpec(name="input", shape=(1, 8, 8)),)
+    model = Model.build(ArchitectureRef(name="lenet-300-100"), inputs, Classification(classes=tuple("0123456789")))
     scaled = ((images[:, None] / 255 - 0.019) / 0.0236).astype(np.float32)
     split = Split(scaled, labels)
-    fit(model.network, TrainingContext(train=split, validation=split), TrainingSettings(epochs=2, batch_size=64))
+    fit(
+        model.network,
+        model.task,
+        TrainingContext(train=split, validation=split),
+        TrainingSettings(epochs=2, batch_size=64),
+    )
     save(model, tmp_path / "model")
     push(tmp_path / "digits.npz", f"s3://{s3.bucket}/remote/digits.npz")
     push(tmp_path / "model", f"s3://{s3.bucket}/remote/model/")

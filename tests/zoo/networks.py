@@ -13,9 +13,9 @@ from paddlepress.data import Split
 from paddlepress.network import edits
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 from paddlepress.surgery.graph import narrow_all, trace
-from paddlepress.tasks import Task
+from paddlepress.tasks import Classification
 from paddlepress.techniques import Context
 
 compute.prepare()
@@ -80,7 +80,7 @@ def build(case: Case) -> Model:
     """The network with fresh weights, always the same, and norms of which each counts."""
     compute.seed_everything(0)
     reference = ArchitectureRef(name=case.name, arguments=case.arguments)
-    model = Model.build(reference, (InputSpec(name="image", shape=case.shape),), Task(classes=CLASSES))
+    model = Model.build(reference, (TensorSpec(name="image", shape=case.shape),), Classification(classes=CLASSES))
     if case.dense is not None:
         graph = trace(model)
         wide = {group.name: np.arange(case.dense) for group in graph.groups if group.kind == "neurons"}

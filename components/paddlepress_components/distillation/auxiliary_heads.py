@@ -12,10 +12,10 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from paddlepress.core.errors import TechniqueRefused
+from paddlepress.tasks import Task
 from paddlepress.training.batch import Batch
 from paddlepress.training.feature_losses import hint_loss
 from paddlepress.training.features import Capture, Feature, embedding, named, stages
-from paddlepress.training.losses import soft_loss
 
 MOST = 3
 """How many heads are put on by themselves, as in the paper."""
@@ -108,12 +108,14 @@ class HeadsLesson:
     easier teacher: to the heads its outputs and its last feature are given.
 
     Attributes:
+        task: what the network is for.
         heads: learn along.
         captured: the network's features: the heads', and the last.
         last: the layer that gives the last feature.
         temperature, alpha, hint_weight: see above.
     """
 
+    task: Task
     heads: Heads
     captured: Capture
     last: str
@@ -121,13 +123,13 @@ class HeadsLesson:
     alpha: float
     hint_weight: float
 
-    def __call__(self, logits: paddle.Tensor, labels: paddle.Tensor, batch: Batch) -> paddle.Tensor:
-        target = F.softmax(logits.detach() / self.temperature, axis=-1)
+    def __call__(self, outputs: paddle.Tensor, targets: paddle.Tensor, batch: Batch) -> paddle.Tensor:
+        teacher = outputs.detach()
         last = self.captured.outputs[self.last].detach().flatten(1)
-        parts = [F.cross_entropy(logits, labels)]
+        parts = [self.task.loss(outputs, targets)]
         for said, embedded in self.heads(self.captured.outputs):
-            parts.append((1 - self.alpha) * F.cross_entropy(said, labels))
-            parts.append(self.alpha * soft_loss(said, target, self.temperature))
+            parts.append((1 - self.alpha) * self.task.loss(said, targets))
+            parts.append(self.alpha * self.task.divergence(said, teacher, self.temperature))
             parts.append(self.hint_weight * hint_loss(embedded, last))
         return paddle.add_n(parts)
 

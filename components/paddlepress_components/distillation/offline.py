@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.fields import Place, When
+from paddlepress.tasks import Task
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
     from paddlepress_components.distillation.hints import Guide
-    from paddlepress_components.distillation.student_loss import SoftPart, Taught
+    from paddlepress_components.distillation.student_loss import Soft, Taught
 
 
 class DistillOffline(StudentTraining, Technique):
@@ -118,6 +120,7 @@ class DistillOffline(StudentTraining, Technique):
         from paddlepress_components.distillation.student_loss import Lesson
         from paddlepress_components.distillation.teachers import BASE, adapt, check_teacher, load_teachers
 
+        soft = self._soft(model.task)
         student = self.named_student(model) or model
         locations = self.teachers or [BASE]
         teachers = load_teachers(locations, context.base)
@@ -133,7 +136,7 @@ class DistillOffline(StudentTraining, Technique):
                 student,
                 context,
                 self.settings(self.patience),
-                Lesson(taught, self._soft_part(), self.alpha, captured),
+                Lesson(student.task, taught, soft, self.alpha, captured),
                 auxiliary,
                 " ".join([self.model_dump_json(), *(teacher.digest() for teacher in teachers)]),
             )
@@ -151,12 +154,17 @@ class DistillOffline(StudentTraining, Technique):
             taught.append(Taught(asked, weight / sum(weights), guide))
         return taught
 
-    def _soft_part(self) -> SoftPart:
-        from paddlepress_components.distillation.student_loss import SoftPart
+    def _soft(self, task: Task) -> Soft:
+        from paddlepress.tasks import Classification
+        from paddlepress_components.distillation import student_loss
 
+        if self.loss in ("decoupled", "logit-standardized") and not isinstance(task, Classification):
+            raise TechniqueRefused(f"loss {self.loss!r} compares classes, and the model's task is {task.kind}")
         if self.loss == "decoupled":
-            return SoftPart("decoupled", self.temperature, self.target_weight, self.others_weight)
-        return SoftPart("logit-standardized" if self.loss == "logit-standardized" else "kd", self.temperature)
+            return student_loss.decoupled(self.temperature, self.target_weight, self.others_weight)
+        if self.loss == "logit-standardized":
+            return student_loss.logit_standardized(task, self.temperature)
+        return student_loss.diverging(task, self.temperature)
 
     def _guide(self, student: Model, teacher: Model, context: Context) -> Guide | None:
         from paddlepress.training.features import features

@@ -49,13 +49,14 @@ class DistillOnline(StudentTraining, Technique):
 
         models = self._peers(model, context)
         whole = peers.together(models)
-        loss = peers.learn_from_each_other(self.temperature, self.mutual_weight)
+        loss = peers.learn_from_each_other(model.task, self.temperature, self.mutual_weight)
         retrain(whole, context, self.settings(), loss, identity=self.model_dump_json())
-        chosen, accuracies = peers.best(peers.apart(whole, models), context.validation)
-        for number, accuracy in enumerate(accuracies):
-            context.log("peer_validation_accuracy", accuracy, number + 1)
-        shown = ", ".join(f"{accuracy:.2f}%" for accuracy in accuracies)
-        context.progress.note(f"peers' validation accuracy: {shown}")
+        chosen, scores = peers.best(peers.apart(whole, models), context.validation)
+        primary = model.task.primary
+        for number, value in enumerate(scores):
+            context.log(f"peer_validation_{primary}", value, number + 1)
+        shown = ", ".join(model.task.metrics[primary].text(value) for value in scores)
+        context.progress.note(f"peers' validation {primary}: {shown}")
         return chosen
 
     def _peers(self, model: Model, context: Context) -> list[Model]:

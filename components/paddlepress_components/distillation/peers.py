@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import paddle
 from paddle import nn
 
 from paddlepress.data import Split
+from paddlepress.forward.score import score
 from paddlepress.network.edits import Edit, Mask, Quantize, Share
 from paddlepress.network.model import Model
-from paddlepress.training.accuracy import accuracy
+from paddlepress.tasks import Task
 from paddlepress.training.batch import Batch
-from paddlepress.training.losses import Loss, mutual_loss
+from paddlepress.training.losses import Loss
 
 
 class Peers(nn.Layer):
-    """Networks side by side: all answer in training, [peers, n, classes], and in evaluation the first, [n, classes]."""
+    """Networks side by side: all answer in training, [peers, n, ...], and in evaluation the first, [n, ...]."""
 
     def __init__(self, networks: Sequence[nn.Layer]) -> None:
         super().__init__()
@@ -47,19 +49,35 @@ def apart(whole: Model, models: Sequence[Model]) -> list[Model]:
     return found
 
 
-def learn_from_each_other(temperature: float, weight: float) -> Loss:
-    """The loss of `Peers`, see `mutual_loss`."""
+def learn_from_each_other(task: Task, temperature: float, weight: float) -> Loss:
+    """Deep mutual learning: each peer learns from the labels and from what the other peers say.
 
-    def loss(logits: paddle.Tensor, labels: paddle.Tensor, batch: Batch) -> paddle.Tensor:
-        return mutual_loss(logits, labels, temperature, weight)
+    For each peer, the task's loss plus `weight` times the mean over the others of the divergence from them; summed
+    over the peers. What the others say is taken as it is: no peer learns to be an easier teacher. Zhang et al.,
+    "Deep Mutual Learning", CVPR 2018, equations 8 and 9 (which have temperature = weight = 1).
+
+    Args:
+        task: what the peers are for.
+        temperature: above 0; what logits are divided by.
+        weight: of the peers' part, against 1 for the labels'.
+    """
+
+    def loss(outputs: paddle.Tensor, targets: paddle.Tensor, batch: Batch) -> paddle.Tensor:
+        """`outputs`: [peers, n, ...], at least two peers."""
+        peers = paddle.unbind(outputs)
+        parts = [task.loss(peer, targets) for peer in peers]
+        share = weight / (len(peers) - 1)
+        for peer, other in permutations(peers, 2):
+            parts.append(share * task.divergence(peer, other.detach(), temperature))
+        return paddle.add_n(parts)
 
     return loss
 
 
 def best(models: Sequence[Model], validation: Split) -> tuple[Model, list[float]]:
-    """The model with the best accuracy, the first of equal ones, and all accuracies in percent."""
-    accuracies = [accuracy(model.network, validation) for model in models]
-    return models[accuracies.index(max(accuracies))], accuracies
+    """The model with the best primary metric, the first of equal ones, and that metric of each."""
+    scores = [score(model.network, model.task, validation) for model in models]
+    return models[models[0].task.best(scores)], scores
 
 
 def _promises(edit: Edit) -> bool:

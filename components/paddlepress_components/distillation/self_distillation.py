@@ -74,7 +74,7 @@ class DistillSelf(StudentTraining, Technique):
         student = self.named_student(model)
         teacher = model if student is None else self._trained(student, context, 0, None, "")
         for generation, seed in enumerate(own, start=1):
-            loss = taught_by(teacher.network, context.train, self.temperature, self.alpha, augmented=self.shift > 0)
+            loss = taught_by(teacher, context.train, self.temperature, self.alpha, augmented=self.shift > 0)
             student = fresh(teacher, seed)
             teacher = self._trained(student, replace(context, seed=seed), generation, loss, teacher.digest())
         return teacher
@@ -102,8 +102,8 @@ class DistillSelf(StudentTraining, Technique):
         if student is None:
             student = fresh(model, seeds(context.seed, 1)[0]) if self.start == "fresh" else model
         found = features(student.network, context.train.inputs[:2])
-        heads, last = put_on(student.network, found, len(student.task.classes), self.layers)
+        heads, last = put_on(student.network, found, student.task.out_features, self.layers)
         with Capture(student.network, sorted({*heads.layers, last}), training=True) as captured:
-            lesson = HeadsLesson(heads, captured, last, self.temperature, self.alpha, self.hint_weight)
+            lesson = HeadsLesson(student.task, heads, captured, last, self.temperature, self.alpha, self.hint_weight)
             identity = self.model_dump_json()
             return retrain(student, context, self.settings(), lesson, [Auxiliary(heads)], identity)

@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import paddle
 import paddle.nn.functional as F
 
+from paddlepress.tasks import Task
 from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture
-from paddlepress.training.losses import decoupled_loss, soft_loss, standardized
+from paddlepress.training.losses import decoupled_loss, standardized
 from paddlepress.training.teachers import Teacher
 from paddlepress_components.distillation.hints import Guide
 
+Soft = Callable[[paddle.Tensor, Sequence[tuple[float, paddle.Tensor]], paddle.Tensor], paddle.Tensor]
+"""`(student's outputs, teachers' shares and outputs, targets) -> scalar`: how a student is compared with teachers."""
 
-@dataclass(frozen=True)
-class SoftPart:
-    """How outputs are compared.
 
-    Attributes:
-        kind: see `DistillOffline`.
-        temperature: what logits are divided by.
-        target_weight, others_weight: of the parts of `decoupled`.
+def diverging(task: Task, temperature: float) -> Soft:
+    """The divergence from each teacher by its share.
+
+    Of classifiers it has the gradient of the divergence from the teachers' mean probabilities.
     """
 
-    kind: Literal["kd", "decoupled", "logit-standardized"]
-    temperature: float
-    target_weight: float = 1.0
-    others_weight: float = 1.0
+    def compare(
+        student: paddle.Tensor, teachers: Sequence[tuple[float, paddle.Tensor]], targets: paddle.Tensor
+    ) -> paddle.Tensor:
+        return paddle.add_n([share * task.divergence(student, said, temperature) for share, said in teachers])
 
-    def soften(self, logits: paddle.Tensor) -> paddle.Tensor:
-        """A teacher's probabilities at the temperature [n, classes]."""
-        return F.softmax(self._scaled(logits) / self.temperature, axis=-1)
+    return compare
 
-    def loss(self, student: paddle.Tensor, target: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
-        """The loss of a student's logits against probabilities at the temperature."""
-        if self.kind == "decoupled":
-            weights = self.target_weight, self.others_weight
-            return decoupled_loss(student, target, labels, self.temperature, *weights)
-        return soft_loss(self._scaled(student), target, self.temperature)
 
-    def _scaled(self, logits: paddle.Tensor) -> paddle.Tensor:
-        return standardized(logits) if self.kind == "logit-standardized" else logits
+def decoupled(temperature: float, target_weight: float, others_weight: float) -> Soft:
+    """`decoupled_loss` against the teachers' mean probabilities at the temperature."""
+
+    def compare(
+        student: paddle.Tensor, teachers: Sequence[tuple[float, paddle.Tensor]], targets: paddle.Tensor
+    ) -> paddle.Tensor:
+        mean = paddle.add_n([share * F.softmax(said / temperature, axis=-1) for share, said in teachers])
+        return decoupled_loss(student, mean, targets, temperature, target_weight, others_weight)
+
+    return compare
+
+
+def logit_standardized(task: Task, temperature: float) -> Soft:
+    """The divergence between `standardized` logits."""
+    plain = diverging(task, temperature)
+
+    def compare(
+        student: paddle.Tensor, teachers: Sequence[tuple[float, paddle.Tensor]], targets: paddle.Tensor
+    ) -> paddle.Tensor:
+        return plain(standardized(student), [(share, standardized(said)) for share, said in teachers], targets)
+
+    return compare
 
 
 @dataclass(frozen=True)
@@ -63,27 +74,26 @@ class Taught:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A `Loss`: `alpha` of the soft part, the rest cross entropy, plus what the guides compare.
+    """A `Loss`: `alpha` of the soft part, the rest the task's own, plus what the guides compare.
 
     Attributes:
+        task: what the student is for.
         taught: the teachers.
         soft: how outputs are compared.
         alpha: share of the soft part, 0 to 1.
         captured: the student's features; None where no teacher has a guide.
     """
 
+    task: Task
     taught: Sequence[Taught]
-    soft: SoftPart
+    soft: Soft
     alpha: float
     captured: Capture | None = None
 
-    def __call__(self, logits: paddle.Tensor, labels: paddle.Tensor, batch: Batch) -> paddle.Tensor:
+    def __call__(self, outputs: paddle.Tensor, targets: paddle.Tensor, batch: Batch) -> paddle.Tensor:
         answers = [one.teacher(batch) for one in self.taught]
-        softened = [
-            one.share * self.soft.soften(answer.logits) for one, answer in zip(self.taught, answers, strict=True)
-        ]
-        parts = [self.alpha * self.soft.loss(logits, paddle.add_n(softened), labels)]
-        parts.append((1 - self.alpha) * F.cross_entropy(logits, labels))
+        said = [(one.share, answer.outputs) for one, answer in zip(self.taught, answers, strict=True)]
+        parts = [self.alpha * self.soft(outputs, said, targets), (1 - self.alpha) * self.task.loss(outputs, targets)]
         for one, answer in zip(self.taught, answers, strict=True):
             if one.guide is not None and self.captured is not None:
                 own = [self.captured.outputs[layer] for layer in one.guide.student_layers]

@@ -50,12 +50,8 @@ def check_teacher(teacher: Model, student: Model, location: str) -> None:
         TrainingFailed: it takes other inputs, or tells other classes apart.
     """
     who = _called(location)
-    told, wanted = teacher.task.classes, student.task.classes
-    if len(told) != len(wanted):
-        raise TrainingFailed(f"{who} tells {len(told)} classes apart, the student {len(wanted)}")
-    for number, (own, other) in enumerate(zip(told, wanted, strict=True)):
-        if own != other:
-            raise TrainingFailed(f"{who} learned other classes: its class {number} is {own!r}, the student's {other!r}")
+    if mismatch := student.task.mismatch(teacher.task):
+        raise TrainingFailed(f"{who} does not fit the student: it {mismatch}")
     takes, gets = ([list(spec.shape) for spec in model.inputs] for model in (teacher, student))
     if takes != gets:
         raise TrainingFailed(f"{who} takes inputs of shape {takes}, the student {gets}")

@@ -16,7 +16,7 @@ from paddle.nn.layer.rnn import RNNBase
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.forward.layer_hooks import before
-from paddlepress.forward.outputs import logits
+from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.edits import find
 from paddlepress.network.layer_kinds import output_axis
 from paddlepress.network.layers import float_inputs
@@ -133,7 +133,7 @@ def activity(network: nn.Layer, groups: Sequence[Group], data: Split, *, batch_s
     counts = dict.fromkeys(sums, 0)
     with float_inputs(network), watched(reads) as seen:
         for start in range(0, len(data), batch_size):
-            logits(network, data.inputs[start : start + batch_size], batch_size)
+            outputs_of(network, data.inputs[start : start + batch_size], batch_size)
             for reader, value in seen.take():
                 found = reader.by_unit(value != 0)
                 sums[reader.group] += found.sum(axis=(0, 2))

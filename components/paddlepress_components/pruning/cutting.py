@@ -36,12 +36,12 @@ _OF_WEIGHTS = {
 _OF_GRADIENTS = {"taylor": gradients.taylor, "output-gradient": gradients.output_gradient}
 
 
-def score(criterion: str, network: nn.Layer, groups: Sequence[Group], context: Context, batches: int) -> Scores:
+def score(criterion: str, model: Model, groups: Sequence[Group], context: Context, batches: int) -> Scores:
     """How important each unit of some groups is.
 
     Args:
         criterion: a name of one.
-        network, groups: whose.
+        model, groups: whose.
         context: training data and seed for what looks at gradients, calibration data for what looks at activations.
         batches: of training data that are looked at.
 
@@ -49,10 +49,10 @@ def score(criterion: str, network: nn.Layer, groups: Sequence[Group], context: C
         TechniqueRefused: the criterion has no meaning on a group.
     """
     if criterion in _OF_WEIGHTS:
-        return _OF_WEIGHTS[criterion](network, groups)
+        return _OF_WEIGHTS[criterion](model.network, groups)
     if criterion in _OF_GRADIENTS:
-        return _OF_GRADIENTS[criterion](network, groups, context.train, batches=batches, seed=context.seed)
-    return activations.activity(network, groups, context.calibration)
+        return _OF_GRADIENTS[criterion](model, groups, context.train, batches=batches, seed=context.seed)
+    return activations.activity(model.network, groups, context.calibration)
 
 
 def candidates(network: nn.Layer, graph: Graph, kinds: Collection[str], exclude: Sequence[str]) -> list[Group]:

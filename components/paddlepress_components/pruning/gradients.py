@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 from paddle.nn.layer.rnn import RNNBase
 
@@ -19,21 +18,22 @@ from paddlepress_components.pruning.importance import Scores, by_unit, making, t
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
+    from paddlepress.network.model import Model
 
 BATCH_SIZE = 64
 
 
-def taylor(network: nn.Layer, groups: Sequence[Group], train: Split, *, batches: int, seed: int) -> Scores:
+def taylor(model: Model, groups: Sequence[Group], train: Split, *, batches: int, seed: int) -> Scores:
     """The squared change of the loss, to first order, if a unit went: `(g * w)^2` over all its weights.
 
     Molchanov et al., CVPR 2019, equation 8: the squares are summed over the batches and over every
     parameter of the unit itself (weight, bias and norm), not over those of the layers that it feeds. The
     network is in evaluation mode and does not change.
     """
-    learn = trainable(network)
+    learn = trainable(model.network)
     parts = {group.name: [part for part in making(group) if part.parameter in learn] for group in groups}
     sums: dict[str, Any] = {part.parameter: 0.0 for found in parts.values() for part in found}
-    for _ in backward(network, train, batches, seed):
+    for _ in backward(model, train, batches, seed):
         for name in sums:
             tensor = learn[name]
             if tensor.grad is not None:
@@ -47,7 +47,7 @@ def taylor(network: nn.Layer, groups: Sequence[Group], train: Split, *, batches:
     }
 
 
-def output_gradient(network: nn.Layer, groups: Sequence[Group], train: Split, *, batches: int, seed: int) -> Scores:
+def output_gradient(model: Model, groups: Sequence[Group], train: Split, *, batches: int, seed: int) -> Scores:
     """The change of the loss, to first order, if a unit's output were zero.
 
     Molchanov et al., "Pruning Convolutional Neural Networks for Resource Efficient Inference", ICLR 2017,
@@ -57,10 +57,10 @@ def output_gradient(network: nn.Layer, groups: Sequence[Group], train: Split, *,
     Raises:
         TechniqueRefused: no layer reads the units of a group.
     """
-    reads = Reads(network, groups)
+    reads = Reads(model.network, groups)
     sums = {group.name: np.zeros(group.units) for group in groups}
     with watched(reads) as seen:
-        for _ in backward(network, train, batches, seed):
+        for _ in backward(model, train, batches, seed):
             for reader, value in seen.take():
                 if value.grad is not None:
                     effect = reader.by_unit((value * value.grad).detach())
@@ -68,21 +68,22 @@ def output_gradient(network: nn.Layer, groups: Sequence[Group], train: Split, *,
     return sums
 
 
-def backward(network: nn.Layer, train: Split, batches: int, seed: int) -> Iterator[None]:
+def backward(model: Model, train: Split, batches: int, seed: int) -> Iterator[None]:
     """After each of some batches of training data, the loss's gradients are there; the network is in evaluation mode.
 
     Args:
-        network: it does not change.
+        model: it does not change.
         train: where the batches of 64 come from.
         batches: how many at most.
         seed: of which examples they hold.
     """
+    network = model.network
     order = np.random.default_rng((seed, 0)).permutation(len(train))[: batches * BATCH_SIZE]
     with float_inputs(network), _evaluating(network):
         for start in range(0, len(order), BATCH_SIZE):
             chosen = order[start : start + BATCH_SIZE]
-            logits = network(paddle.to_tensor(train.inputs[chosen]))
-            F.cross_entropy(logits, paddle.to_tensor(train.labels[chosen])).backward()
+            outputs = network(paddle.to_tensor(train.inputs[chosen]))
+            model.task.loss(outputs, paddle.to_tensor(train.labels[chosen])).backward()
             yield
             network.clear_gradients(set_to_zero=False)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.fields import When
+from paddlepress.forward.score import mean_loss
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
 
@@ -84,16 +85,16 @@ class PruneLayers(Technique, Recovery):
         data = data.take(self.sample, context.seed)
         if self.schedule == "during-training":
             return self._while_training(model, context, names, count, data)
-        loss = importance.mean_loss(model.network, data)
+        loss = mean_loss(model.network, model.task, data)
         for number in range(count):
-            name, without = importance.least_needed(model.network, names, data)
+            name, without = importance.least_needed(model, names, data)
             context.progress.note(f"{name} goes: loss {without:.4g} without it, {loss:.4g} with it")
             context.log("loss_without_layer", without, number + 1)
             model, loss = remove(model, name), without
             names.remove(name)
             if self.schedule == "iterative":
                 model = self.recover(model, numbered(context, number, self.recovery_epochs))
-                loss = importance.mean_loss(model.network, data)
+                loss = mean_loss(model.network, model.task, data)
         return model if self.schedule == "iterative" else self.recover(model, context)
 
     def _while_training(self, model: Model, context: Context, names: list[str], count: int, data: Split) -> Model:
@@ -102,7 +103,7 @@ class PruneLayers(Technique, Recovery):
         from paddlepress_components.pruning.bypassing import Bypassing
 
         def choose(left: Sequence[str]) -> str:
-            name, without = importance.least_needed(model.network, left, data)
+            name, without = importance.least_needed(model, left, data)
             context.progress.note(f"{name} goes: loss {without:.4g} without it")
             context.log("loss_without_layer", without, len(names) - len(left) + 1)
             return name

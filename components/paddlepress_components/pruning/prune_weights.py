@@ -192,9 +192,7 @@ class PruneWeights(Technique, Recovery):
 
         if self.criterion == "magnitude":
             return weight_scores.by_magnitude(model.network, names)
-        return weight_scores.by_gradient(
-            model.network, names, context.train, batches=self.gradient_batches, seed=context.seed
-        )
+        return weight_scores.by_gradient(model, names, context.train, batches=self.gradient_batches, seed=context.seed)
 
     def _rewound(self, model: Model, context: Context, choice: Choice) -> Model:
         from paddlepress_components.pruning.rewinding import share_of_round, train_and_rewind

@@ -121,7 +121,7 @@ class PruneUnits(Technique, WidthFields, Recovery):
         for step, epochs in enumerate(lengths(self.recovery_epochs, steps), 1):
             graph = graph if step == 1 else trace(model)
             groups = [group for group in graph.groups if group.name in target.units]
-            scores = cutting.score(importance, model.network, groups, context, self.taylor_batches)
+            scores = cutting.score(importance, model, groups, context, self.taylor_batches)
             keep = target.keep(model, graph, scores, step, steps)
             if keep:
                 model = cutting.cut(model, graph, keep, target, context, step)
@@ -176,7 +176,7 @@ class PruneUnits(Technique, WidthFields, Recovery):
             raise TechniqueRefused(
                 "weights that share values can't fall silent one unit at a time: choose schedule 'steps'"
             )
-        keep = target.keep(model, graph, cutting.score(importance, model.network, groups, context, self.taylor_batches))
+        keep = target.keep(model, graph, cutting.score(importance, model, groups, context, self.taylor_batches))
         if not keep:
             raise target.refusal()
         cut = [group for group in groups if group.name in keep]
@@ -191,7 +191,7 @@ class PruneUnits(Technique, WidthFields, Recovery):
             model.network,
             cut,
             {name: len(kept) for name, kept in keep.items()},
-            lambda: cutting.score(importance, model.network, cut, context, self.taylor_batches),
+            lambda: cutting.score(importance, model, cut, context, self.taylor_batches),
             self.steps or GRADUALLY,
             window=1.0 if after else 0.5,
         )

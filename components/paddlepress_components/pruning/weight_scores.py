@@ -10,6 +10,7 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.network.edits import parameter
+from paddlepress.network.model import Model
 from paddlepress.training.masks import values
 from paddlepress_components.pruning.gradients import backward
 from paddlepress_components.pruning.patterns import GONE
@@ -25,7 +26,7 @@ def by_magnitude(network: paddle.nn.Layer, names: Iterable[str]) -> Scores:
     return {name: scored(weight, np.abs(weight)) for name in names for weight in [values(network, name)]}
 
 
-def by_gradient(network: paddle.nn.Layer, names: Iterable[str], train: Split, *, batches: int, seed: int) -> Scores:
+def by_gradient(model: Model, names: Iterable[str], train: Split, *, batches: int, seed: int) -> Scores:
     """The change of the loss, to first order, if a weight were zero: `|w * g|`, summed over batches.
 
     The connection sensitivity of Lee et al., "SNIP: Single-Shot Network Pruning Based on Connection
@@ -33,15 +34,16 @@ def by_gradient(network: paddle.nn.Layer, names: Iterable[str], train: Split, *,
     batches as in Molchanov et al., CVPR 2019. The network is in evaluation mode and does not change.
 
     Args:
-        network: the whole of it.
+        model: the whole of it.
         names: of the weights.
         train: where the batches of 64 come from.
         batches: how many at most.
         seed: of which examples they hold.
     """
+    network = model.network
     targets = {name: parameter(network, name) for name in names}
     sums: dict[str, Any] = {name: np.zeros(target.shape) for name, target in targets.items()}
-    for _ in backward(network, train, batches, seed):
+    for _ in backward(model, train, batches, seed):
         for name, target in targets.items():
             if target.grad is not None:
                 sums[name] += np.abs(target.grad.numpy().astype(np.float64) * target.numpy())

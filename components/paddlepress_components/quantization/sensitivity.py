@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
 from paddlepress.artifact.codec import encode_quantized
-from paddlepress.forward.outputs import logits
+from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.grids import quantize_weight
 from paddlepress.spec.tensors import Quantized
+from paddlepress.tasks import Task
 from paddlepress_components.quantization.rounding import fixed_zeros
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def options(
         size: how bytes are counted.
         progress: shows how many layers are done.
     """
-    exact = logits(model.network, inputs)
+    exact = outputs_of(model.network, inputs)
     masked = set(model.masked())
     found: dict[str, list[Option]] = {}
     for name, layer in progress.track(layers.items(), len(layers), "measuring what layers can bear"):
@@ -76,26 +78,22 @@ def options(
                 weight, bits, edit.axis, edit.group, edit.reduce_range, fields.covers(bits)[0], zeros=zeros
             )
             layer.weight.set_value(rounded.values())
-            damage = divergence(exact, logits(model.network, inputs))
+            damage = divergence(model.task, exact, outputs_of(model.network, inputs))
             found[name].append(Option(bits, size(rounded, bits), damage))
         layer.weight.set_value(weight)
     return found
 
 
-def divergence(exact: NDArray[Any], other: NDArray[Any]) -> float:
-    """Mean Kullback-Leibler divergence of the classes' probabilities from those they should be, at least 0.
+def divergence(task: Task, exact: NDArray[Any], other: NDArray[Any]) -> float:
+    """The task's divergence of outputs from those they should be, computed in float64; at least 0.
 
     Args:
-        exact: logits [n, classes] as they should be.
-        other: logits [n, classes] as they are.
+        task: what the network is for.
+        exact: outputs [n, ...] as they should be.
+        other: outputs [n, ...] as they are.
     """
-    first, second = (_log_softmax(values.astype(np.float64)) for values in (exact, other))
-    return max(0.0, float(np.mean(np.sum(np.exp(first) * (first - second), axis=1))))
-
-
-def _log_softmax(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = values - values.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    first, second = (paddle.to_tensor(values.astype(np.float64)) for values in (exact, other))
+    return max(0.0, float(task.divergence(second, first)))
 
 
 def encoded_bytes(weight: Quantized, bits: int) -> int:

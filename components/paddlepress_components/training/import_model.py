@@ -78,17 +78,8 @@ def check_fit(model: Model, dataset: StoredDataset, artifact: str) -> None:
     if takes != given:
         said = [" and ".join(f"{dtype} {shape}" for shape, dtype in found) for found in (takes, given)]
         raise DataError(f"the model at {artifact} takes {said[0]}, the data {dataset.name!r} have {said[1]}")
-    tells, classes = model.task.classes, dataset.task.classes
-    if len(tells) != len(classes):
-        raise DataError(
-            f"the model at {artifact} tells {len(tells)} classes apart, the data {dataset.name!r} have {len(classes)}"
-        )
-    for number, (own, other) in enumerate(zip(tells, classes, strict=True)):
-        if own != other:
-            raise DataError(
-                f"the model at {artifact} was trained on other classes: its class {number} is {own!r}, "
-                f"the data {dataset.name!r} have {other!r} there"
-            )
+    if mismatch := dataset.task.mismatch(model.task):
+        raise DataError(f"the model at {artifact} does not fit the data {dataset.name!r}: it {mismatch}")
 
 
 def preprocessing_of(model: Model, dataset: StoredDataset, given: Preprocessing | None, artifact: str) -> Preprocessing:

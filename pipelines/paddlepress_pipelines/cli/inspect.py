@@ -161,7 +161,7 @@ def _show_layers(folder: Path, as_json: bool) -> None:
     screen = console()
     architecture = manifest.architecture
     arguments = f" {dict(architecture.arguments)}" if architecture.arguments else ""
-    about = f"{arguments}  {manifest.task.kind}, {len(manifest.task.classes)} classes"
+    about = f"{arguments}  {manifest.task.describe()}"
     screen.print(Text.assemble((architecture.name, "bold"), about))
     takes = manifest.preprocessing.text() if manifest.preprocessing else "not stated: inputs as the network takes them"
     screen.print(Text.assemble("  preprocessing ", (takes, "dim")))

@@ -12,8 +12,8 @@ from paddlepress.core.errors import UsageError
 from paddlepress.data.config import DataConfig
 from paddlepress.network import architectures
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress_pipelines.recipe.document import Key
 from paddlepress_pipelines.recipe.schema import Step
 
@@ -57,8 +57,8 @@ def unbuildable(content: dict[str, Any], data: DataConfig) -> list[tuple[Key, st
     shape = shape_of(data) if found else None
     if shape is None:
         return []
-    inputs = (InputSpec(name="input", shape=shape),)
-    task = Task(classes=data.classes or tuple(map(str, range(10))))
+    inputs = (TensorSpec(name="input", shape=shape),)
+    task = Classification(classes=data.classes or tuple(map(str, range(10))))
     problems = sandbox.problems([named.reference for named in found.values()], inputs, task)
     return [(named.arguments_at, text) for named, text in zip(found.values(), problems, strict=True) if text]
 

@@ -16,8 +16,8 @@ from paddlepress.network.edits import Edit
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import AnyTask
 
 FORMAT_VERSION = 4
 SEALED_SINCE = 4
@@ -42,8 +42,8 @@ class Manifest(CheckedManifest):
 
     format_version: int = FORMAT_VERSION
     architecture: ArchitectureRef
-    inputs: tuple[InputSpec, ...]
-    task: Task
+    inputs: tuple[TensorSpec, ...]
+    task: AnyTask
     preprocessing: Preprocessing | None = None
     edits: tuple[Edit, ...] = Field(default=(), max_length=20_000)
     lineage: tuple[LineageEntry, ...] = ()

@@ -11,8 +11,9 @@ from paddlepress.core.errors import UnknownName, UsageError
 
 TECHNIQUES = "paddlepress.techniques"
 ARCHITECTURES = "paddlepress.architectures"
+TASKS = "paddlepress.tasks"
 
-_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture"}
+_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture", TASKS: "task"}
 
 
 def _origin(entry: EntryPoint) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Dataset:
     """
 
     name: str
-    inputs: tuple[InputSpec, ...]
+    inputs: tuple[TensorSpec, ...]
     task: Task
     splits: dict[str, Split]
     digest: str
@@ -100,7 +100,7 @@ class StoredDataset:
     """
 
     name: str
-    inputs: tuple[InputSpec, ...]
+    inputs: tuple[TensorSpec, ...]
     task: Task
     splits: dict[str, StoredSplit]
     digest: str

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from paddlepress.core.errors import DataError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.core.manifests import record as record  # part of this module's interface
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 
 FORMAT_VERSION = 2
 SEALED_SINCE = 2
@@ -53,7 +53,7 @@ class DataManifest(CheckedManifest):
 
     format_version: int = FORMAT_VERSION
     name: str
-    inputs: tuple[InputSpec, ...] = Field(min_length=1)
+    inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     classes: tuple[str, ...] = Field(min_length=2)
     scale: float = Field(gt=0)
     mean: tuple[float, ...] = Field(min_length=1)

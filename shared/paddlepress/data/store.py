@@ -24,8 +24,8 @@ from paddlepress.data.raw import Examples, class_names
 from paddlepress.data.splits import divide
 from paddlepress.data.statistics import measured
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 INPUT_NAME = "input"
 
@@ -103,7 +103,7 @@ def save(
             (temporary / _file(split)).write_bytes(encoded(arrays))
         manifest = DataManifest(
             name=name,
-            inputs=(InputSpec(name=INPUT_NAME, shape=shape),),
+            inputs=(TensorSpec(name=INPUT_NAME, shape=shape),),
             classes=classes,
             scale=statistics.scale,
             mean=statistics.mean,
@@ -131,7 +131,7 @@ def load(directory: Path) -> StoredDataset:
     return StoredDataset(
         name=manifest.name,
         inputs=manifest.inputs,
-        task=Task(classes=manifest.classes),
+        task=Classification(classes=manifest.classes),
         splits={name: StoredSplit(inputs, labels) for name, (inputs, labels) in stored.items()},
         digest=manifest.digest,
         statistics=_statistics(directory, manifest, {inputs.dtype.name for inputs, _ in stored.values()}),

@@ -14,6 +14,7 @@ from paddlepress.core.errors import ArtifactError, DataError, in_one_line
 from paddlepress.deployment import bundle, onnx_file
 from paddlepress.network.model import digest_of
 from paddlepress.spec.tensors import Array, Quantized
+from paddlepress.tasks import Task
 
 
 class Predictor:
@@ -53,9 +54,9 @@ class Predictor:
         return cls(about, session, held)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes' names, in the order of the logits."""
-        return self.manifest.task.classes
+    def task(self) -> Task:
+        """What the model is for: it decodes and scores what `predict` gives."""
+        return self.manifest.task
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -93,7 +94,7 @@ class Predictor:
             batch_size: how many are computed at once.
 
         Returns:
-            float32 array [n, classes].
+            float32 array [n, ...] of the task's first output.
 
         Raises:
             DataError: inputs of another shape or dtype than the model takes.
@@ -104,7 +105,7 @@ class Predictor:
         ]
         if not parts:
             self.prepare(inputs)
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.classes)), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, *self.task.outputs[0].shape), np.float32)
 
 
 def input_dtype(manifest: Manifest) -> str:
@@ -149,8 +150,10 @@ def _check_signature(about: Manifest, session: Any, directory: Path) -> None:
             f"{directory}: its graph takes {in_one_line(taken)}, its manifest says {in_one_line(stated)}"
         )
     given = tuple(session.get_outputs()[0].shape[1:])
-    if not _fits(given, (len(about.task.classes),)):
-        raise ArtifactError(f"{directory}: its graph gives {in_one_line(given)}, not {len(about.task.classes)} logits")
+    wanted = about.task.outputs[0]
+    if not _fits(given, wanted.shape):
+        shape = " x ".join(map(str, wanted.shape))
+        raise ArtifactError(f"{directory}: its graph gives {in_one_line(given)}, not {shape} {wanted.name}")
 
 
 def _fits(shape: tuple[Any, ...], stated: tuple[int, ...]) -> bool:

@@ -100,7 +100,7 @@ def _metadata(manifest: Manifest) -> dict[str, str]:
     return {
         "architecture": manifest.architecture.name,
         "task": manifest.task.kind,
-        "classes": json.dumps(manifest.task.classes),
+        **{name: json.dumps(value) for name, value in manifest.task.model_dump(mode="json", exclude={"kind"}).items()},
         "preprocessing": "none" if preprocessing is None else preprocessing.model_dump_json(),
         "model_digest": manifest.digest,
     }
@@ -113,8 +113,8 @@ def _text(manifest: Manifest) -> str:
     preprocessing = manifest.preprocessing
     form = f"{input_dtype(manifest)} [batch, {shape}]"
     inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
-    classes = len(manifest.task.classes)
-    return f"{takes.name}: {form}{inside}. {OUTPUT}: float32 [batch, {classes}], one for each of `classes`."
+    gives = ", ".join(map(str, manifest.task.outputs[0].shape))
+    return f"{takes.name}: {form}{inside}. {OUTPUT}: float32 [batch, {gives}]; {manifest.task.describe()}."
 
 
 def _rename_output(graph: Any) -> None:

@@ -36,7 +36,7 @@ from paddlepress.spec.tensors import Array
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
 
 BATCHES = (1, 3, 32)
 RELATIVE = 1e-4
@@ -83,7 +83,7 @@ def verify(model: Model, run: Run, inputs: Array | None = None, locate: Locate =
             raise TechniqueRefused(f"{message}; {where}" if where else message)
 
 
-def random_inputs(spec: InputSpec, count: int = max(BATCHES), seed: int = 0) -> Array:
+def random_inputs(spec: TensorSpec, count: int = max(BATCHES), seed: int = 0) -> Array:
     """Normally distributed inputs; of an integer type, zeros and ones."""
     random = np.random.default_rng(seed)
     shape = (count, *spec.shape)

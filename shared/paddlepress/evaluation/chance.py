@@ -22,14 +22,14 @@ def near_chance(model: Model, split: Split, look_at: str) -> str:
     """
     import numpy as np
 
-    from paddlepress.evaluation.accuracy import accuracy, wilson_interval
-
     if not len(split):
         return ""
-    percent = accuracy(model.predict(split.inputs), split.labels)
-    low, most = wilson_interval(percent, len(split))[0], int(np.bincount(split.labels).max())
+    score = model.task.score(model.predict(split.inputs), split.labels)
+    most = int(np.bincount(split.labels).max())
     about = f" (now {model.preprocessing.text()})" if model.preprocessing is not None else ""
-    return warning(percent, low, len(model.task.classes), most / len(split), "validation", f"{look_at}{about}")
+    return warning(
+        score.value, score.low, model.task.out_features, most / len(split), "validation", f"{look_at}{about}"
+    )
 
 
 def warning(percent: float, low: float, classes: int, most: float, split: str, look_at: str) -> str:

@@ -18,12 +18,12 @@ from paddlepress.core.progress import Progress
 from paddlepress.data import StoredSplit
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.evaluation import accuracy as accuracies
 from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.memory import peak_memory_mib
-from paddlepress.evaluation.result import Evaluation
+from paddlepress.evaluation.result import ClassResult, Evaluation
 from paddlepress.network.model import Model
 from paddlepress.spec.tensors import Array
+from paddlepress.tasks import Task
 
 
 def evaluate(
@@ -66,8 +66,8 @@ def evaluate(
         progress.note("predicting the test data")
         logits = Predictor.load(deployable_dir).predict(test.inputs)
         base_logits = Predictor.load(base_deployable).predict(test.inputs)
-        measured = _accuracy(logits, base_logits, test.labels)
-        measured["runtime_agreement"] = accuracies.agreement(logits, model.predict(prepared))
+        measured = _scores(model.task, logits, base_logits, test.labels)
+        measured["runtime_agreement"] = model.task.agreement(logits, model.predict(prepared))
         measured |= _size(deployable_dir, base_dir)
         missing: dict[str, str] = {}
         try:
@@ -90,7 +90,7 @@ def evaluate(
         _attempt(measured, missing, "peak_memory_mib", lambda: peak_memory_mib(deployable_dir))
     return Evaluation(
         metrics=measured,
-        per_class=accuracies.per_class(logits, base_logits, test.labels, model.task.classes),
+        per_class=_groups(model.task, logits, base_logits, test.labels),
         missing=missing,
         environment=environment(),
         model_digest=model.digest(),
@@ -108,16 +108,25 @@ def _attempt(measured: dict[str, float], missing: dict[str, str], name: str, mea
         missing[name] = " ".join(str(error).split())[-500:] or type(error).__name__
 
 
-def _accuracy(logits: Array, base_logits: Array, labels: Array) -> dict[str, float]:
-    percent, base_percent = accuracies.accuracy(logits, labels), accuracies.accuracy(base_logits, labels)
-    low, high = accuracies.wilson_interval(percent, len(labels))
+def _scores(task: Task, outputs: Array, base_outputs: Array, targets: Array) -> dict[str, float]:
+    score, base = task.score(outputs, targets), task.score(base_outputs, targets)
     return {
-        "accuracy": percent,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "drop": base_percent - percent,
-        "agreement": accuracies.agreement(logits, base_logits),
+        task.primary: score.value,
+        f"{task.primary}_low": score.low,
+        f"{task.primary}_high": score.high,
+        "drop": base.value - score.value if task.higher_is_better else score.value - base.value,
+        "agreement": task.agreement(outputs, base_outputs),
     }
+
+
+def _groups(task: Task, outputs: Array, base_outputs: Array, targets: Array) -> list[ClassResult]:
+    """Each group of the examples by itself, beside the base model's outputs."""
+    rows = []
+    for name, chosen in task.groups(targets).items():
+        mine, theirs = (task.score(found[chosen], targets[chosen]).value for found in (outputs, base_outputs))
+        count = int(chosen.sum())
+        rows.append(ClassResult(name=name, count=count, accuracy=mine, base_accuracy=theirs, change=mine - theirs))
+    return rows
 
 
 def _size(deployable: Path, base: Path) -> dict[str, float]:

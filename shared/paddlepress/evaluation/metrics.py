@@ -5,30 +5,7 @@ Importable without NumPy or Paddle: recipes check their gates against this table
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number of an evaluation.
-
-    Attributes:
-        unit: what it counts; empty for a plain number.
-        higher_is_better: None where more is neither better nor worse.
-        description: one line.
-        digits: how many decimals are worth showing.
-    """
-
-    unit: str
-    higher_is_better: bool | None
-    description: str
-    digits: int = 2
-
-    def text(self, value: float) -> str:
-        """The number as a person reads it, with its unit."""
-        number = f"{value:,.{self.digits}f}"
-        return f"{number}{'' if self.unit in {'%', 'x', ''} else ' '}{self.unit}"
-
+from paddlepress.spec.metric import Metric
 
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("%", True, "share of test examples classified correctly, on the deployed runtime"),

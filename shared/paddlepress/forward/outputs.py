@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     import paddle
 
 
-def logits(network: paddle.nn.Layer, inputs: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
+def outputs_of(network: paddle.nn.Layer, inputs: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
     """A network's outputs in evaluation mode, without gradients; its mode is restored afterwards.
 
     Args:
-        network: gives one logit per class.
+        network: gives one tensor.
         inputs: float32 array [n, *shape], n at least 1.
         batch_size: how many go through the network at once.
 
     Returns:
-        float32 array [n, classes].
+        float32 array [n, ...].
     """
     import paddle
 

@@ -26,7 +26,7 @@ def check_supported(model: Model) -> None:
     """
     from paddlepress.network.random_inputs import unseeded
 
-    classes, name = len(model.task.classes), model.architecture.name
+    classes, name = model.task.out_features, model.architecture.name
     wanted = f"supported is a network that takes one input and gives one tensor of logits, here [n, {classes}]"
     if len(model.inputs) != 1:
         given = ", ".join(spec.name for spec in model.inputs)

@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import BaseModel
 
 from paddlepress.core.errors import ArtifactError, PaddlepressError, in_one_line
+from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.edits import Edit, Mask, Quantize, QuantizeOutput, Share
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import Array, Quantized, spread_scale
 from paddlepress.tasks import Task
 
@@ -51,7 +52,7 @@ class Model:
 
     network: paddle.nn.Layer
     architecture: ArchitectureRef
-    inputs: tuple[InputSpec, ...]
+    inputs: tuple[TensorSpec, ...]
     task: Task
     edits: tuple[Edit, ...] = ()
     lineage: tuple[LineageEntry, ...] = ()
@@ -64,7 +65,7 @@ class Model:
     def build(
         cls,
         architecture: ArchitectureRef,
-        inputs: tuple[InputSpec, ...],
+        inputs: tuple[TensorSpec, ...],
         task: Task,
         edits: Iterable[Edit] = (),
         lineage: Iterable[LineageEntry] = (),
@@ -237,15 +238,14 @@ class Model:
         Returns:
             float32 array [n, classes].
         """
-        from paddlepress.forward.outputs import logits
 
         if len(inputs) == 0:
-            return np.zeros((0, len(self.task.classes)), np.float32)
-        return logits(self.network, inputs, batch_size)
+            return np.zeros((0, *self.task.outputs[0].shape), np.float32)
+        return outputs_of(self.network, inputs, batch_size)
 
 
 def input_specs(model: Model) -> list[Any]:
-    """The model's inputs as Paddle's `InputSpec`s, with a free batch dimension."""
+    """The model's inputs as Paddle's `TensorSpec`s, with a free batch dimension."""
     import paddle
 
     return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
@@ -262,7 +262,7 @@ def _replay(edit: Edit, network: paddle.nn.Layer) -> None:
 
 def digest_of(
     architecture: ArchitectureRef,
-    inputs: Iterable[InputSpec],
+    inputs: Iterable[TensorSpec],
     preprocessing: Preprocessing | None,
     task: Task,
     edits: Iterable[Edit],

@@ -44,22 +44,17 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
         if wanted not in OUTPUTS:
             raise MlflowException.invalid_parameter_value(f"output is {wanted!r}. Valid: {', '.join(OUTPUTS)}")
         try:
-            logits = self.predictor.predict(np.asarray(model_input))
+            outputs = self.predictor.predict(np.asarray(model_input))
+            if wanted == "logits":
+                return outputs
+            if wanted == "probabilities":
+                return self.predictor.task.probabilities(outputs)
         except DataError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        if wanted == "logits":
-            return logits
-        probabilities = softmax(logits)
-        if wanted == "probabilities":
-            return probabilities
-        labels = [self.predictor.classes[index] for index in logits.argmax(axis=1)]
-        return pd.DataFrame({"label": pd.Series(labels, dtype=str), "score": probabilities.max(axis=1, initial=0)})
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of logits [n, classes], computed in float64; float32."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, initial=-np.inf, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        columns = self.predictor.task.decode(outputs)
+        return pd.DataFrame(
+            {name: pd.Series(values, dtype=str if values.dtype == object else None) for name, values in columns.items()}
+        )
 
 
 mlflow.models.set_model(CompressedClassifier())

@@ -12,7 +12,7 @@ from paddlepress.spec.record import Record
 _LARGEST_INPUT = 2**28  # numbers of one example
 
 
-class InputSpec(Record):
+class TensorSpec(Record):
     """One input of a network; the first dimension is the batch and is left out of `shape`."""
 
     name: str = Field(min_length=1, max_length=200)

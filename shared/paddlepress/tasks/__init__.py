@@ -1,19 +1,12 @@
-"""What networks are for."""
+"""Tasks: what networks are for, and everything that follows from it.
+
+A task is a plugin of the entry-point group `paddlepress.tasks`. It has two halves: what a device needs is NumPy
+(decoding and scoring outputs), what training needs is Paddle (losses), imported where it is used.
+"""
 
 from __future__ import annotations
 
-from pydantic import Field
+from paddlepress.tasks.base import AnyTask, Score, Task
+from paddlepress.tasks.classification import Classification
 
-from paddlepress.spec.record import Record
-
-
-class Task(Record):
-    """What a network is for.
-
-    Attributes:
-        kind: `classification`: one logit per class.
-        classes: the classes' names, in the order of the logits.
-    """
-
-    kind: str = Field(default="classification", pattern="^classification$")
-    classes: tuple[str, ...]
+__all__ = ["AnyTask", "Classification", "Score", "Task"]

@@ -61,7 +61,7 @@ def train_base(
         log=log,
         checkpoint=checkpoint,
     )
-    fit(model.network, context, settings)
+    fit(model.network, model.task, context, settings)
     entry = LineageEntry(
         technique=TRAIN,
         version=distribution_version(TRAIN),

@@ -28,13 +28,13 @@ class State:
     """A training after a number of whole epochs.
 
     Attributes:
-        losses, accuracies: of each finished epoch.
+        losses, scores: of each finished epoch.
         weights, optimizer: arrays by name.
         best: the weights of the best epoch, where they are kept.
     """
 
     losses: list[float] = field(default_factory=list)
-    accuracies: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
     weights: Arrays = field(default_factory=dict)
     optimizer: Arrays = field(default_factory=dict)
     best: Arrays = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Checkpoint:
             if content["digest"] != self._digest:
                 return None
             parts = {part: load_file(self._directory / f"{part}.safetensors") for part in _PARTS}
-            return State([float(v) for v in content["losses"]], [float(v) for v in content["accuracies"]], **parts)
+            return State([float(v) for v in content["losses"]], [float(v) for v in content["scores"]], **parts)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError):
             return None  # training starts over, which is always right
 
@@ -70,7 +70,7 @@ class Checkpoint:
             for part in _PARTS:
                 arrays = {name: np.ascontiguousarray(array) for name, array in getattr(state, part).items()}
                 save_file(arrays, temporary / f"{part}.safetensors")
-            content = {"digest": self._digest, "losses": state.losses, "accuracies": state.accuracies}
+            content = {"digest": self._digest, "losses": state.losses, "scores": state.scores}
             (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
 
 

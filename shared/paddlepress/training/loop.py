@@ -18,7 +18,7 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TrainingFailed
-from paddlepress.training.accuracy import accuracy
+from paddlepress.forward.score import score
 from paddlepress.training.batch import Batch
 from paddlepress.training.checkpoint import (
     Checkpoint,
@@ -30,11 +30,12 @@ from paddlepress.training.checkpoint import (
     weights_of,
 )
 from paddlepress.training.hooks import Hook, passing, with_auxiliaries
-from paddlepress.training.losses import Loss, cross_entropy
+from paddlepress.training.losses import Loss, labels_of
 from paddlepress.training.settings import TrainingSettings, learning_rate
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
+    from paddlepress.tasks import Task
     from paddlepress.training.context import TrainingContext
 
 _CHECK_EVERY = 50  # steps between looks at the loss: looking waits for the device
@@ -46,22 +47,23 @@ class History:
 
     Attributes:
         losses: mean training loss of each epoch.
-        accuracies: validation accuracy after each epoch, percent.
+        scores: the task's primary metric on validation data after each epoch.
         kept: the epoch, from 0, whose weights the network has.
     """
 
     losses: tuple[float, ...]
-    accuracies: tuple[float, ...]
+    scores: tuple[float, ...]
     kept: int
 
     @property
-    def accuracy(self) -> float:
-        """Validation accuracy of the weights that were kept, percent."""
-        return self.accuracies[self.kept]
+    def score(self) -> float:
+        """That of the weights that were kept."""
+        return self.scores[self.kept]
 
 
 def fit(
     network: paddle.nn.Layer,
+    task: Task,
     context: TrainingContext,
     settings: TrainingSettings,
     *,
@@ -72,11 +74,13 @@ def fit(
     """Train a network in place; it is in evaluation mode afterwards.
 
     Args:
-        network: gives logits [n, classes] for inputs [n, *shape].
+        network: gives the task's outputs for inputs [n, *shape].
+        task: what it is for.
         context: what it learns from, seed, checkpoint, and who is told of each epoch (`train_loss`,
-            `validation_accuracy`). The last examples of an epoch that fill no batch wait for the next one.
+            `validation_` and the task's
+            primary metric). The last examples of an epoch that fill no batch wait for the next one.
         settings: how.
-        loss: takes the place of cross entropy (`settings.label_smoothing` then has no effect).
+        loss: takes the place of the task's own (`settings.label_smoothing` then has no effect).
         hooks: take part in their order; after passes in reverse. Afterwards the network has the weights that learned.
         identity: whatever else the result depends on (what `loss` and `hooks` were made from), so that a checkpoint
             of another training is not taken for this one's.
@@ -87,33 +91,38 @@ def fit(
     """
     if len(context.train) == 0:
         raise DataError("the training split is empty")
+    if settings.label_smoothing and not task.smooths_labels:
+        raise DataError(
+            f"label_smoothing is {settings.label_smoothing:g}, but the task {task.kind!r} has no labels to smooth. "
+            "Valid: 0"
+        )
     progress, log = context.progress, context.log
     learns = with_auxiliaries(network, hooks)
     kept_on_disk, state = _resume(learns, context, settings, identity)
-    run = _Run(network, learns, context, settings, loss or cross_entropy(settings.label_smoothing), hooks)
+    run = _Run(network, learns, context, settings, loss or labels_of(task, settings.label_smoothing), hooks)
     if state.losses:
         set_weights(learns, state.weights)
         set_optimizer_state(run.optimizer, learns, state.optimizer)
         progress.note(f"resuming after epoch {len(state.losses)} of {settings.epochs}")
     run.begin(len(state.losses))
-    while len(state.losses) < settings.epochs and not _stalled(state, settings.patience):
+    while len(state.losses) < settings.epochs and not _stalled(task, state, settings.patience):
         epoch = len(state.losses)
-        state.losses.append(run.epoch(epoch, _so_far(state, settings.epochs)))
+        state.losses.append(run.epoch(epoch, _so_far(task, state, settings.epochs)))
         with passing(*hooks):
-            state.accuracies.append(accuracy(network, context.validation))
+            state.scores.append(score(network, task, context.validation))
         log("train_loss", state.losses[-1], epoch + 1)
-        log("validation_accuracy", state.accuracies[-1], epoch + 1)
-        if settings.patience and _best(state) == epoch:
+        log(f"validation_{task.primary}", state.scores[-1], epoch + 1)
+        if settings.patience and task.best(state.scores) == epoch:
             state.best = weights_of(learns)
         if kept_on_disk is not None:
             state.weights, state.optimizer = weights_of(learns), optimizer_state(run.optimizer, learns)
             kept_on_disk.write(state)
-    progress.note(_so_far(state, settings.epochs, done=True))
+    progress.note(_so_far(task, state, settings.epochs, done=True))
     if settings.patience:
         set_weights(learns, state.best)
     network.eval()
-    kept = _best(state) if settings.patience else len(state.losses) - 1
-    return History(tuple(state.losses), tuple(state.accuracies), kept)
+    kept = task.best(state.scores) if settings.patience else len(state.losses) - 1
+    return History(tuple(state.losses), tuple(state.scores), kept)
 
 
 class _Run:
@@ -228,19 +237,14 @@ def _resume(
     return found, found.read() or State()
 
 
-def _best(state: State) -> int:
-    """The first epoch with the best accuracy."""
-    return int(np.argmax(state.accuracies))
+def _stalled(task: Task, state: State, patience: int) -> bool:
+    return bool(patience and state.scores) and len(state.scores) - 1 - task.best(state.scores) >= patience
 
 
-def _stalled(state: State, patience: int) -> bool:
-    return bool(patience and state.accuracies) and len(state.accuracies) - 1 - _best(state) >= patience
-
-
-def _so_far(state: State, epochs: int, done: bool = False) -> str:
+def _so_far(task: Task, state: State, epochs: int, done: bool = False) -> str:
     """`epoch 2/4 loss 0.031 validation 98.90%`: the coming epoch, and how the last one went."""
     epoch = len(state.losses) if done else len(state.losses) + 1
     text = f"epoch {epoch}/{epochs}"
     if state.losses:
-        text += f" loss {state.losses[-1]:.3f} validation {state.accuracies[-1]:.2f}%"
+        text += f" loss {state.losses[-1]:.3f} validation {task.metrics[task.primary].text(state.scores[-1])}"
     return text

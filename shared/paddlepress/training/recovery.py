@@ -70,7 +70,7 @@ class Recovery(Fields):
         )
         loss = None
         if self.recovery_loss == "distilled":
-            loss = taught_by(context.base.network, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
+            loss = taught_by(context.base, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
         return retrain(model, context, settings, loss, hooks, self.model_dump_json())
 
 
@@ -101,6 +101,7 @@ def retrain(
     tied = Tied(model)
     fit(
         model.network,
+        model.task,
         context,
         settings,
         loss=loss,

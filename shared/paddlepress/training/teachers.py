@@ -30,11 +30,11 @@ class Answer:
     """What a teacher makes of a batch.
 
     Attributes:
-        logits: [n, classes].
+        outputs: [n, ...].
         features: what the summary kept of its layers' features.
     """
 
-    logits: paddle.Tensor
+    outputs: paddle.Tensor
     features: list[paddle.Tensor]
 
 
@@ -67,20 +67,20 @@ class Teacher:
     def __call__(self, batch: Batch) -> Answer:
         if self._cached is None:
             return self._ask(batch.inputs)
-        logits, *features = (paddle.to_tensor(part[batch.indices]) for part in self._cached)
-        return Answer(logits, features)
+        outputs, *features = (paddle.to_tensor(part[batch.indices]) for part in self._cached)
+        return Answer(outputs, features)
 
     def _ask(self, inputs: paddle.Tensor) -> Answer:
         with Capture(self._network, self._layers) as captured, paddle.no_grad():
-            logits = self._network(inputs)
-            return Answer(logits, self._summary([captured.outputs[name] for name in self._layers]))
+            outputs = self._network(inputs)
+            return Answer(outputs, self._summary([captured.outputs[name] for name in self._layers]))
 
     def _all(self, inputs: NDArray[Any]) -> list[NDArray[Any]] | None:
         """The answers for a whole split; None if they are too large."""
         kept: list[NDArray[Any]] = []
         for start in range(0, len(inputs), _CHUNK):
             answer = self._ask(paddle.to_tensor(inputs[start : start + _CHUNK]))
-            parts = [part.numpy() for part in (answer.logits, *answer.features)]
+            parts = [part.numpy() for part in (answer.outputs, *answer.features)]
             if not kept:
                 if sum(part[0].nbytes for part in parts) * len(inputs) > CACHE_BYTES:
                     return None

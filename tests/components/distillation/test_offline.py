@@ -16,16 +16,17 @@ from paddlepress.network import architectures
 from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import put_on_grid
 from paddlepress.spec.origin import ArchitectureRef
+from paddlepress.tasks import Classification
+from paddlepress.tasks.classification import kl_divergence
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training import loop
 from paddlepress.training.batch import Batch
 from paddlepress.training.feature_losses import attention_loss, attention_map
 from paddlepress.training.features import Capture
-from paddlepress.training.losses import soft_loss
 from paddlepress.training.teachers import Answer
 from paddlepress_components.distillation.offline import DistillOffline
-from paddlepress_components.distillation.student_loss import Lesson, SoftPart, Taught
+from paddlepress_components.distillation.student_loss import Lesson, Taught, diverging
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
 STUDENT = {"student": "lenet", "student_arguments": {"width": 0.25}, "batch_size": 64}
@@ -169,16 +170,22 @@ def test_several_teachers_answer_together(tmp_path: Path) -> None:
     assert noisy < sure - 0.2
 
 
-def test_softened_outputs_are_averaged() -> None:
-    """With shares of a half the target is the mean of both teachers' probabilities at the temperature."""
+def test_several_teachers_teach_their_mean() -> None:
+    """With shares of a half a student learns what it learns from the mean of both teachers' probabilities."""
     generator = np.random.default_rng(0)
     logits = [paddle.to_tensor(generator.normal(0, 3, (4, 5)).astype(np.float32)) for _ in range(3)]
     answers = [lambda batch, said=said: Answer(said, []) for said in logits[:2]]
     batch, labels = Batch(np.arange(4), logits[0]), paddle.to_tensor([0, 1, 2, 3])
-    lesson = Lesson([Taught(answer, 0.5) for answer in answers], SoftPart("kd", 2.0), 0.6)  # type: ignore[arg-type]
+    task, student = Classification(classes=("a", "b", "c", "d", "e")), logits[2]
+    student.stop_gradient = False
+    taught = [Taught(answer, 0.5) for answer in answers]  # type: ignore[arg-type]
+    Lesson(task, taught, diverging(task, 2.0), 0.6)(student, labels, batch).backward()
+    learned = student.grad.numpy()
+    student.clear_grad()
     target = (F.softmax(logits[0] / 2, axis=-1) + F.softmax(logits[1] / 2, axis=-1)) / 2
-    expected = 0.6 * soft_loss(logits[2], target, 2.0) + 0.4 * F.cross_entropy(logits[2], labels)
-    assert float(lesson(logits[2], labels, batch)) == pytest.approx(float(expected), rel=1e-5)
+    soft = 4 * kl_divergence(target, F.log_softmax(student / 2, axis=-1))
+    (0.6 * soft + 0.4 * F.cross_entropy(student, labels)).backward()
+    np.testing.assert_allclose(learned, student.grad.numpy(), atol=1e-6)
 
 
 def test_another_teacher_is_another_training(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.progress import Silent
+from paddlepress.forward.score import score
 from paddlepress.network.edits import Mask, Quantize, parameter
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.distillation.online import DistillOnline
 from paddlepress_components.distillation.peers import Peers, apart, best, together
@@ -80,7 +80,7 @@ def test_the_best_peer_is_the_result() -> None:
     model = run(technique("distill-online", fields), trained(), digits_context(trained(), log=log))
     assert set(told) == {1, 2, 3}
     assert len(set(told.values())) > 1
-    assert accuracy(model.network, digits().split("validation")) == max(told.values())
+    assert score(model.network, model.task, digits().split("validation")) == max(told.values())
     assert model.network.fc1.weight.shape[1] == 16
 
 
@@ -112,7 +112,7 @@ def test_peers_of_a_compressed_model_start_from_it_and_stay_compressed() -> None
         before, after = (parameter(one.network, name).numpy() for one in (model, taught))
         assert not after[before == 0].any()
         assert taught.codes(name).codes.any()
-    assert accuracy(taught.network, digits().split("test")) > 85
+    assert score(taught.network, taught.task, digits().split("test")) > 85
     with pytest.raises(TechniqueRefused, match=r"conv2.weight is quantized already.*start from the incoming weights"):
         run(DistillOnline(epochs=1), model, context)
 
@@ -127,7 +127,7 @@ def test_peers_keep_the_pattern_of_a_pruned_model() -> None:
     taught = run(DistillOnline(epochs=4, batch_size=32), model, digits_context(trained()))
     after = parameter(taught.network, "fc1.weight").numpy()
     assert np.array_equal(after == 0, weight.numpy() == 0)
-    assert accuracy(taught.network, digits().split("test")) > 80
+    assert score(taught.network, taught.task, digits().split("test")) > 80
 
 
 def test_resumes_to_the_same_bits(tmp_path: Path) -> None:

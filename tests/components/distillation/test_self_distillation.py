@@ -9,12 +9,12 @@ import pytest
 
 from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
+from paddlepress.forward.score import score
 from paddlepress.network import architectures
 from paddlepress.network.edits import Mask, Quantize, parameter
 from paddlepress.network.grids import put_on_grid
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture, Feature, features
 from paddlepress_components.distillation.auxiliary_heads import Head, HeadsLesson, head_layers, put_on
@@ -136,7 +136,7 @@ def test_heads_teach_the_incoming_model_on_its_grid() -> None:
     taught = run(chosen, model, digits_context(trained()))
     assert taught.codes("fc1.weight").codes.any()
     assert set(taught.state()) == set(model.state())
-    assert accuracy(taught.network, digits().split("test")) > 85
+    assert score(taught.network, taught.task, digits().split("test")) > 85
     assert not any(layer._forward_post_hooks for layer in taught.network.sublayers(include_self=True))
     fresh = chosen.model_copy(update={"start": "fresh"})
     with pytest.raises(TechniqueRefused, match=r"fc1\.weight is quantized already"):
@@ -180,7 +180,7 @@ def test_other_networks_take_heads(architecture: str) -> None:
     context = digits_context(base, train=split, validation=split.take(100), calibration=split.take(100))
     taught = run(chosen, base, context)
     assert set(taught.state()) == set(base.state())
-    assert accuracy(taught.network, split) > 80
+    assert score(taught.network, taught.task, split) > 80
 
 
 def trained_on(architecture: str, data: Any) -> Any:
@@ -210,7 +210,7 @@ def test_the_network_is_no_easier_a_teacher_for_its_heads() -> None:
         network.train()
         with Capture(network, [*heads.layers, last], training=True) as captured:
             inputs = paddle.to_tensor(split.inputs[:8])
-            lesson = HeadsLesson(heads, captured, last, 3.0, alpha, hint)
+            lesson = HeadsLesson(trained().task, heads, captured, last, 3.0, alpha, hint)
             lesson(network(inputs), paddle.to_tensor(split.labels[:8]), Batch(np.arange(8), inputs)).backward()
         return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
 

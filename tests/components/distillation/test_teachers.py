@@ -11,12 +11,12 @@ import pytest
 from paddlepress.artifact.store import save
 from paddlepress.core.errors import ArtifactError, DataError, TrainingFailed
 from paddlepress.data import Split
+from paddlepress.forward.score import score
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress.techniques import Context, run
 from paddlepress.testing import digits, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.batch import Batch
 from paddlepress.training.teachers import CACHE_BYTES, Teacher
 from paddlepress_components.distillation.offline import DistillOffline
@@ -56,9 +56,12 @@ def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"task": Task(classes=("0", "1"))}, "the teacher at /t tells 2 classes apart, the student 10"),
-        ({"task": Task(classes=tuple("1023456789"))}, "its class 0 is '1', the student's '0'"),
-        ({"inputs": (InputSpec(name="x", shape=(3, 8, 8)),)}, r"takes inputs of shape \[\[3, 8, 8\]\], the student"),
+        (
+            {"task": Classification(classes=("0", "1"))},
+            "the teacher at /t does not fit the student: it tells 2 classes apart, not 10",
+        ),
+        ({"task": Classification(classes=tuple("1023456789"))}, "it has another class 0: '1', not '0'"),
+        ({"inputs": (TensorSpec(name="x", shape=(3, 8, 8)),)}, r"takes inputs of shape \[\[3, 8, 8\]\], the student"),
     ],
 )
 def test_a_teacher_of_another_task_is_refused(change: dict[str, Any], said: str) -> None:
@@ -109,13 +112,13 @@ def test_distillation_gives_each_network_its_own_inputs(loss: str, tmp_path: Pat
     factor, offset = own.after(given)
     splits = {name: Split(split.inputs * factor + offset, split.labels) for name, split in digits().splits.items()}
     test = splits.pop("test")
-    assert accuracy(trained().network, test) < 50
+    assert score(trained().network, trained().task, test) < 50
     model = replace(trained(), preprocessing=own)
     training = {"student": "lenet", "epochs": 6, "batch_size": 32}
     technique = DistillOffline(loss=loss, alpha=1, teachers=[str(tmp_path / "teacher")], **training)
     student = run(technique, model, Context(**splits, base=model))
     assert student.preprocessing == own
-    assert accuracy(student.network, test) > 85
+    assert score(student.network, student.task, test) > 85
 
 
 def test_cached_answers_are_the_networks() -> None:
@@ -129,11 +132,11 @@ def test_cached_answers_are_the_networks() -> None:
 
     for augmented in (False, True):
         answer = Teacher(network, train, augmented, ("conv1", "fc1"), halves)(batch)
-        np.testing.assert_allclose(answer.logits.numpy(), network(batch.inputs).numpy(), atol=1e-4)
+        np.testing.assert_allclose(answer.outputs.numpy(), network(batch.inputs).numpy(), atol=1e-4)
         expected = network.conv1(batch.inputs).numpy() / 2
         np.testing.assert_allclose(answer.features[0].numpy(), expected, atol=1e-5)
         assert answer.features[1].shape == [3, 128]
-        assert answer.logits.stop_gradient and answer.features[0].stop_gradient
+        assert answer.outputs.stop_gradient and answer.features[0].stop_gradient
 
 
 def test_answers_too_large_to_keep_are_given_live() -> None:
@@ -157,4 +160,4 @@ def test_a_teacher_asked_in_training_mode_answers_in_evaluation_mode() -> None:
     train = digits().split("train").take(20)
     teacher = Teacher(network, train, augmented=True)
     batch = Batch(np.arange(20), paddle.to_tensor(train.inputs))
-    assert np.array_equal(teacher(batch).logits.numpy(), teacher(batch).logits.numpy())
+    assert np.array_equal(teacher(batch).outputs.numpy(), teacher(batch).outputs.numpy())

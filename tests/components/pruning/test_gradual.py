@@ -55,7 +55,7 @@ def test_gradient_scores_tell_what_a_weight_does_to_the_loss() -> None:
         tensor.set_value(value)
     before = model.digest()
     names = ("conv1.weight", "conv2.weight", "fc1.weight")
-    scores = weight_scores.by_gradient(model.network, names, digits().split("train"), batches=3, seed=0)
+    scores = weight_scores.by_gradient(model, names, digits().split("train"), batches=3, seed=0)
     side = scores["fc1.weight"].shape[0] // 64
     assert (scores["fc1.weight"][5 * side : 6 * side] == 0).all()
     assert (scores["conv2.weight"][5] == GONE).all()

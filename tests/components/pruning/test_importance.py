@@ -100,7 +100,7 @@ def test_taylor_gives_a_dead_filter_no_importance() -> None:
     weight[:, 7] = 0
     reader.set_value(weight)
     before = model.digest()
-    scores = gradients.taylor(model.network, trace(model).groups, digits().split("train"), batches=4, seed=0)
+    scores = gradients.taylor(model, trace(model).groups, digits().split("train"), batches=4, seed=0)
     assert scores["conv1"][7] == 0
     assert np.count_nonzero(scores["conv1"]) > 25
     assert model.digest() == before
@@ -169,7 +169,7 @@ def test_units_of_layers_that_nobody_prepared_are_judged(build: Build) -> None:
     np.testing.assert_allclose(scores["w1"], np.abs(model.network.w1.numpy()).sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(scores["hidden"], np.abs(model.network.hidden.kernel.numpy()).sum(axis=1), rtol=1e-5)
     assert importance.geometric_median(model.network, graph.groups)["w1"].shape == (32,)
-    scores = gradients.taylor(model.network, graph.groups, digits().split("train"), batches=1, seed=0)
+    scores = gradients.taylor(model, graph.groups, digits().split("train"), batches=1, seed=0)
     assert np.count_nonzero(scores["w1"]) > 16
     hidden = [graph.group("hidden")]
     assert activations.activity(model.network, hidden, digits().split("calibration"))["hidden"].shape == (24,)
@@ -187,7 +187,7 @@ def test_gradients_go_through_norms_and_recurrent_layers(measure: object, build:
     model.network.train()
     before = model.digest()
     data = digits().split("train")
-    scores = [measure(model.network, groups, data, batches=2, seed=0) for _ in range(2)]  # type: ignore[operator]
+    scores = [measure(model, groups, data, batches=2, seed=0) for _ in range(2)]  # type: ignore[operator]
     assert model.digest() == before
     assert model.network.training
     for group in groups:
@@ -215,7 +215,7 @@ def test_output_gradient_is_what_removal_does() -> None:
     one = digits().split("train").take(1)
     logits = model.network(paddle.to_tensor(one.inputs))
     loss = float(F.cross_entropy(logits, paddle.to_tensor(one.labels)))
-    scores = gradients.output_gradient(model.network, [group], one, batches=1, seed=0)["fc1"]
+    scores = gradients.output_gradient(model, [group], one, batches=1, seed=0)["fc1"]
     changes = np.array([abs(loss_without(model, group, unit, one) - loss) for unit in range(group.units)])
     assert np.count_nonzero(scores) > 10
     np.testing.assert_allclose(scores, changes, rtol=0.05, atol=1e-5)

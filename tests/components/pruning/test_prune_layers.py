@@ -10,16 +10,16 @@ from paddlepress.artifact.store import save
 from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
+from paddlepress.forward.score import mean_loss, score
 from paddlepress.network.edits import Remove
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.surgery.removal import without
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
-from paddlepress_components.pruning.layer_importance import least_needed, mean_loss
+from paddlepress_components.pruning.layer_importance import least_needed
 from paddlepress_components.pruning.prune_layers import PruneLayers
 
 
@@ -64,7 +64,7 @@ def test_blocks_go_one_after_another_each_the_least_needed_of_those_left(deep: M
     with without(deep.network, first):
         for name in {"stage1.0", "stage1.1", "stage2.1", "stage3.1"} - {first}:
             with without(deep.network, name):
-                losses[name] = mean_loss(deep.network, data)
+                losses[name] = mean_loss(deep.network, deep.task, data)
     assert second == min(losses, key=losses.__getitem__)
 
 
@@ -110,7 +110,7 @@ def test_during_training_blocks_go_one_after_another_and_the_rest_settles(deep: 
         *("loss_without_layer 2", "train_loss 2", "validation_accuracy 2"),
         *("train_loss 3", "validation_accuracy 3", "train_loss 4", "validation_accuracy 4"),
     ]
-    measured = accuracy(model.network, digits().split("validation"))
+    measured = score(model.network, model.task, digits().split("validation"))
     assert told[-1] == f"validation_accuracy 4: {measured:.6f}"
 
 
@@ -180,16 +180,15 @@ def test_a_shallower_network_deploys(deep: Model, tmp_path: Path) -> None:
 
 def test_the_mean_loss_is_cross_entropy() -> None:
     """It is the mean of minus the logarithm of the label's probability, and infinite where that is no number."""
-    network = trained().network
-    data = digits().split("validation").take(50)
+    task, data = trained().task, digits().split("validation").take(50)
     logits: Any = trained().predict(data.inputs).astype(np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     expected = -np.log(probabilities[np.arange(50), data.labels]).mean()
-    assert mean_loss(network, data) == pytest.approx(expected, rel=1e-5)
-    assert mean_loss(broken(trained()).network, data) == float("inf")
+    assert mean_loss(trained().network, task, data) == pytest.approx(expected, rel=1e-5)
+    assert mean_loss(broken(trained()).network, task, data) == float("inf")
 
 
 def test_of_equals_the_first_is_least_needed(deep: Model) -> None:
     """Ties are decided by the order of the layers, so the choice never depends on chance."""
-    network, data = broken(deep).network, digits().split("validation").take(8)
-    assert least_needed(network, ["stage1.1", "stage1.0"], data) == ("stage1.1", float("inf"))
+    model, data = broken(deep), digits().split("validation").take(8)
+    assert least_needed(model, ["stage1.1", "stage1.0"], data) == ("stage1.1", float("inf"))

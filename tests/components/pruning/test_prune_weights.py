@@ -10,13 +10,13 @@ import pytest
 
 from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
+from paddlepress.forward.score import score
 from paddlepress.network.edits import find, parameter
 from paddlepress.network.layer_kinds import output_axis
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress_components.distillation.initialization import fresh
 from paddlepress_components.pruning import patterns
 from paddlepress_components.pruning.prune_weights import PruneWeights
@@ -120,7 +120,7 @@ def test_two_of_each_four_weights_are_zero(more: dict[str, Any]) -> None:
     weights = [parameter(model.network, name).numpy() for name in model.masked()]
     assert 0.49 < np.concatenate([weight.reshape(-1) == 0 for weight in weights]).mean() <= 0.5
     if chosen.criterion != "movement":  # which half an epoch tells little
-        assert accuracy(model.network, digits().split("test")) > 80
+        assert score(model.network, model.task, digits().split("test")) > 80
 
 
 @pytest.mark.parametrize("more", [{}, {"schedule": "gradual"}, {"schedule": "gradual", "criterion": "movement"}])
@@ -154,7 +154,7 @@ def test_pruning_by_gradient_reaches_its_sparsity(schedule: Literal["one-shot", 
     }
     assert zeros["gradient"].sum() == zeros["magnitude"].sum() == round(0.8 * zeros["gradient"].size)
     assert (zeros["gradient"] != zeros["magnitude"]).mean() > 0.05
-    assert accuracy(found["gradient"].network, digits().split("test")) > 75
+    assert score(found["gradient"].network, found["gradient"].task, digits().split("test")) > 75
 
 
 def test_movement_leaves_small_weights_that_grow() -> None:
@@ -169,7 +169,7 @@ def test_movement_leaves_small_weights_that_grow() -> None:
     before = np.abs(parameter(trained().network, "fc1.weight").numpy())
     kept = parameter(model.network, "fc1.weight").numpy() != 0
     assert (before[kept] < np.median(before)).mean() > 0.05
-    assert accuracy(model.network, digits().split("test")) > 70
+    assert score(model.network, model.task, digits().split("test")) > 70
 
 
 def test_movement_keeps_earlier_zeros() -> None:
@@ -204,7 +204,7 @@ def test_a_rewound_network_was_trained_from_fresh_weights() -> None:
     model = rewound()
     weights = [parameter(model.network, name).numpy() for name in model.masked()]
     assert sum(int((weight == 0).sum()) for weight in weights) == round(0.8 * sum(weight.size for weight in weights))
-    assert accuracy(model.network, digits().split("test")) > 85
+    assert score(model.network, model.task, digits().split("test")) > 85
     other = trained().copy()
     for _, tensor in other.network.named_parameters():
         tensor.set_value(tensor * 2)
@@ -323,4 +323,4 @@ def test_gradually_each_layer_loses_its_share() -> None:
     for name in model.masked():
         weight = parameter(model.network, name).numpy()
         assert np.count_nonzero(weight == 0) == round(0.8 * weight.size)
-    assert accuracy(model.network, digits().split("test")) > 80
+    assert score(model.network, model.task, digits().split("test")) > 80

@@ -15,6 +15,7 @@ from surgical import Build, builder
 
 from paddlepress.core.errors import TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
+from paddlepress.forward.score import score
 from paddlepress.network import edits
 from paddlepress.network.edits import parameter
 from paddlepress.network.grids import put_on_grid
@@ -25,7 +26,6 @@ from paddlepress.surgery.macs import macs
 from paddlepress.surgery.time_estimate import estimate
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress_components.pruning import importance
 from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.pruning.prune_neurons import PruneNeurons
@@ -205,7 +205,7 @@ def test_steps_reach_the_same_size_and_go_on_from_a_kill(tmp_path: Path) -> None
     logged: list[tuple[str, float, int]] = []
     model = pruned(chosen, checkpoint=tmp_path, log=lambda *entry: logged.append(entry))
     assert units(model) == {"conv1": 8, "conv2": 16, "fc1": 32}
-    assert accuracy(model.network, digits().split("test")) > 80
+    assert score(model.network, model.task, digits().split("test")) > 80
     shares = [value for name, value, _ in logged if name == "macs_share"]
     assert shares == sorted(shares, reverse=True)
     assert shares[-1] == pytest.approx(left(model, trained()))
@@ -234,7 +234,7 @@ def test_units_fall_silent_during_training(scored: dict[str, Any]) -> None:
     model = pruned(chosen, log=lambda *entry: logged.append(entry))
     assert units(model) == {"conv1": 13, "conv2": 26, "fc1": 51}
     measured = [value for name, value, _ in logged if name == "validation_accuracy"][-1]
-    assert accuracy(model.network, digits().split("validation")) == measured
+    assert score(model.network, model.task, digits().split("validation")) == measured
     assert measured > 85
 
 
@@ -267,7 +267,7 @@ def test_a_network_learns_anew_what_its_norms_lose(epochs: int, tmp_path: Path) 
     assert [name for name, _, _ in logged] == [*each, "parameters", "macs_share", *each]
     measured = [(value, epoch) for name, value, epoch in logged if name == "validation_accuracy"]
     assert [epoch for _, epoch in measured] == list(range(1, max(epochs, 2) + 1))
-    assert accuracy(smaller.network, digits().split("validation")) == measured[-1][0]
+    assert score(smaller.network, smaller.task, digits().split("validation")) == measured[-1][0]
     notes = Notes()
     assert pruned(chosen, model, checkpoint=tmp_path, progress=notes).digest() == smaller.digest()
     assert sum(note.startswith("resuming after") for note in notes.said) == 2
@@ -284,7 +284,7 @@ def test_a_network_learns_anew_what_its_grids_lose() -> None:
     smaller = pruned(chosen, model, log=lambda *entry: logged.append(entry))
     each = ["train_loss", "validation_accuracy"]
     assert [name for name, _, _ in logged] == [*each, "parameters", "macs_share", *each]
-    assert accuracy(smaller.network, digits().split("validation")) == logged[-1][1]
+    assert score(smaller.network, smaller.task, digits().split("validation")) == logged[-1][1]
 
 
 def binary(layer: str, *, masked: bool) -> Model:
@@ -309,7 +309,7 @@ def test_units_of_1_bit_weights_do_not_fall_silent(layer: str) -> None:
     model = pruned(chosen, binary(layer, masked=True), log=lambda *entry: logged.append(entry))
     assert units(model)["fc1"] == 64
     measured = [value for name, value, _ in logged if name == "validation_accuracy"][-1]
-    assert accuracy(model.network, digits().split("validation")) == measured
+    assert score(model.network, model.task, digits().split("validation")) == measured
 
 
 def test_training_that_silences_goes_on_from_a_kill(tmp_path: Path) -> None:

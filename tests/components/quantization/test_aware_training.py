@@ -12,11 +12,11 @@ from surgical import Build, builder
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.progress import Silent
+from paddlepress.forward.score import score
 from paddlepress.network.edits import FoldNorm, parameter
 from paddlepress.network.model import Model
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.recovery import Recovery
 from paddlepress_components.factorization.dense import FactorizeDense
 from paddlepress_components.pruning.prune_weights import PruneWeights
@@ -50,7 +50,7 @@ def test_every_width_learns(bits: Any, method: Any, least: float) -> None:
         assert (codes != 0).all() if bits == 1 else (codes == 0).any()
         assert edit.input_scale is not None
         assert 0 <= edit.input_zero_point <= 255
-    assert accuracy(model.network, digits().split("test")) > least
+    assert score(model.network, model.task, digits().split("test")) > least
 
 
 def test_training_knows_of_the_grid() -> None:
@@ -61,7 +61,7 @@ def test_training_knows_of_the_grid() -> None:
     from paddlepress_components.quantization.post_training import QuantizePostTraining
 
     rounded = run(QuantizePostTraining(bits=2), before, context)
-    scores = [accuracy(model.network, digits().split("test")) for model in (after, rounded)]
+    scores = [score(model.network, model.task, digits().split("test")) for model in (after, rounded)]
     assert scores[0] > scores[1] + 3
 
 
@@ -187,7 +187,7 @@ def test_batch_norms_are_folded_or_learn_on(fold: bool, build: Build) -> None:
     else:
         assert not any(np.array_equal(found.state()[name], mean) for name, mean in statistics.items())
     assert found.copy().digest() == found.digest()
-    scores = [accuracy(each.network, digits().split("test")) for each in (model, found)]
+    scores = [score(each.network, each.task, digits().split("test")) for each in (model, found)]
     assert scores[1] > max(scores[0] - 2, 80)
 
 
@@ -228,7 +228,7 @@ def test_what_residual_additions_add_is_rounded(build: Build, tmp_path: Path) ->
             assert (edit.scale, edit.zero_point) == (of_reader.input_scale, of_reader.input_zero_point)
     seen: list[np.ndarray] = []
     hook = found.network[1].conv.register_forward_post_hook(lambda layer, x, y: seen.append(y.numpy()))
-    scores = [accuracy(each.network, digits().split("test")) for each in (model, found)]
+    scores = [score(each.network, each.task, digits().split("test")) for each in (model, found)]
     hook.remove()
     assert np.unique(np.concatenate(seen)).size <= 256
     assert scores[1] > scores[0] - 2

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
+from paddlepress.forward.score import score
 from paddlepress.surgery.regions import Place, Region
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress_components.quantization.between_layers import grids
 from paddlepress_components.quantization.post_training import QuantizePostTraining
 
@@ -27,7 +27,7 @@ def test_post_training_rounds_what_others_read(tmp_path: Path) -> None:
     first = model.quantized()["stage1.0.conv1.weight"]
     assert (outputs["norm"].scale, outputs["norm"].zero_point) == (first.input_scale, first.input_zero_point)
     test = digits().split("test")
-    assert accuracy(model.network, test) > accuracy(base.network, test) - 3
+    assert score(model.network, model.task, test) > score(base.network, base.task, test) - 3
     store.save(model, tmp_path / "model")
     assert np.array_equal(store.load(tmp_path / "model").predict(test.inputs), model.predict(test.inputs))
 

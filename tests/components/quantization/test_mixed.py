@@ -13,6 +13,7 @@ from paddlepress.core.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
 from paddlepress.data import Split
 from paddlepress.evaluation import size
+from paddlepress.tasks import Classification
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress_components.quantization.fields import IntegerFields
@@ -52,7 +53,9 @@ def test_sensitive_layers_get_more_than_an_even_share() -> None:
     even = run(QuantizePostTraining(bits=2), trained(), context)
     mixed = run(QuantizeMixed(budget=3.0, size="nominal"), trained(), context)
     exact = trained().predict(inputs)
-    assert divergence(exact, mixed.predict(inputs)) < 0.5 * divergence(exact, even.predict(inputs))
+    assert divergence(mixed.task, exact, mixed.predict(inputs)) < 0.5 * divergence(
+        mixed.task, exact, even.predict(inputs)
+    )
 
 
 def test_measuring_leaves_the_model_alone_and_tells_of_bits_and_damage() -> None:
@@ -73,9 +76,10 @@ def test_measuring_leaves_the_model_alone_and_tells_of_bits_and_damage() -> None
 def test_divergence_is_of_probabilities() -> None:
     """It is 0 for logits that are shifted alike, and that of the formula for two classes."""
     logits = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
-    assert divergence(logits, logits + 7) == pytest.approx(0, abs=1e-6)
+    task = Classification(classes=("a", "b", "c"))
+    assert divergence(task, logits, logits + 7) == pytest.approx(0, abs=1e-6)
     exact, other = np.log([[0.5, 0.5]]), np.log([[0.9, 0.1]])
-    assert divergence(exact, other) == pytest.approx(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1))
+    assert divergence(task, exact, other) == pytest.approx(0.5 * np.log(0.5 / 0.9) + 0.5 * np.log(0.5 / 0.1))
 
 
 def test_a_budget_below_the_fewest_bits_is_refused() -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from paddlepress.core.errors import TechniqueRefused, UsageError
+from paddlepress.forward.score import score
 from paddlepress.network.edits import parameter
 from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress_components.pruning.prune_weights import PruneWeights
 from paddlepress_components.quantization.share_weights import ShareWeights
 
@@ -29,7 +29,7 @@ def test_four_bits_lose_little(initialization: Any) -> None:
     """Without any training, 16 values a layer tell the digits apart nearly as before."""
     model = shared(initialization=initialization, recovery_epochs=0)
     assert all(np.unique(weight_of(model, edit.layer)).size <= 16 for edit in model.shared().values())
-    before, after = (accuracy(each.network, digits().split("test")) for each in (trained(), model))
+    before, after = (score(each.network, each.task, digits().split("test")) for each in (trained(), model))
     assert after > before - 3
 
 
@@ -44,7 +44,7 @@ def test_fine_tuning_moves_the_values_and_nothing_else() -> None:
         pairs = np.unique(np.stack(places), axis=1)
         assert pairs.shape[1] == np.unique(places[0]).size
         assert not np.array_equal(before, after)
-    scores = [accuracy(each.network, digits().split("test")) for each in (fixed, tuned)]
+    scores = [score(each.network, each.task, digits().split("test")) for each in (fixed, tuned)]
     assert scores[1] > max(scores[0], 94)
 
 

@@ -18,8 +18,8 @@ from paddlepress.network.model import Model
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.entry import ERROR_PREFIX
@@ -97,10 +97,10 @@ def test_an_imported_model_says_where_it_came_from(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"task": Task(classes=tuple("0123456798"))}, ["class 8 is '9'", "have '8'"]),
-        ({"task": Task(classes=tuple("01234567"))}, ["8 classes", "10"]),
-        ({"inputs": (InputSpec(name="image", shape=(1, 8, 8), dtype="float64"),)}, ["float64", "float32"]),
-        ({"inputs": (InputSpec(name="image", shape=(1, 12, 12)),)}, ["[1, 12, 12]", "[1, 8, 8]"]),
+        ({"task": Classification(classes=tuple("0123456798"))}, ["class 8: '9'", "not '8'"]),
+        ({"task": Classification(classes=tuple("01234567"))}, ["8 classes", "10"]),
+        ({"inputs": (TensorSpec(name="image", shape=(1, 8, 8), dtype="float64"),)}, ["float64", "float32"]),
+        ({"inputs": (TensorSpec(name="image", shape=(1, 12, 12)),)}, ["[1, 12, 12]", "[1, 8, 8]"]),
     ],
     ids=["names", "classes", "dtype", "shape"],
 )

@@ -13,8 +13,8 @@ from paddlepress.core import plugins
 from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local import cache, code
 from paddlepress_pipelines.local.spec import TaskSpec, tasks_of
@@ -123,7 +123,7 @@ def test_the_networks_that_a_task_builds_are_known(tmp_path: Path) -> None:
     from paddlepress.artifact import store
 
     model = Model.build(
-        ArchitectureRef(name="lenet-half"), (InputSpec(name="x", shape=(1, 8, 8)),), Task(classes=("a", "b"))
+        ArchitectureRef(name="lenet-half"), (TensorSpec(name="x", shape=(1, 8, 8)),), Classification(classes=("a", "b"))
     )
     store.save(model, tmp_path / "model")
     importing = RECIPE.replace("architecture: lenet", f"artifact: {tmp_path / 'model'}")

@@ -20,13 +20,13 @@ from paddlepress.network.model import Model
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 
-INPUTS = (InputSpec(name="image", shape=(1, 12, 12)),)
-TASK = Task(classes=("a", "b", "c"))
+INPUTS = (TensorSpec(name="image", shape=(1, 12, 12)),)
+TASK = Classification(classes=("a", "b", "c"))
 
 
 @pytest.fixture

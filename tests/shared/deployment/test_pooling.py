@@ -16,8 +16,8 @@ from paddlepress.deployment.conversion import onnx_graph
 from paddlepress.network import architectures
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 import paddle.nn.functional as F  # noqa: E402
@@ -47,8 +47,8 @@ def test_every_size(kind: str, shape: tuple[int, ...], monkeypatch: pytest.Monke
     """Sizes that part the image evenly, unevenly, and into more windows than it has pixels."""
     network = Pooled(kind, (1, 3, 5, 7, 11))
     monkeypatch.setattr(architectures, "build", lambda *given: network)
-    inputs = (InputSpec(name="x", shape=shape),)
-    model = Model.build(ArchitectureRef(name="pooled"), inputs, Task(classes=("a", "b")))
+    inputs = (TensorSpec(name="x", shape=shape),)
+    model = Model.build(ArchitectureRef(name="pooled"), inputs, Classification(classes=("a", "b")))
     x = np.random.default_rng(0).normal(1, 1, (3, *shape)).astype(np.float32)
     graph, _ = onnx_graph(model)
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

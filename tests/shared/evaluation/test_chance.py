@@ -7,7 +7,7 @@ import pytest
 
 from paddlepress.data import Split
 from paddlepress.evaluation.chance import near_chance
-from paddlepress.tasks import Task
+from paddlepress.tasks import Classification
 
 
 class Oracle:
@@ -16,7 +16,7 @@ class Oracle:
     preprocessing = None
 
     def __init__(self, classes: int, right: float) -> None:
-        self.task = Task(classes=tuple(map(str, range(classes))))
+        self.task = Classification(classes=tuple(map(str, range(classes))))
         self.right = right
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from surgical import Build, builder, images
 from paddlepress.core import compute
 from paddlepress.core.errors import DataError
 from paddlepress.network.interface import check_supported
-from paddlepress.spec.signature import InputSpec
+from paddlepress.spec.signature import TensorSpec
 
 compute.prepare()
 import paddle  # noqa: E402
@@ -81,7 +81,7 @@ def test_other_outputs(made: Callable[[Any, bool], Any], said: str, build: Build
 def test_other_inputs(build: Build) -> None:
     """A second input, stated or not, is refused; so is a shape that the network does not take."""
     model = build(Head)
-    two = replace(model, inputs=(*model.inputs, InputSpec(name="mask", shape=(3, 8, 8))))
+    two = replace(model, inputs=(*model.inputs, TensorSpec(name="mask", shape=(3, 8, 8))))
     with pytest.raises(DataError, match=r"takes 2 inputs \(x, mask\); supported"):
         check_supported(two)
     with pytest.raises(

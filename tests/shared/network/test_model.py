@@ -12,13 +12,13 @@ from paddlepress.core.errors import ArtifactError
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 
-INPUTS = (InputSpec(name="image", shape=(1, 12, 12)),)
-TASK = Task(classes=("a", "b", "c"))
+INPUTS = (TensorSpec(name="image", shape=(1, 12, 12)),)
+TASK = Classification(classes=("a", "b", "c"))
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_weights_of_another_dtype_are_refused(model: Model) -> None:
 
 def test_the_digest_covers_inputs_task_and_preprocessing(model: Model) -> None:
     """The same weights for other inputs, other classes, or inputs that are normalized otherwise are another model."""
-    renamed = Model(model.network, model.architecture, INPUTS, Task(classes=("a", "c", "b")))
-    scaled = Model(model.network, model.architecture, (InputSpec(name="picture", shape=(1, 12, 12)),), TASK)
+    renamed = Model(model.network, model.architecture, INPUTS, Classification(classes=("a", "c", "b")))
+    scaled = Model(model.network, model.architecture, (TensorSpec(name="picture", shape=(1, 12, 12)),), TASK)
     by_255, by_256 = (replace(model, preprocessing=Preprocessing(scale=scale)) for scale in (255, 256))
     digests = {each.digest() for each in (model, renamed, scaled, by_255, by_256)}
     assert len(digests) == 5

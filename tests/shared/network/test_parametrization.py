@@ -15,8 +15,8 @@ from paddlepress.core.errors import ArtifactError
 from paddlepress.network import architectures, parametrization
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 import paddle  # noqa: E402
@@ -56,8 +56,8 @@ def _inputs() -> Any:
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Model]:
     monkeypatch.setattr(architectures, "build", lambda *given: _network())
-    inputs = (InputSpec(name="x", shape=(1, 8, 8)),)
-    return lambda: Model.build(ArchitectureRef(name="own"), inputs, Task(classes=("a", "b", "c")))
+    inputs = (TensorSpec(name="x", shape=(1, 8, 8)),)
+    return lambda: Model.build(ArchitectureRef(name="own"), inputs, Classification(classes=("a", "b", "c")))
 
 
 def test_a_built_network_has_plain_weights(build: Callable[[], Model]) -> None:

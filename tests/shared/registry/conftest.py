@@ -23,6 +23,7 @@ from paddlepress.registry.catalogue import Row
 from paddlepress.registry.connection import connect
 from paddlepress.registry.register import RegisteredVersion, register
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.tasks import Classification
 
 NAME = "digits"
 
@@ -103,15 +104,14 @@ def _make(name: str, architecture: str, chain: tuple[Any, ...], root: Path, digi
     from paddlepress.network.model import Model
     from paddlepress.spec.lineage import LineageEntry
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.spec.signature import InputSpec
-    from paddlepress.tasks import Task
+    from paddlepress.spec.signature import TensorSpec
 
     train, test = digits
     compute.seed_everything(1)
     model = Model.build(
         ArchitectureRef(name=architecture),
-        (InputSpec(name="image", shape=(1, 8, 8)),),
-        Task(classes=tuple("0123456789")),
+        (TensorSpec(name="image", shape=(1, 8, 8)),),
+        Classification(classes=tuple("0123456789")),
         lineage=[LineageEntry(technique="train", version="paddlepress 0", parameters={"epochs": 1}, seed=1)],
         preprocessing=train.preprocessing,
     )

@@ -48,4 +48,4 @@ if __name__ == "__main__":
         checkpoint=Path(sys.argv[1]),
         progress=KilledInThirdEpoch(),
     )
-    fit(model.network, context, SETTINGS)
+    fit(model.network, model.task, context, SETTINGS)

@@ -15,10 +15,10 @@ from paddlepress.core import compute
 from paddlepress.core.errors import DataError, TrainingFailed
 from paddlepress.core.progress import Progress, Silent
 from paddlepress.data import Split
+from paddlepress.forward.score import score
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.context import TrainingContext
 from paddlepress.training.hooks import Hook
 from paddlepress.training.loop import History, fit
@@ -44,7 +44,7 @@ def train(model: Model, seed: int = 0, **options: Any) -> History:
     fields = {name: options.pop(name) for name in list(options) if name in TrainingSettings.model_fields}
     settings = TrainingSettings(**{"epochs": 2, "batch_size": 64, **fields})
     told = {name: options.pop(name) for name in list(options) if name in ("progress", "log", "checkpoint")}
-    return fit(model.network, context(seed=seed, **told), settings, **options)
+    return fit(model.network, model.task, context(seed=seed, **told), settings, **options)
 
 
 def context(train: Split | None = None, **options: Any) -> TrainingContext:
@@ -62,8 +62,8 @@ def test_every_optimizer_and_schedule_learns(optimizer: str, schedule: str, rate
     model = build()
     history = train(model, epochs=4, optimizer=optimizer, schedule=schedule, learning_rate=rate, batch_size=32)
     assert history.losses[-1] < history.losses[0]
-    assert history.accuracy > 85
-    assert accuracy(model.network, digits().split("test")) > 80
+    assert history.score > 85
+    assert score(model.network, model.task, digits().split("test")) > 80
     assert not model.network.training
 
 
@@ -88,14 +88,14 @@ def test_resumes_after_kill_9_with_the_same_bits(tmp_path: Path) -> None:
     )
     assert done.returncode == -signal.SIGKILL, done.stderr
     resumed, straight, notes = child["fresh_model"](), child["fresh_model"](), Notes()
-    history = fit(resumed.network, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
-    whole = fit(straight.network, context(seed=seed), settings)
+    history = fit(resumed.network, resumed.task, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
+    whole = fit(straight.network, straight.task, context(seed=seed), settings)
     assert "resuming after epoch 2 of 4" in notes.said
     assert history == whole
     assert resumed.digest() == straight.digest()
     # Killed after the last epoch, before its result was saved: nothing is trained again.
     again, notes = child["fresh_model"](), Notes()
-    fit(again.network, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
+    fit(again.network, again.task, context(seed=seed, checkpoint=tmp_path, progress=notes), settings)
     assert "resuming after epoch 4 of 4" in notes.said
     assert again.digest() == straight.digest()
 
@@ -151,16 +151,16 @@ def test_patience_stops_early_and_keeps_the_best_weights() -> None:
     """With patience, training stops when validation no longer improves, and the best epoch's weights are kept."""
     model = build()
     history = train(model, epochs=30, learning_rate=0.02, schedule="constant", patience=2)
-    assert len(history.accuracies) < 30
-    assert history.accuracy == max(history.accuracies)
-    assert accuracy(model.network, digits().split("validation")) == history.accuracy
+    assert len(history.scores) < 30
+    assert history.score == max(history.scores)
+    assert score(model.network, model.task, digits().split("validation")) == history.score
 
 
 def test_a_loss_that_is_not_a_number_says_what_to_lower() -> None:
     """Training that diverges fails with the learning rate to lower."""
     wild = Split(digits().split("train").inputs * 1e18, digits().split("train").labels)
     with pytest.raises(TrainingFailed, match=r"epoch 1.*lower the learning rate, which is 10\b"):
-        fit(build().network, context(wild), TrainingSettings(optimizer="sgd", learning_rate=10))
+        fit(build().network, digits().task, context(wild), TrainingSettings(optimizer="sgd", learning_rate=10))
 
 
 def test_hooks_are_called_before_the_first_step_and_after_each() -> None:
@@ -187,7 +187,7 @@ def test_a_training_set_smaller_than_a_batch_is_one_batch() -> None:
     """Fewer examples than a batch still train."""
     model, before = build(), build().digest()
     few = digits().split("train").take(10)
-    fit(model.network, context(few), TrainingSettings(epochs=1, batch_size=64))
+    fit(model.network, model.task, context(few), TrainingSettings(epochs=1, batch_size=64))
     assert model.digest() != before
 
 
@@ -195,14 +195,14 @@ def test_no_training_data_is_refused() -> None:
     """An empty training split is an error, not a division by zero."""
     empty = Split(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, np.int64))
     with pytest.raises(DataError, match="empty"):
-        fit(build().network, context(empty), TrainingSettings())
+        fit(build().network, digits().task, context(empty), TrainingSettings())
 
 
 def test_shifting_what_is_no_image_is_refused() -> None:
     """Augmentation that does not fit the inputs names their shape."""
     flat = Split(np.zeros((8, 64), np.float32), np.zeros(8, np.int64))
     with pytest.raises(DataError, match=r"shift is 2.*\(64,\)"):
-        fit(build().network, context(flat), TrainingSettings(shift=2))
+        fit(build().network, digits().task, context(flat), TrainingSettings(shift=2))
 
 
 def test_shift_moves_images_by_whole_pixels() -> None:

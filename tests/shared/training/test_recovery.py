@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from paddlepress.forward.score import score
 from paddlepress.network.edits import Mask, Quantize, Share, parameter
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.layers import simulate_quantized_input
 from paddlepress.network.model import Model
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import KeepZeros
 from paddlepress.training.recovery import Recovery, retrain
@@ -101,9 +101,9 @@ def test_training_goes_through_the_grid(bits: Any, axis: int | None, group: int 
             measured.append(value)
 
     validation = digits().split("validation")
-    before = accuracy(model.network, validation)
+    before = score(model.network, model.task, validation)
     retrain(model, digits_context(trained(), log=log), SETTINGS.model_copy(update={"epochs": 3}))
-    assert measured[-1] == accuracy(model.network, validation)
+    assert measured[-1] == score(model.network, model.task, validation)
     assert measured[-1] >= min(before + 1, 95)
     assert np.unique(model.codes("fc1.weight").codes).size <= max(2, 2**bits - 1)
 

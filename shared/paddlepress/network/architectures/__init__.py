@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import paddle
 
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 Architecture = Callable[..., "paddle.nn.Layer"]
@@ -91,7 +91,7 @@ def check(reference: ArchitectureRef, where: str = "") -> None:
             raise UnknownName("argument", name, valid, f"{where}: {subject}" if where else subject)
 
 
-def build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> paddle.nn.Layer:
+def build(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task) -> paddle.nn.Layer:
     """A network with fresh weights.
 
     Raises:

@@ -11,7 +11,7 @@ from paddle import nn
 from paddlepress.core.errors import DataError
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
 
 
 class Conv2D(nn.Conv2D):
@@ -28,7 +28,7 @@ class Conv2D(nn.Conv2D):
         return paddle.add(y, self.bias.reshape([-1, 1, 1]))
 
 
-def single_image_input(inputs: tuple[InputSpec, ...]) -> tuple[int, int, int]:
+def single_image_input(inputs: tuple[TensorSpec, ...]) -> tuple[int, int, int]:
     """Channels, height and width of a network's only input.
 
     Raises:

@@ -12,7 +12,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import Conv2D, feature_size, single_image_input
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 
@@ -74,7 +74,7 @@ class LeNet300100(nn.Layer):
         return self.fc3(x)
 
 
-def lenet(inputs: tuple[InputSpec, ...], task: Task, width: float = 1.0) -> LeNet:
+def lenet(inputs: tuple[TensorSpec, ...], task: Task, width: float = 1.0) -> LeNet:
     """LeNet with 32 and 64 filters and 128 hidden units, each times `width`.
 
     Args:
@@ -84,20 +84,20 @@ def lenet(inputs: tuple[InputSpec, ...], task: Task, width: float = 1.0) -> LeNe
     """
     if not 0 < width <= 16:
         raise ValueError(f"width is {width}; it must be above 0 and at most 16")
-    return LeNet(single_image_input(inputs), len(task.classes), width)
+    return LeNet(single_image_input(inputs), task.out_features, width)
 
 
-def lenet_half(inputs: tuple[InputSpec, ...], task: Task) -> LeNet:
+def lenet_half(inputs: tuple[TensorSpec, ...], task: Task) -> LeNet:
     """LeNet at half the width: a student for the full one."""
-    return LeNet(single_image_input(inputs), len(task.classes), 0.5)
+    return LeNet(single_image_input(inputs), task.out_features, 0.5)
 
 
-def lenet5_caffe(inputs: tuple[InputSpec, ...], task: Task) -> LeNet5Caffe:
+def lenet5_caffe(inputs: tuple[TensorSpec, ...], task: Task) -> LeNet5Caffe:
     """Caffe's LeNet-5."""
-    return LeNet5Caffe(single_image_input(inputs), len(task.classes))
+    return LeNet5Caffe(single_image_input(inputs), task.out_features)
 
 
-def lenet_300_100(inputs: tuple[InputSpec, ...], task: Task) -> LeNet300100:
+def lenet_300_100(inputs: tuple[TensorSpec, ...], task: Task) -> LeNet300100:
     """LeNet-300-100, dense layers only."""
     channels, height, breadth = single_image_input(inputs)
-    return LeNet300100(channels * height * breadth, len(task.classes))
+    return LeNet300100(channels * height * breadth, task.out_features)

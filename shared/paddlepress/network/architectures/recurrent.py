@@ -11,7 +11,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import whole
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 
@@ -37,7 +37,7 @@ class RecurrentClassifier(nn.Layer):
         return self.classify(outputs[:, -1])
 
 
-def lstm(inputs: tuple[InputSpec, ...], task: Task, hidden: int = 128, layers: int = 1) -> RecurrentClassifier:
+def lstm(inputs: tuple[TensorSpec, ...], task: Task, hidden: int = 128, layers: int = 1) -> RecurrentClassifier:
     """An LSTM (Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997) that classifies sequences.
 
     Args:
@@ -55,4 +55,4 @@ def lstm(inputs: tuple[InputSpec, ...], task: Task, hidden: int = 128, layers: i
     hidden, layers = whole("hidden", hidden, 1, 65_536), whole("layers", layers, 1, 64)
     shape = shapes[0]
     features = shape[1] if len(shape) == 2 else shape[0] * shape[2]
-    return RecurrentClassifier(features, len(task.classes), hidden, layers)
+    return RecurrentClassifier(features, task.out_features, hidden, layers)

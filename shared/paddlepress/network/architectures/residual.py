@@ -11,7 +11,7 @@ from paddle import nn
 from paddlepress.network.architectures.layers import Conv2D, feature_size, single_image_input
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 _STAGES = 3
@@ -71,7 +71,7 @@ def _stage(channels: int, filters: int, blocks: int, stride: int) -> nn.Sequenti
     return nn.Sequential(first, *(Block(filters, filters, 1) for _ in range(blocks - 1)))
 
 
-def resnet_cifar(inputs: tuple[InputSpec, ...], task: Task, depth: int = 8, width: int = 16) -> CifarResNet:
+def resnet_cifar(inputs: tuple[TensorSpec, ...], task: Task, depth: int = 8, width: int = 16) -> CifarResNet:
     """The residual network for small images of He et al., "Deep Residual Learning", CVPR 2016, section 4.2.
 
     Args:
@@ -84,4 +84,4 @@ def resnet_cifar(inputs: tuple[InputSpec, ...], task: Task, depth: int = 8, widt
         raise ValueError(f"depth is {depth}; it must be 6n + 2, from 8 to 1202, such as 8, 14 or 20")
     if not 1 <= width <= 1024:
         raise ValueError(f"width is {width}; it must be from 1 to 1024")
-    return CifarResNet(single_image_input(inputs), len(task.classes), (depth - 2) // 6, width)
+    return CifarResNet(single_image_input(inputs), task.out_features, (depth - 2) // 6, width)

@@ -13,11 +13,13 @@ from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter
+
 from paddlepress.core import compute
 from paddlepress.core.errors import PaddlepressError, in_one_line
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import AnyTask, Task
 
 if TYPE_CHECKING:
     import paddle
@@ -27,7 +29,7 @@ MEMORY_BYTES = 6 * 2**30
 PATIENCE_S = 600.0
 
 
-def problems(references: Sequence[ArchitectureRef], inputs: tuple[InputSpec, ...], task: Task) -> list[str]:
+def problems(references: Sequence[ArchitectureRef], inputs: tuple[TensorSpec, ...], task: Task) -> list[str]:
     """Why each network can't be built, in one line; empty for those that can.
 
     Args:
@@ -44,7 +46,7 @@ def problems(references: Sequence[ArchitectureRef], inputs: tuple[InputSpec, ...
     return found
 
 
-def _told(references: Sequence[ArchitectureRef], inputs: tuple[InputSpec, ...], task: Task) -> tuple[list[str], str]:
+def _told(references: Sequence[ArchitectureRef], inputs: tuple[TensorSpec, ...], task: Task) -> tuple[list[str], str]:
     """What one process says of as many as it came to, and how it ended."""
     asked = {
         "references": [one.model_dump(mode="json") for one in references],
@@ -73,15 +75,15 @@ def main() -> None:
     _bound_memory()
     compute.prepare()
     asked = json.load(sys.stdin)
-    inputs = tuple(InputSpec.model_validate(one) for one in asked["inputs"])
-    task = Task.model_validate(asked["task"])
+    inputs = tuple(TensorSpec.model_validate(one) for one in asked["inputs"])
+    task = TypeAdapter(AnyTask).validate_python(asked["task"])
     for one in asked["references"]:
         with redirect_stdout(sys.stderr):
             problem = _problem(ArchitectureRef.model_validate(one), inputs, task)
         print(json.dumps(problem), flush=True)
 
 
-def _problem(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task) -> str:
+def _problem(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task) -> str:
     import paddle
 
     # Weights that are not made take no memory; a few layers can't be built so.
@@ -98,7 +100,7 @@ def _problem(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Ta
     return problem
 
 
-def _build(reference: ArchitectureRef, inputs: tuple[InputSpec, ...], task: Task, way: Any) -> paddle.nn.Layer:
+def _build(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task, way: Any) -> paddle.nn.Layer:
     from paddlepress.network.architectures import build
 
     with way():

@@ -11,7 +11,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import single_image_input, whole
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 
@@ -50,7 +50,7 @@ class VisionTransformer(nn.Layer):
 
 
 def vit(
-    inputs: tuple[InputSpec, ...],
+    inputs: tuple[TensorSpec, ...],
     task: Task,
     patch: int = 4,
     width: int = 64,
@@ -80,5 +80,5 @@ def vit(
         raise DataError(f"images of {shape[1]}x{shape[2]} can't be parted into patches of {patch}x{patch}")
     hidden = round(width * mlp_ratio)
     return VisionTransformer(
-        shape, len(task.classes), patch=patch, width=width, depth=depth, heads=heads, hidden=hidden
+        shape, task.out_features, patch=patch, width=width, depth=depth, heads=heads, hidden=hidden
     )

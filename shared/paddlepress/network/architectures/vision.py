@@ -11,7 +11,7 @@ from paddlepress.core.errors import DataError
 if TYPE_CHECKING:
     import paddle
 
-    from paddlepress.spec.signature import InputSpec
+    from paddlepress.spec.signature import TensorSpec
     from paddlepress.tasks import Task
 
 
@@ -29,7 +29,7 @@ def architecture(name: str) -> partial[paddle.nn.Layer]:
     return partial(_build, name)
 
 
-def _build(name: str, inputs: tuple[InputSpec, ...], task: Task, **arguments: Any) -> paddle.nn.Layer:
+def _build(name: str, inputs: tuple[TensorSpec, ...], task: Task, **arguments: Any) -> paddle.nn.Layer:
     import paddle.vision.models as models
 
     shapes = [spec.shape for spec in inputs]
@@ -40,5 +40,5 @@ def _build(name: str, inputs: tuple[InputSpec, ...], task: Task, **arguments: An
     if name == "googlenet":
         from paddlepress.network.architectures.googlenet import MainGoogLeNet
 
-        return MainGoogLeNet(num_classes=len(task.classes), **arguments)
-    return getattr(models, name)(pretrained=False, num_classes=len(task.classes), **arguments)
+        return MainGoogLeNet(num_classes=task.out_features, **arguments)
+    return getattr(models, name)(pretrained=False, num_classes=task.out_features, **arguments)

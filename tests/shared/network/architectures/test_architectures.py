@@ -10,19 +10,19 @@ from paddlepress.core.errors import DataError, UnknownName, UsageError
 from paddlepress.network import architectures
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 compute.prepare()
 
 import paddle  # noqa: E402
 
-MNIST = (InputSpec(name="image", shape=(1, 28, 28)),)
-COLOUR = (InputSpec(name="image", shape=(3, 32, 32)),)
-TEN = Task(classes=tuple("0123456789"))
+MNIST = (TensorSpec(name="image", shape=(1, 28, 28)),)
+COLOUR = (TensorSpec(name="image", shape=(3, 32, 32)),)
+TEN = Classification(classes=tuple("0123456789"))
 
 
-def build(name: str, inputs: tuple[InputSpec, ...] = MNIST, **arguments: object) -> Model:
+def build(name: str, inputs: tuple[TensorSpec, ...] = MNIST, **arguments: object) -> Model:
     return Model.build(ArchitectureRef(name=name, arguments=arguments), inputs, TEN)  # type: ignore[arg-type]
 
 
@@ -67,7 +67,7 @@ def test_paddles_vision_models_have_names() -> None:
     """Every function of `paddle.vision.models` that builds a network is `vision/NAME`."""
     names = architectures.names()
     assert {"vision/resnet18", "vision/mobilenet_v2", "vision/googlenet", "lenet"} <= set(names)
-    model = build("vision/squeezenet1_1", (InputSpec(name="image", shape=(3, 64, 64)),))
+    model = build("vision/squeezenet1_1", (TensorSpec(name="image", shape=(3, 64, 64)),))
     assert model.predict(np.zeros((1, 3, 64, 64), np.float32)).shape == (1, 10)
 
 
@@ -84,7 +84,7 @@ def test_paddles_vision_models_have_names() -> None:
 def test_inputs_that_do_not_fit_are_told(name: str, shape: tuple[int, ...], words: str) -> None:
     """The message has the shape of the data and what the architecture takes."""
     with pytest.raises(DataError, match=words):
-        build(name, (InputSpec(name="image", shape=shape),))
+        build(name, (TensorSpec(name="image", shape=shape),))
 
 
 def test_bad_arguments_are_told() -> None:
@@ -96,4 +96,4 @@ def test_bad_arguments_are_told() -> None:
     with pytest.raises(UsageError, match=r"depth is 18; it must be 6n \+ 2"):
         build("resnet-cifar", depth=18)
     with pytest.raises(UsageError, match="pretrained"):
-        build("vision/resnet18", (InputSpec(name="image", shape=(3, 32, 32)),), pretrained=True)
+        build("vision/resnet18", (TensorSpec(name="image", shape=(3, 32, 32)),), pretrained=True)

@@ -9,11 +9,11 @@ import pytest
 
 from paddlepress.network.architectures import sandbox
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
-INPUTS = (InputSpec(name="image", shape=(1, 28, 28)),)
-TASK = Task(classes=tuple("0123456789"))
+INPUTS = (TensorSpec(name="image", shape=(1, 28, 28)),)
+TASK = Classification(classes=tuple("0123456789"))
 
 PLUGIN = """
 import os

@@ -8,12 +8,12 @@ import pytest
 from paddlepress.core import compute
 from paddlepress.core.errors import DataError, UsageError
 from paddlepress.data import Dataset
+from paddlepress.forward.score import score
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 from paddlepress.testing import digits
-from paddlepress.training.accuracy import accuracy
 from paddlepress.training.base import train_base
 from paddlepress.training.settings import TrainingSettings
 
@@ -22,7 +22,7 @@ compute.prepare()
 
 def build(name: str, shape: tuple[int, ...], **arguments: object) -> Model:
     reference = ArchitectureRef(name=name, arguments=arguments)  # type: ignore[arg-type]
-    return Model.build(reference, (InputSpec(name="x", shape=shape),), Task(classes=("a", "b", "c")))
+    return Model.build(reference, (TensorSpec(name="x", shape=shape),), Classification(classes=("a", "b", "c")))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_trained_on_digits(name: str, arguments: dict[str, object], epochs: int)
     data: Dataset = digits()
     settings = TrainingSettings(epochs=epochs, batch_size=32, learning_rate=5e-3)
     model = train_base(ArchitectureRef(name=name, arguments=arguments), data, settings)  # type: ignore[arg-type]
-    assert accuracy(model.network, data.split("test")) > 90
+    assert score(model.network, model.task, data.split("test")) > 90
 
 
 def test_their_sizes() -> None:

@@ -1,0 +1,133 @@
+"""Classification: one of several classes for each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paddlepress.core.errors import DataError
+from paddlepress.spec.metric import Metric
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks.base import Score, Task
+from paddlepress.tasks.intervals import wilson
+
+if TYPE_CHECKING:
+    import paddle
+
+    from paddlepress.spec.tensors import Array
+
+ACCURACY = Metric("%", True, "share of test examples classified correctly, on the deployed runtime")
+
+
+class Classification(Task):
+    """One class for each example.
+
+    Outputs are logits [n, classes]; targets are labels, int64 [n], each in 0..classes-1.
+
+    Attributes:
+        classes: the classes' names, in the order of the logits.
+    """
+
+    primary: ClassVar[str] = "accuracy"
+    smooths_labels: ClassVar[bool] = True
+
+    kind: Literal["classification"] = "classification"
+    classes: tuple[str, ...]
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Logits, one a class."""
+        return (TensorSpec(name="logits", shape=(len(self.classes),)),)
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The accuracy."""
+        return {"accuracy": ACCURACY}
+
+    def decode(self, outputs: Array) -> dict[str, Array]:
+        """The most probable class, `label`, and its probability, `score`."""
+        labels = np.array([self.classes[index] for index in outputs.argmax(axis=1)], dtype=object)
+        return {"label": labels, "score": self.probabilities(outputs).max(axis=1, initial=0)}
+
+    def probabilities(self, outputs: Array) -> Array:
+        """Softmax over the classes, computed in float64."""
+        powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, initial=-np.inf, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+    def score(self, outputs: Array, targets: Array) -> Score:
+        """The share of examples whose largest logit is the label's, in percent, with its Wilson interval."""
+        percent = accuracy(outputs, targets)
+        return Score(percent, *wilson(percent, len(targets)))
+
+    def agreement(self, outputs: Array, others: Array) -> float:
+        """The share of examples that two models classify alike, in percent."""
+        return accuracy(outputs, others.argmax(axis=1))
+
+    def groups(self, targets: Array) -> dict[str, NDArray[np.bool_]]:
+        """The examples of each class."""
+        masks = {name: targets == index for index, name in enumerate(self.classes)}
+        return {name: mask for name, mask in masks.items() if mask.any()}
+
+    def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor, label_smoothing: float = 0.0) -> paddle.Tensor:
+        """Cross entropy, smoothed as in Szegedy et al., "Rethinking the Inception Architecture", 2016."""
+        import paddle.nn.functional as F
+
+        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+
+    def divergence(self, student: paddle.Tensor, teacher: paddle.Tensor, temperature: float = 1.0) -> paddle.Tensor:
+        """`T^2 * KL(teacher || student)` at temperature T: Hinton, Vinyals and Dean, 2015.
+
+        T^2 keeps the gradients at the size that they have at temperature 1.
+        """
+        import paddle.nn.functional as F
+
+        target = F.softmax(teacher / temperature, axis=-1)
+        return temperature**2 * kl_divergence(target, F.log_softmax(student / temperature, axis=-1))
+
+    def mismatch(self, other: Task) -> str:
+        """Why logits for other classes mean nothing for these."""
+        if not isinstance(other, Classification):
+            return super().mismatch(other)
+        if len(other.classes) != len(self.classes):
+            return f"tells {len(other.classes)} classes apart, not {len(self.classes)}"
+        for number, (wanted, found) in enumerate(zip(self.classes, other.classes, strict=True)):
+            if wanted != found:
+                return f"has another class {number}: {found!r}, not {wanted!r}"
+        return ""
+
+    def describe(self) -> str:
+        """Kind and number of classes."""
+        return f"classification, {len(self.classes)} classes"
+
+
+def kl_divergence(target: paddle.Tensor, log_student: paddle.Tensor) -> paddle.Tensor:
+    """KL(target || student), the mean over examples.
+
+    Args:
+        target: probabilities [n, classes].
+        log_student: log-probabilities [n, classes].
+    """
+    import paddle
+
+    tiny = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 has a logarithm all the same
+    return (target * (paddle.log(paddle.clip(target, min=tiny)) - log_student)).sum(axis=-1).mean()
+
+
+def accuracy(logits: Array, labels: Array) -> float:
+    """Share of examples whose largest logit is the label's, in percent.
+
+    Args:
+        logits: float array [n, classes].
+        labels: int array [n].
+
+    Raises:
+        DataError: there are no examples, or not as many logits as labels.
+    """
+    if len(logits) != len(labels) or not len(labels):
+        raise DataError(
+            f"accuracy needs as many predictions as labels, and at least one; got {len(logits)} and {len(labels)}"
+        )
+    return 100.0 * float(np.mean(logits.argmax(axis=1) == labels))

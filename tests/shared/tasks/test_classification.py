@@ -1,0 +1,86 @@
+"""Accuracy, its interval, agreement and per-class change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from paddlepress.core.errors import DataError
+from paddlepress.tasks import AnyTask, Classification
+from paddlepress.tasks.classification import accuracy
+from paddlepress.tasks.intervals import wilson
+
+LOGITS = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
+LABELS = np.array([0, 1, 2, 0])
+TASK = Classification(classes=("cat", "dog", "cow"))
+
+
+def test_accuracy_is_in_percent() -> None:
+    """Three of four right is 75."""
+    assert accuracy(LOGITS, LABELS) == 75.0
+
+
+def test_no_examples_are_refused() -> None:
+    """There is no accuracy of nothing, and none of a wrong number of predictions."""
+    with pytest.raises(DataError, match="at least one"):
+        accuracy(LOGITS[:0], LABELS[:0])
+    with pytest.raises(DataError, match="4 and 3"):
+        accuracy(LOGITS, LABELS[:3])
+
+
+def test_the_wilson_interval_is_the_published_one() -> None:
+    """81 of 263 lies within 25.5% and 36.6% (Newcombe, Statistics in Medicine 1998, method 3)."""
+    low, high = wilson(100 * 81 / 263, 263)
+    assert (round(low, 2), round(high, 2)) == (25.53, 36.62)
+
+
+@given(correct=st.integers(0, 1000), wrong=st.integers(0, 1000))
+def test_the_interval_holds_the_accuracy_and_stays_within_percent(correct: int, wrong: int) -> None:
+    """0 <= low <= accuracy <= high <= 100, at the ends too."""
+    count = max(1, correct + wrong)
+    percent = 100 * min(correct, count) / count
+    low, high = wilson(percent, count)
+    assert 0 <= low <= percent + 1e-9
+    assert percent - 1e-9 <= high <= 100
+
+
+def test_agreement_compares_classes_not_logits() -> None:
+    """Two models agree where their largest logits are of one class."""
+    assert TASK.agreement(LOGITS, 7 * LOGITS) == 100.0
+    assert TASK.agreement(LOGITS, np.roll(LOGITS, 1, axis=1)) == 0.0
+
+
+def test_classes_with_examples_are_groups() -> None:
+    """A class that the test data does not have is no group: no accuracy is made up for it."""
+    groups = TASK.groups(np.array([0, 0, 2, 2]))
+    assert {name: mask.tolist() for name, mask in groups.items()} == {
+        "cat": [True, True, False, False],
+        "cow": [False, False, True, True],
+    }
+
+
+def test_what_logits_say_is_a_class_and_its_probability() -> None:
+    """A device is told names and probabilities, not logits."""
+    decoded = TASK.decode(np.log(np.array([[0.2, 0.7, 0.1]], np.float32)))
+    assert decoded["label"].tolist() == ["dog"]
+    assert decoded["score"] == pytest.approx([0.7])
+    assert TASK.decode(LOGITS[:0])["label"].tolist() == []
+
+
+def test_a_task_is_read_by_its_kind() -> None:
+    """Data name the task by the name that it is registered under; another name is refused with those there are."""
+    adapter = TypeAdapter(AnyTask)
+    assert adapter.validate_python(TASK.model_dump(mode="json")) == TASK
+    assert adapter.dump_python(TASK) == {"kind": "classification", "classes": ("cat", "dog", "cow")}
+    with pytest.raises(ValueError, match=r"'guessing'.*classification"):
+        adapter.validate_python({"kind": "guessing", "classes": ["a", "b"]})
+
+
+def test_logits_for_other_classes_mean_nothing() -> None:
+    """Other classes are told by number, name and order."""
+    assert TASK.mismatch(TASK) == ""
+    assert "2 classes" in TASK.mismatch(Classification(classes=("cat", "dog")))
+    assert "class 1: 'cow', not 'dog'" in TASK.mismatch(Classification(classes=("cat", "cow", "dog")))
