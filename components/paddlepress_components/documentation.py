@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from paddlepress.core import plugins, yaml_text
@@ -137,7 +136,7 @@ def fields_table(chosen: type[BaseModel]) -> str:
 
 def _example(name: str, uses: Mapping[str, Chain]) -> str:
     variant, chain = min(uses.items(), key=lambda use: len(use[1]), default=(name, [{name: {}}]))
-    text = yaml.safe_dump({"variants": {variant: chain}}, sort_keys=False, default_flow_style=None, width=100)
+    text = yaml_text.write({"variants": {variant: chain}})
     return f"```yaml\n{text}```\n"
 
 

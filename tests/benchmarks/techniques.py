@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from paddlepress.core import yaml_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = "mnist-all"
@@ -64,7 +64,7 @@ class Target:
 
 def targets() -> list[Target]:
     """The figures to beat."""
-    return [Target(**entry) for entry in yaml.safe_load(TARGETS.read_text(encoding="utf-8"))]
+    return [Target(**entry) for entry in yaml_text.read(TARGETS.read_text(encoding="utf-8"))]
 
 
 def command(*arguments: str) -> list[str]:

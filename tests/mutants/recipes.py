@@ -7,6 +7,7 @@ import random
 import re
 
 from mutants import values
+from paddlepress.core import yaml_text
 
 _SCALARS = [
     "null",
@@ -106,8 +107,6 @@ _KEYS = [
 
 def recipe(source: random.Random, text: str) -> tuple[str, bytes]:
     """A recipe's text with something changed."""
-    import yaml
-
     kind = source.choice(["bytes", "lines", "scalar", "scalar", "tree", "tree", "tree", "bomb", "junk"])
     if kind == "bytes":
         data = bytearray(text.encode())
@@ -133,14 +132,12 @@ def recipe(source: random.Random, text: str) -> tuple[str, bytes]:
             text = text[: found.start()] + source.choice(_SCALARS) + text[found.end() :]
         return "recipe scalar", text.encode()
     if kind == "tree":
-        tree = yaml.safe_load(text)
+        tree = yaml_text.read(text)
         for _ in range(source.randrange(1, 4)):
             values.edit_tree(source, tree)
             if source.random() < 0.3:
                 tree[source.choice(_KEYS)] = values.value(source)
-        return "recipe tree", (
-            yaml.safe_dump(tree, allow_unicode=True) if source.random() < 0.7 else json.dumps(tree)
-        ).encode()
+        return "recipe tree", (yaml_text.write(tree) if source.random() < 0.7 else json.dumps(tree)).encode()
     if kind == "junk":
         return "recipe junk", source.randbytes(source.choice([0, 1, 10, 1000, 10**5]))
     levels = source.choice([2, 6, 12, 20])

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from kfp import components
 
+from paddlepress.core import yaml_text
 from paddlepress_pipelines.build import compile_to, pipeline
 from paddlepress_pipelines.local.spec import tasks_of
 from paddlepress_pipelines.recipe import load
@@ -75,14 +75,14 @@ def test_what_asks_the_registry_is_never_cached() -> None:
 
 
 def resources(path: Path) -> dict[str, Any]:
-    executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
+    executors = yaml_text.read(path.read_text())["deploymentSpec"]["executors"]
     return {name: executor["container"].get("resources") for name, executor in executors.items()}
 
 
 def test_the_clusters_environment_reaches_every_task(tmp_path: Path) -> None:
     """Tasks in pods find the registry that the recipe names."""
     compile_to(load(gpu_recipe(tmp_path)), str(tmp_path / "pipeline.yaml"))
-    executors = yaml.safe_load((tmp_path / "pipeline.yaml").read_text())["deploymentSpec"]["executors"]
+    executors = yaml_text.read((tmp_path / "pipeline.yaml").read_text())["deploymentSpec"]["executors"]
     for executor in executors.values():
         assert executor["container"]["env"] == [{"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow:5000"}]
 

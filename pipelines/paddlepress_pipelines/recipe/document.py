@@ -7,19 +7,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from yaml.reader import ReaderError
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from paddlepress.core.errors import RecipeError, shown
-from paddlepress.core.yaml_text import WORDS, Loader
+from paddlepress.core.yaml_text import CORE, DEEPEST, MERGE, TYPES, WORDS, core_schema
 
 Key = tuple[str, ...]
-MERGE = "<<"
 MOST_BYTES = 4 * 2**20
 MOST_REPEATED = 20_000
 """How many values aliases may repeat: some hundred bytes of them can stand for more than any machine holds."""
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 """Characters that terminals obey, or that no file can hold."""
+_TOO_DEEP = f"more than {DEEPEST} lists and mappings are nested here, which no recipe needs"
 
 
 @dataclass
@@ -75,18 +78,20 @@ def parse(file: Path, text: str) -> Document:
     """
     document = Document(file)
     try:
-        loader = Loader(text)
-        node = loader.get_single_node()
+        yaml = core_schema(duplicate_keys=True)  # the walk tells all of them
+        node = yaml.compose(text)
         if node is None:
             raise RecipeError(f"{file}: the recipe is empty")
-        walk = _Walk(document, loader)
+        walk = _Walk(document, yaml)
         walk.visit(node, (), ())
         if walk.hopeless:
             raise RecipeError(*document.mistakes.values())
-        document.content = loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
+        document.content = yaml.constructor.construct_document(node)
+    except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else str(file)
+        if isinstance(error, MaxDepthExceededError):
+            raise RecipeError(f"{where}: {_TOO_DEEP}") from None
         problem = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
         raise RecipeError(f"{where}: not valid YAML: {problem}") from None
     except ReaderError as error:
@@ -109,14 +114,14 @@ class _Walk:
         hopeless: whether there is a mistake after which the document can't be converted.
     """
 
-    def __init__(self, document: Document, loader: Loader) -> None:
+    def __init__(self, document: Document, yaml: YAML) -> None:
         self.document = document
         self.hopeless = False
-        self._loader = loader
+        self._yaml = yaml
         self._seen: set[int] = set()
         self._repeated = 0
 
-    def visit(self, node: yaml.Node, at: Key, inside: tuple[yaml.Node, ...]) -> None:
+    def visit(self, node: Node, at: Key, inside: tuple[Node, ...]) -> None:
         """Visit a node and what is in it.
 
         Args:
@@ -126,31 +131,47 @@ class _Walk:
         """
         self.document.lines.setdefault(at, node.start_mark.line + 1)
         self._count(node)
+        if len(inside) > DEEPEST:  # by aliases of aliases
+            raise RecipeError(f"{self.document.file}:{node.start_mark.line + 1}: {_TOO_DEEP}")
         if any(node is outer for outer in inside):
             self._mistake(node, at, f"{dotted(at)} is an alias of what it stands in itself", hopeless=True)
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                self.visit(item, (*at, str(index)), (*inside, node))
-        elif isinstance(node, yaml.MappingNode):
-            self._visit_keys(node, at, (*inside, node))
-        elif isinstance(node, yaml.ScalarNode):
-            self._check(node, at)
+        elif self._is_plain(node, at):
+            if isinstance(node, SequenceNode):
+                for index, item in enumerate(node.value):
+                    self.visit(item, (*at, str(index)), (*inside, node))
+            elif isinstance(node, MappingNode):
+                self._visit_keys(node, at, (*inside, node))
+            elif isinstance(node, ScalarNode):
+                self._check(node, at)
 
-    def _visit_keys(self, node: yaml.MappingNode, at: Key, inside: tuple[yaml.Node, ...]) -> None:
-        first: dict[str, yaml.Node] = {}
+    def _visit_keys(self, node: MappingNode, at: Key, inside: tuple[Node, ...]) -> None:
+        first: dict[str, Node] = {}
         for key, value in node.value:
+            if not isinstance(key, ScalarNode):
+                self._mistake(key, at, f"{dotted(at) or 'recipe'} has a key that is no text", hopeless=True)
+                continue
             name = str(key.value)
             here = (*at, name)
-            if name in first and name != MERGE:
+            if name in first:
                 what, line = "variant" if at == ("variants",) else "key", first[name].start_mark.line + 1
                 self._mistake(key, here, f"two {what}s are called {shown(name)}; the first is on line {line}")
-            if isinstance(key, yaml.ScalarNode) and name != MERGE:
+            if key.tag != MERGE and self._is_plain(key, here):
                 self._check(key, here)
             first.setdefault(name, key)
             self.document.lines[here] = key.start_mark.line + 1
             self.visit(value, here, inside)
 
-    def _count(self, node: yaml.Node) -> None:
+    def _is_plain(self, node: Node, at: Key) -> bool:
+        """Whether a node is of a type that plain data have; refuse it if not."""
+        tag = str(node.tag)
+        if tag.removeprefix(CORE) in TYPES:
+            return True
+        what = shown(node.value) if isinstance(node, ScalarNode) else dotted(at) or "recipe"
+        stated = f"!!{tag.removeprefix(CORE)}" if tag.startswith(CORE) else tag
+        self._mistake(node, at, f"{what} is of the YAML type {shown(stated)}. Valid: {', '.join(TYPES)}", hopeless=True)
+        return False
+
+    def _count(self, node: Node) -> None:
         """Refuse a document whose aliases unfold to far more than it says."""
         if id(node) not in self._seen:
             self._seen.add(id(node))
@@ -160,8 +181,8 @@ class _Walk:
             file, line = self.document.file, node.start_mark.line + 1
             raise RecipeError(f"{file}:{line}: its aliases unfold to more than {MOST_REPEATED:,} values: write fewer")
 
-    def _check(self, node: yaml.ScalarNode, at: Key) -> None:
-        """Refuse a date, a number and the like that is none, words that once were booleans, and odd characters."""
+    def _check(self, node: ScalarNode, at: Key) -> None:
+        """Refuse a number and the like that is none, words that once were booleans, and odd characters."""
         if node.style is None and node.value in WORDS:
             self._mistake(node, at, f"{node.value!r} is text: write true or false, or quote it if it is text")
         unfit = _UNFIT.search(node.value)
@@ -169,13 +190,14 @@ class _Walk:
             problem = f"{shown(node.value)} holds the character U+{ord(unfit[0]):04X}, which can't stand in a recipe"
             self._mistake(node, at, problem, hopeless=True)
         try:
-            self._loader.construct_object(node)
-        except (ValueError, LookupError, AttributeError) as error:  # how PyYAML's own conversions fail
+            self._yaml.constructor.construct_object(node)
+        except (ValueError, LookupError) as error:  # how ruamel.yaml's own conversions fail
             reason = f" ({error})" if isinstance(error, ValueError) else ""
-            kind = node.tag.rpartition(":")[2]
-            problem = f"{shown(node.value)} is no YAML {kind}{reason}; quote it if it is text"
+            problem = (
+                f"{shown(node.value)} is no YAML {str(node.tag).removeprefix(CORE)}{reason}; quote it if it is text"
+            )
             self._mistake(node, at, problem, hopeless=True)
 
-    def _mistake(self, node: yaml.Node, at: Key, problem: str, *, hopeless: bool = False) -> None:
+    def _mistake(self, node: Node, at: Key, problem: str, *, hopeless: bool = False) -> None:
         self.document.mistakes.setdefault(at, f"{self.document.file}:{node.start_mark.line + 1}: {problem}")
         self.hopeless |= hopeless

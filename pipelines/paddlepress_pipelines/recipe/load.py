@@ -37,11 +37,8 @@ def load(path: str | Path, *, build: bool = False) -> Recipe:
         raise RecipeError(
             f"no recipe at {path}. Give a YAML file, or one that ships: {', '.join(_shipped()) or 'none'}"
         ) from None
-    try:
-        document = parse(file, text)
-        recipe = _checked(document)
-    except RecursionError:
-        raise RecipeError(f"{file}: not a recipe: it is nested too deeply") from None
+    document = parse(file, text)
+    recipe = _checked(document)
     if build and (found := networks.unbuildable(document.content, recipe.data)):
         raise RecipeError(*(_located(document, at, "", problem)[1] for at, problem in found))
     return recipe
