@@ -54,8 +54,9 @@ def finished(home: Path) -> dict[str, float]:
 
 
 def table(home: Path) -> dict[str, dict[str, Any]]:
-    done = paddlepress("compare", "digits", "--home", home, "--json")
+    done = paddlepress("compare", "digits", "--home", home, "--json", "--csv", home / "table.csv")
     assert done.returncode == 0, done.stderr
+    assert len((home / "table.csv").read_text().splitlines()) == 1 + len(json.loads(done.stdout))
     return {row["variant"]: row for row in json.loads(done.stdout)}
 
 

@@ -28,6 +28,10 @@ def compare(
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", help="Write the HTML report here.", metavar="FILE.html"),
     ] = None,
+    csv: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--csv", help="Write a table here, one line a variant.", metavar="FILE.csv"),
+    ] = None,
 ) -> None:
     """Compare the variants of the recipe that was last run under a name."""
     from paddlepress.core import files
@@ -48,6 +52,8 @@ def compare(
         from paddlepress.report.render import render
 
         files.write_text(output, render(report))
+    if csv is not None:
+        files.write_text(csv, comparison.frame(report).to_csv(index=False))
     if as_json:
         print(json.dumps(comparison.flat_rows(report), indent=2))
         return
@@ -58,6 +64,8 @@ def compare(
     show(report, screen)
     if output is not None:
         screen.print(f"Report {output}", highlight=False, markup=False, soft_wrap=True)
+    if csv is not None:
+        screen.print(f"Table {csv}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _last_reason(client: Any, name: str) -> str:

@@ -123,15 +123,6 @@ def _check_shapes(model: Model, manifest: Manifest) -> None:
             )
 
 
-def read_tensors(directory: Path, manifest: Manifest) -> dict[str, Array | Quantized]:
-    """Decode every tensor of an artifact, without Paddle.
-
-    Raises:
-        ArtifactError: the weights file is damaged.
-    """
-    return decode_all(manifest, read_arrays(directory, manifest))
-
-
 def decode_all(manifest: Manifest, arrays: Mapping[str, Array]) -> dict[str, Array | Quantized]:
     """Decode every tensor of what a weights file holds.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from paddlepress.evaluation.pairing import paired
 from paddlepress.registry import tags as keys
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
 
 BASE = "base"
@@ -167,32 +166,6 @@ def model(client: MlflowClient, name: str) -> Any:
         if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise RegistryError(f"the registry failed: {' '.join(str(error).split())[:300]}") from None
     raise UnknownName("registered model", name, (found.name for found in client.search_registered_models()))
-
-
-def as_frame(found: Sequence[Row]) -> pd.DataFrame:
-    """A table with one line per row: variant, version, aliases, every metric, chain, digests, created."""
-    import pandas as pd
-
-    from paddlepress.evaluation.metrics import METRICS
-
-    measured = {name for entry in found for name in entry.metrics}
-    columns = [name for name in METRICS if name in measured] + sorted(measured - set(METRICS))
-    lines = [
-        {
-            "variant": entry.variant,
-            "version": entry.version,
-            "aliases": ", ".join(entry.aliases),
-            **{name: entry.metrics.get(name) for name in columns},
-            "chain": json.dumps(entry.chain),
-            "model_digest": entry.model_digest,
-            "recipe_digest": entry.recipe_digest,
-            "dataset_digest": entry.dataset_digest,
-            "created": entry.created,
-        }
-        for entry in found
-    ]
-    fixed = ["variant", "version", "aliases"], ["chain", "model_digest", "recipe_digest", "dataset_digest", "created"]
-    return pd.DataFrame(lines, columns=[*fixed[0], *columns, *fixed[1]])
 
 
 def row_of(entry: Any, aliases: tuple[str, ...] = ()) -> Row:

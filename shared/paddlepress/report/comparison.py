@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from paddlepress.registry.standing import measured_elsewhere, standing
 from paddlepress.report.data import Champion, ClassChange, DatasetSummary, GateOutcome, ReportData, Step, VariantReport
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
     from paddlepress.evaluation.result import Evaluation
@@ -25,7 +27,7 @@ OUTDATED = "outdated"
 """In the place of a gate's metric: the figures are of another base model or of other data."""
 EARLIER, DEPOSED = "of an earlier run", "deposed"
 """Notes on versions that are shown beside the recipe's own."""
-# What `compare --json` prints of each variant, beside every further metric.
+# What `compare --json` and `--csv` tell of each variant, beside every further metric.
 LEADING = ("accuracy", "drop", "bytes", "ratio", "parameters", "macs", "speedup_b1", "speedup_b32")
 
 
@@ -136,6 +138,16 @@ def flat_rows(report: ReportData) -> list[dict[str, Any]]:
         }
         for variant in report.variants
     ]
+
+
+def frame(report: ReportData) -> pd.DataFrame:
+    """A table with one line per variant and the columns of `flat_rows`; aliases and chain are text."""
+    import pandas as pd
+
+    rows = [
+        {**row, "aliases": ", ".join(row["aliases"]), "chain": json.dumps(row["chain"])} for row in flat_rows(report)
+    ]
+    return pd.DataFrame(rows).convert_dtypes()  # whole numbers stay whole where one is missing
 
 
 def _whole(value: float | None) -> float | int | None:

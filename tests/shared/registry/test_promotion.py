@@ -13,7 +13,7 @@ import pytest
 
 from paddlepress.core.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import tags
-from paddlepress.registry.catalogue import as_frame, row, rows
+from paddlepress.registry.catalogue import row, rows
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.registry.history import Entry, history, now
 from paddlepress.registry.policy import Policy, load_policy, store_policy
@@ -243,9 +243,7 @@ def test_the_catalogue_has_the_newest_of_each_variant(client: Any, add: AddVersi
     assert [found.version for found in rows(client, NAME)] == [base, new]
     client.set_model_version_tag(NAME, str(old), tags.REGISTERED_AT, now().isoformat())
     assert [found.version for found in rows(client, NAME)] == [base, old]
-    frame = as_frame(rows(client, NAME))
-    assert list(frame["variant"]) == ["base", "int8"]
-    assert list(frame["bytes"]) == [99, 9]
+    assert [found.metrics["bytes"] for found in rows(client, NAME)] == [99, 9]
 
 
 RACER = """
