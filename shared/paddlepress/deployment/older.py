@@ -41,14 +41,15 @@ def read(directory: Path) -> tuple[Manifest, bytes, tuple[str, ...], tuple[str, 
     except OSError as error:
         raise ArtifactError(f"{path} can't be read: {error.strerror or error}") from None
     try:
-        places = onnx_file.metadata(graph)
-        start, end = places[SEAL]
-        if hashlib.sha256(graph[:start] + _BLANK + graph[end:]).hexdigest() != graph[start:end].decode():
+        said = onnx_file.metadata(graph)
+        seal = said[SEAL].encode()
+        if len(seal) != len(_BLANK):
+            raise ValueError(f"a seal of {len(seal)} bytes")
+        if hashlib.sha256(graph.replace(seal, _BLANK)).hexdigest().encode() != seal:
             raise ArtifactError(f"{path} does not match its own checksum: damaged or tampered with")
-        said = {key: graph[first:last].decode() for key, (first, last) in places.items()}
         made_for = said[MADE_FOR]
         integers, unused = (tuple(str(name) for name in json.loads(said[key])) for key in (INTEGERS, UNUSED))
-    except (IndexError, KeyError, ValueError, TypeError, RecursionError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise ArtifactError(f"{path} is damaged: it is no graph that paddlepress exported") from None
     if made_for != hashlib.sha256((directory / MANIFEST).read_bytes()).hexdigest():
         raise ArtifactError(f"{path} was made for another model than the {MANIFEST} beside it")

@@ -1,27 +1,35 @@
-"""What an ONNX file says of its tensors and metadata, read from its bytes without an ONNX library.
+"""What an ONNX file says of its tensors and metadata, read without an ONNX library.
 
-Field numbers are those of onnx.proto3; see https://protobuf.dev/programming-guides/encoding for the wire format.
+Protobuf reads it, as in ONNX Runtime, which brings it; it is told of the fields through which a tensor can be reached.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
-# Message -> field number -> the message in that field, for every field through which a tensor can be reached.
-_INSIDE = {
-    "Model": {7: "Graph", 20: "TrainingInfo", 25: "Function"},
-    "TrainingInfo": {1: "Graph", 2: "Graph"},
-    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
-    "Function": {7: "Node", 11: "Attribute"},
-    "Node": {5: "Attribute"},
-    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
-    "SparseTensor": {1: "Tensor", 2: "Tensor"},
-}
-_MODEL_METADATA = 14
-_TENSOR_DIMS, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 1, 2, 8, 13, 14
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_DEEPEST = 32
+# Message -> field -> number, type; a star is for any number of them. See onnx.proto.
+_MESSAGES = {
+    "Model": {
+        "graph": (7, "Graph"), "metadata": (14, "*Entry"), "training": (20, "*Training"),
+        "functions": (25, "*Function"),
+    },
+    "Training": {"initialization": (1, "Graph"), "algorithm": (2, "Graph")},
+    "Graph": {"node": (1, "*Node"), "initializer": (5, "*Tensor"), "sparse_initializer": (15, "*SparseTensor")},
+    "Function": {"node": (7, "*Node"), "attribute": (11, "*Attribute")},
+    "Node": {"attribute": (5, "*Attribute")},
+    "Attribute": {
+        "t": (5, "Tensor"), "g": (6, "Graph"), "tensors": (10, "*Tensor"), "graphs": (11, "*Graph"),
+        "sparse_tensor": (22, "SparseTensor"), "sparse_tensors": (23, "*SparseTensor"),
+    },
+    "SparseTensor": {"values": (1, "Tensor"), "indices": (2, "Tensor")},
+    "Tensor": {
+        "dims": (1, "*INT64"), "data_type": (2, "INT32"), "name": (8, "STRING"), "external_data": (13, "*Entry"),
+        "data_location": (14, "INT32"),
+    },
+    "Entry": {"key": (1, "STRING"), "value": (2, "STRING")},
+}  # fmt: skip
 
 FLOAT, INT8 = 1, 3
 """Numbers of `TensorProto.DataType`."""
@@ -50,104 +58,63 @@ def outside(model: bytes) -> dict[str, Outside]:
 
     Raises:
         ValueError: the bytes are no ONNX file, or two such tensors have one name.
-        IndexError: they end too early.
     """
+    from google.protobuf.message import Message
+
     found: dict[str, Outside] = {}
-    waiting: list[tuple[str, tuple[str, ...], int, int]] = [("Model", (), 0, len(model))]
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(_parsed(model), ())]
     while waiting:
-        message, path, start, end = waiting.pop()
-        if len(path) > _DEEPEST:
-            raise ValueError("its graphs are nested too deep")
-        if message == "Tensor":
-            name, tensor = _tensor(model, start, end, path == ("Model", "Graph"))
-            if tensor is None:
+        message, path = waiting.pop()
+        if message.DESCRIPTOR.name == "Tensor":
+            if not message.external_data and not message.data_location:
                 continue
-            if name in found:
-                raise ValueError(f"two tensors are called {name!r}")
-            found[name] = tensor
+            if message.name in found:
+                raise ValueError(f"two tensors are called {message.name!r}")
+            initializer = path == ("graph", "initializer")
+            found[message.name] = Outside(tuple(message.dims), message.data_type, initializer)
             continue
-        inside = _INSIDE[message]
-        for number, kind, first, last in _fields(model, start, end):
-            if number in inside:
-                if kind != _BYTES:
-                    raise ValueError(f"field {number} is no message")
-                waiting.append((inside[number], (*path, message), first, last))
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                inner = [value] if isinstance(value, Message) else value
+                waiting += [(one, (*path, field.name)) for one in inner]
     return found
 
 
-def metadata(model: bytes) -> dict[str, tuple[int, int]]:
-    """Where in an ONNX file the value of each entry of its metadata begins and ends.
+def metadata(model: bytes) -> dict[str, str]:
+    """The metadata of an ONNX file.
 
     Raises:
-        ValueError, KeyError: the bytes are no ONNX file.
-        IndexError: they end too early.
+        ValueError: the bytes are no ONNX file.
     """
-    places: dict[str, tuple[int, int]] = {}
-    for number, kind, start, end in _fields(model, 0, len(model)):
-        if number == _MODEL_METADATA and kind == _BYTES:
-            entry = {key: (first, last) for key, _, first, last in _fields(model, start, end)}
-            (key_start, key_end), value = entry[1], entry[2]
-            places[model[key_start:key_end].decode()] = value
-    return places
+    return {entry.key: entry.value for entry in _parsed(model).metadata}
 
 
-def _tensor(data: bytes, start: int, end: int, initializer: bool) -> tuple[str, Outside | None]:
-    """A tensor's name, and what is known of it if its values are outside."""
-    name, dtype, shape, elsewhere = "", 0, [], False
-    for number, kind, first, last in _fields(data, start, end):
-        if number == _TENSOR_NAME and kind == _BYTES:
-            name = data[first:last].decode()
-        elif number == _TENSOR_DIMS and kind == _BYTES:
-            while first < last:
-                value, first = _integer(data, first)
-                shape.append(value)
-        elif number == _TENSOR_DIMS and kind == _VARINT:
-            shape.append(_integer(data, first)[0])
-        elif number == _TENSOR_TYPE and kind == _VARINT:
-            dtype = _integer(data, first)[0]
-        elif number == _TENSOR_LOCATION and kind == _VARINT:
-            elsewhere |= _integer(data, first)[0] != 0
-        elif number in (_TENSOR_EXTERNAL, _TENSOR_LOCATION):
-            elsewhere = True
-    return name, Outside(tuple(shape), dtype, initializer) if elsewhere else None
+def _parsed(model: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return _model_class().FromString(model)
+    except DecodeError as error:
+        raise ValueError(str(error)) from None
 
 
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, wire type, begin and end of each field of a protobuf message.
+@cache
+def _model_class() -> Any:
+    """The class of protobuf messages that are models."""
+    from google.protobuf import descriptor_pool, message_factory
+    from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-    Raises:
-        ValueError: the bytes are no protobuf message.
-        IndexError: they end too early.
-    """
-    while start < end:
-        tag, start = _integer(data, start)
-        if tag >= 2**32:
-            raise ValueError("a field's number is too large")
-        kind = tag & 7
-        first = start
-        if kind == _VARINT:
-            _, start = _integer(data, start)
-        elif kind == _BYTES:
-            size, first = _integer(data, start)
-            start = first + size
-        elif kind in (_FIXED32, _FIXED64):
-            start += 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"an unexpected wire type {kind}")
-        if start > end:
-            raise ValueError("a field reaches past its message")
-        yield tag >> 3, kind, first, start
-
-
-def _integer(data: bytes, start: int) -> tuple[int, int]:
-    """A base-128 integer, and where it ends."""
-    value = shift = 0
-    while True:
-        byte = data[start]
-        start += 1
-        value |= (byte & 127) << shift
-        shift += 7
-        if byte < 128:
-            return value, start
-        if shift > 63:
-            raise ValueError("an integer of more than 64 bits")
+    file = FileDescriptorProto(name="paddlepress/onnx.proto", package="paddlepress.onnx", syntax="proto2")
+    for message, fields in _MESSAGES.items():
+        described = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            label = "LABEL_REPEATED" if kind.startswith("*") else "LABEL_OPTIONAL"
+            field = described.field.add(name=name, number=number, label=FieldDescriptorProto.Label.Value(label))
+            kind = kind.removeprefix("*")
+            if kind in _MESSAGES:
+                field.type, field.type_name = FieldDescriptorProto.TYPE_MESSAGE, f".{file.package}.{kind}"
+            else:
+                field.type = FieldDescriptorProto.Type.Value(f"TYPE_{kind}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{file.package}.Model"))

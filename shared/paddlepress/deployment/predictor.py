@@ -1,4 +1,4 @@
-"""Run a deployable: NumPy, `constriction`, `safetensors` and ONNX Runtime, without Paddle or ONNX."""
+"""Run a deployable: NumPy, `ml_dtypes`, `constriction`, `safetensors` and ONNX Runtime, without Paddle or ONNX."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _check_parameters(found: bundle.Bundle, directory: Path) -> None:
     """
     try:
         wanted = onnx_file.outside(found.graph)
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise ArtifactError(f"{directory} is damaged: its graph is no ONNX file ({in_one_line(error)})") from None
     given = _parameters(found)
     for name, tensor in wanted.items():
