@@ -1,4 +1,8 @@
-"""Divide examples at random, class by class, following a seed."""
+"""Divide examples at random, class by class, following a seed.
+
+scikit-learn's stratified splits refuse a class of one example and a part smaller than the number of classes, and may
+hold out a class whole; a recipe's data may be such, and here every class keeps an example to learn from.
+"""
 
 from __future__ import annotations
 
