@@ -1,5 +1,96 @@
-"""paddlepress: compress PaddlePaddle models and take the best variant to production."""
+"""paddlepress: compress PaddlePaddle models and take the best variant to production.
+
+    import paddlepress as pp
+
+    data = pp.from_arrays(images, labels)
+    base = pp.train("lenet", data, epochs=3)
+    small = pp.compress(base, "prune-filters", data, macs=0.5)
+    print(pp.evaluate(small, base, data).metrics)
+
+What is named here is the public interface; everything else may change.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from paddlepress.core.errors import PaddlepressError
+    from paddlepress.data.memory import Data, Sizes, from_arrays
+    from paddlepress.evaluation.result import Evaluation
+    from paddlepress.network.model import Model
+    from paddlepress.notebook import compress, evaluate, load, save, train
+    from paddlepress.spec.metric import Metric
+    from paddlepress.spec.origin import ArchitectureRef
+    from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.signature import TensorSpec
+    from paddlepress.tasks import Classification, Score, Task
+    from paddlepress.techniques import Context, Technique
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "ArchitectureRef",
+    "Classification",
+    "Context",
+    "Data",
+    "Evaluation",
+    "Metric",
+    "Model",
+    "PaddlepressError",
+    "Preprocessing",
+    "Score",
+    "Sizes",
+    "Task",
+    "Technique",
+    "TensorSpec",
+    "__version__",
+    "compare",
+    "compress",
+    "evaluate",
+    "from_arrays",
+    "load",
+    "promote",
+    "run",
+    "save",
+    "train",
+]
+
+# Loaded on first use, so that importing the package brings in nothing heavy. The functions on recipes and the
+# registry stand above the library, in a package of the same distribution; nothing in the library goes this way.
+_HOMES = {
+    "ArchitectureRef": "paddlepress.spec.origin",
+    "Classification": "paddlepress.tasks",
+    "Context": "paddlepress.techniques",
+    "Data": "paddlepress.data.memory",
+    "Evaluation": "paddlepress.evaluation.result",
+    "Metric": "paddlepress.spec.metric",
+    "Model": "paddlepress.network.model",
+    "PaddlepressError": "paddlepress.core.errors",
+    "Preprocessing": "paddlepress.spec.preprocessing",
+    "Score": "paddlepress.tasks",
+    "Sizes": "paddlepress.data.memory",
+    "Task": "paddlepress.tasks",
+    "Technique": "paddlepress.techniques",
+    "TensorSpec": "paddlepress.spec.signature",
+    "compare": "paddlepress_pipelines.notebook",
+    "compress": "paddlepress.notebook",
+    "evaluate": "paddlepress.notebook",
+    "from_arrays": "paddlepress.data.memory",
+    "load": "paddlepress.notebook",
+    "promote": "paddlepress_pipelines.notebook",
+    "run": "paddlepress_pipelines.notebook",
+    "save": "paddlepress.notebook",
+    "train": "paddlepress.notebook",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

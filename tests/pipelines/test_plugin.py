@@ -98,7 +98,7 @@ network = mlp((TensorSpec(name="input", shape=(1, 28, 28)),), Classification(cla
 paddle.save(network.state_dict(), "trained.pdparams")
 {snippet}
 images = paddle.rand([3, 1, 28, 28])
-assert (store.load(Path("my-model")).predict(images.numpy()) == network(images).numpy()).all()
+assert (pp.load("my-model").predict(images.numpy()) == network(images).numpy()).all()
 """
 
 

@@ -17,6 +17,7 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file
 
+import paddlepress as pp
 from paddlepress_pipelines.recipe.schema import shipped
 from tests.cli import paddlepress, start
 
@@ -105,6 +106,15 @@ def test_the_best_variant_that_passes_is_champion(home: Path) -> None:
     entries = json.loads(paddlepress("history", "digits", "--home", home, "--json").stdout)
     assert entries[0]["action"] == "promoted"
     assert entries[0]["variant"] == "filters50-int8"
+
+
+def test_a_notebook_sees_and_decides_what_the_commands_do(home: Path) -> None:
+    """One row a variant as the command prints them, and the same champion."""
+    frame = pp.compare("digits", home)
+    assert frame["variant"].tolist() == list(table(home))
+    assert frame.set_index("variant")["bytes"].to_dict() == {name: row["bytes"] for name, row in table(home).items()}
+    decision = pp.promote("digits", home=home)
+    assert (decision.action, decision.champion) == ("kept", table(home)["filters50-int8"]["version"])
 
 
 def test_running_again_makes_nothing_again(home: Path) -> None:

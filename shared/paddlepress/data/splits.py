@@ -7,13 +7,12 @@ hold out a class whole; a recipe's data may be such, and here every class keeps 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
-from paddlepress.data.config import DataConfig
 from paddlepress.data.raw import Examples, Raw
 
 Indices = NDArray[np.int64]
@@ -29,7 +28,24 @@ class Divided:
     test: Examples
 
 
-def divide(raw: Raw, config: DataConfig) -> Divided:
+class Sizes(Protocol):
+    """How large splits are to be, see `DataConfig`."""
+
+    @property
+    def validation(self) -> float: ...
+    @property
+    def test(self) -> float: ...
+    @property
+    def calibration(self) -> int: ...
+    @property
+    def limit(self) -> int | None: ...
+    @property
+    def test_limit(self) -> int | None: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def divide(raw: Raw, config: Sizes) -> Divided:
     """Give a data set the splits that its source lacks, and cut them to the sizes asked for.
 
     The test split is taken first and the validation split next, so that neither depends on `limit`.
