@@ -65,9 +65,9 @@ class IntegerFields(ActivationFields):
     weight_range: Literal["auto", "max", "mse", "output"] = Field(
         default="auto",
         description="max: a grid covers the largest weight; mse: it has the least squared error and may clip; "
-        "output: for each output of a layer whichever of the two changes it less on the calibration data, for rounding "
-        "to the nearest with 4 bits; auto: max for 8 bits, and for 4 where rounding is not to the nearest, which "
-        "clipping gains little; else mse",
+        "output: for each output of a layer whichever of the two changes it less on the calibration data; auto: max "
+        "for 8 bits, and for 4 where rounding is not to the nearest, which clipping gains little; output for 4 to the "
+        "nearest; else mse",
     )
     rounding: Literal["nearest", "adaround", "gptq"] = Field(
         default="nearest",
@@ -105,11 +105,11 @@ class IntegerFields(ActivationFields):
             One; or several, of which each output of a layer gets what it errs least with. The first of them counts
             where there are no examples to tell.
         """
-        if self.weight_range == "output":
+        if self.weight_range == "output" or (self.weight_range == "auto" and bits == 4 and self.rounding == "nearest"):
             return ("mse", "max") if bits > 1 else ("mse",)
         if self.weight_range != "auto":
             return (self.weight_range,)
-        return ("max",) if bits == 8 or (bits == 4 and self.rounding != "nearest") else ("mse",)
+        return ("max",) if bits in (4, 8) else ("mse",)
 
     def needs_data(self, bits: int) -> bool:
         """Whether rounding a weight to so many bits takes examples of what its layer receives."""
