@@ -127,7 +127,7 @@ def test_groups_fit_the_weights_better() -> None:
     ],
 )
 def test_what_a_grid_covers_by_default(bits: Literal[8, 4, 2], rounding: Any, covered: list[str]) -> None:
-    """Clipping pays for three values, and for some outputs where 4 bits are rounded one by one; a field overrides it."""
+    """Clipping pays for three values and, where 4 bits are rounded one by one, some outputs; fields override it."""
     assert QuantizePostTraining(bits=bits, rounding=rounding).covers(bits) == tuple(covered)
     assert QuantizePostTraining(bits=bits, rounding=rounding, weight_range="mse").covers(bits) == ("mse",)
 
