@@ -24,7 +24,7 @@ from paddlepress.core import plugins, yaml_text
 from paddlepress.core.errors import UsageError
 from paddlepress.core.fields import describe_fields
 from paddlepress.core.files import write_text
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known
 from paddlepress.techniques import technique, technique_class
 
 RECIPE = Path("pipelines/recipes/mnist-all.yaml")
@@ -172,7 +172,7 @@ def _study(study: Mapping[str, Any]) -> list[str]:
 
 def _cell(metric: str, value: float) -> str:
     """A figure without its unit, which the column's heading says."""
-    return METRICS[metric].text(value).removesuffix("%").removesuffix(" points").removesuffix(" bytes")
+    return known()[metric].text(value).removesuffix("%").removesuffix(" points").removesuffix(" bytes")
 
 
 def _step(step: Mapping[str, Mapping[str, Any]]) -> str:

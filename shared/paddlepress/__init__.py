@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paddlepress.core.errors import PaddlepressError
     from paddlepress.data.memory import Data, Sizes, from_arrays
+    from paddlepress.evaluation.measurement import Measurement, Subject
     from paddlepress.evaluation.result import Evaluation
     from paddlepress.network.model import Model
     from paddlepress.notebook import compress, evaluate, load, save, train
@@ -36,12 +37,14 @@ __all__ = [
     "Context",
     "Data",
     "Evaluation",
+    "Measurement",
     "Metric",
     "Model",
     "PaddlepressError",
     "Preprocessing",
     "Score",
     "Sizes",
+    "Subject",
     "Task",
     "Technique",
     "TensorSpec",
@@ -65,12 +68,14 @@ _HOMES = {
     "Context": "paddlepress.techniques",
     "Data": "paddlepress.data.memory",
     "Evaluation": "paddlepress.evaluation.result",
+    "Measurement": "paddlepress.evaluation.measurement",
     "Metric": "paddlepress.spec.metric",
     "Model": "paddlepress.network.model",
     "PaddlepressError": "paddlepress.core.errors",
     "Preprocessing": "paddlepress.spec.preprocessing",
     "Score": "paddlepress.tasks",
     "Sizes": "paddlepress.data.memory",
+    "Subject": "paddlepress.evaluation.measurement",
     "Task": "paddlepress.tasks",
     "Technique": "paddlepress.techniques",
     "TensorSpec": "paddlepress.spec.signature",

@@ -157,17 +157,12 @@ def evaluate(
     """
     from paddlepress.artifact import store
     from paddlepress.evaluation.evaluate import evaluate as measure
+    from paddlepress.evaluation.evaluate import exported
 
+    progress = progress or Lines()
     with tempfile.TemporaryDirectory(prefix="paddlepress-") as scratch:
-        folders = [Path(scratch) / name for name in ("model", "base", "deployable")]
-        for found, folder in zip((model, base), folders, strict=False):
-            store.save(found, folder)
-        return measure(
-            folders[0],
-            folders[1],
-            data.test.split("test"),
-            folders[2],
-            progress or Lines(),
-            data_digest=data.test.digest,
-            budget_s=latency_seconds,
-        )
+        places = [Path(scratch) / name for name in ("model", "base")]
+        for found, place in zip((model, base), places, strict=True):
+            store.save(found, place)
+        subject, reference = (exported(place, place.with_suffix(".deployable"), data.test) for place in places)
+        return measure(subject, reference, data.test, progress, latency_seconds)

@@ -1,4 +1,4 @@
-"""A technique and an architecture from a package that knows paddlepress, but that paddlepress does not know."""
+"""Plugins of all kinds from a package that knows paddlepress, but that paddlepress does not know."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ base:
 variants:
   fewer:
     - prune-below-deviation: {quality: 0.7}
+gates: [{metric: calibration_error, at_most: 100}]
 evaluation: {latency_seconds: 0.2}
 """
 
@@ -57,7 +58,7 @@ def test_it_is_listed_with_its_package(installed: dict[str, str]) -> None:
 
 
 def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
-    """A recipe may name the plugin's technique and architecture like any other.
+    """A recipe may name the plugin's technique, architecture and figure like any other.
 
     Editing the technique makes only its own work again.
     """
@@ -72,6 +73,9 @@ def test_it_runs_in_a_recipe(installed: dict[str, str], tmp_path: Path) -> None:
     assert rows["fewer"]["bytes"] < rows["base"]["bytes"]
     assert rows["fewer"]["sparsity"] > 0.3
     assert rows["fewer"]["chain"] == [{"technique": "prune-below-deviation", "parameters": {"quality": 0.7}}]
+
+    assert 0 < rows["fewer"]["calibration_error"] < 100
+    assert rows["fewer"]["passes_gates"]
 
     technique = Path(installed["PYTHONPATH"]) / "paddlepress_example" / "technique.py"
     technique.write_text(technique.read_text() + "# edited\n")

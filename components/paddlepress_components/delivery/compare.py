@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,17 +73,18 @@ def _remeasure(client: Any, name: str, base: Path, test_data: Path, latency_seco
     from paddlepress.artifact import manifest as manifests
     from paddlepress.core.progress import Lines
     from paddlepress.data import store
-    from paddlepress.evaluation.evaluate import evaluate
+    from paddlepress.evaluation.evaluate import deployed, evaluate, exported
     from paddlepress.registry.remeasure import remeasure
 
     digest = store.digest(test_data)
 
     def measure(model: Path, deployable: Path) -> Any:
-        Lines().note("measuring the champion beside this run's base model")
-        split = store.load(test_data).split("test")
-        return evaluate(
-            model, base, split, deployable, Lines(), data_digest=digest, budget_s=latency_seconds, deployed=True
-        )
+        progress = Lines()
+        progress.note("measuring the champion beside this run's base model")
+        test = store.load(test_data)
+        with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
+            reference = exported(base, Path(folder) / "base", test)
+            return evaluate(deployed(model, deployable, test), reference, test, progress, latency_seconds)
 
     base_digest = manifests.read(base).digest
     remeasure(client, name, base_digest=base_digest, test_data_digest=digest, measure=measure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,14 @@ def evaluate(
         from paddlepress.core.progress import Lines
         from paddlepress.data.store import load as load_data
         from paddlepress.evaluation.evaluate import evaluate as measure
+        from paddlepress.evaluation.evaluate import exported
 
-        dataset = load_data(Path(test_data.path))  # as it is stored: the deployed model preprocesses it
-        result = measure(
-            Path(model.path),
-            Path(base.path),
-            dataset.split("test"),
-            Path(deployable.path),
-            Lines(),
-            data_digest=dataset.digest,
-            budget_s=latency_seconds,
-        )
+        dataset, progress = load_data(Path(test_data.path)), Lines()
+        progress.note("exporting to ONNX")
+        with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
+            subject = exported(Path(model.path), Path(deployable.path), dataset)
+            reference = exported(Path(base.path), Path(folder) / "base", dataset)
+            result = measure(subject, reference, dataset, progress, latency_seconds)
         result.save(Path(evaluation.path))
         for name, value in result.metrics.items():
             metrics.log_metric(name, float(value))

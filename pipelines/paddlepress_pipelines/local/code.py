@@ -18,12 +18,14 @@ from pathlib import Path
 import paddlepress
 import paddlepress_components
 from paddlepress.core import files
-from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES, listed
+from paddlepress.core.plugins import ARCHITECTURES, MEASUREMENTS, TASKS, TECHNIQUES, listed
 
 _DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
 _OWN = frozenset({"paddlepress", "paddlepress_components"})
 # Whose version can change what a task computes.
 _LIBRARIES = ("paddlepaddle", "paddle2onnx", "onnxruntime", "numpy", "scikit-learn")
+EVALUATE = "evaluate"
+GROUPS = (TECHNIQUES, ARCHITECTURES, TASKS, MEASUREMENTS)
 _DYNAMIC = frozenset({"import_module", "__import__", "entry_points"})
 
 
@@ -46,14 +48,17 @@ def library_digest(*, delivery: bool) -> str:
     return sha.hexdigest()
 
 
-def plugins_digest(technique: str, architectures: frozenset[str] | None) -> str:
+def plugins_digest(component: str, architectures: frozenset[str] | None) -> str:
     """SHA-256 of the plugins that a task uses; the same for all tasks that use none.
 
     Args:
-        technique: the name of what the task applies; one that is no plugin's counts for nothing.
+        component: the task's: the name of the technique that it applies, or another.
         architectures: the networks that it builds; None: any.
     """
-    entries = [entry for name, entry in listed(TECHNIQUES).items() if name == technique]
+    entries = [entry for name, entry in listed(TECHNIQUES).items() if name == component]
+    entries += listed(TASKS).values()  # whatever is done to a network follows its task
+    if component == EVALUATE:
+        entries += listed(MEASUREMENTS).values()
     entries += [
         entry for name, entry in listed(ARCHITECTURES).items() if architectures is None or name in architectures
     ]
@@ -80,7 +85,7 @@ def _reached(module: str) -> set[Path]:
 
     A module that imports by a computed name, or can't be parsed, reaches the whole of its package.
     """
-    plugins = {_top(entry.module) for group in (TECHNIQUES, ARCHITECTURES) for entry in entry_points(group=group)}
+    plugins = {_top(entry.module) for group in GROUPS for entry in entry_points(group=group)}
     found: set[Path] = set()
     waiting = list(_around(module))
     seen = set(waiting)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from paddlepress.core.files import write_text
 from paddlepress.data.config import DataConfig
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.training.settings import TrainingSettings
@@ -46,7 +46,7 @@ def page() -> str:
     for heading, part in _PARTS.items():
         name = heading if part is Recipe else f"`{heading}`" + (", each of the list" if part is Gate else "")
         parts += [f"## {name}\n", fields_table(part)]
-    rows = [f"| `{name}` | {metric.unit} | {metric.description} |" for name, metric in METRICS.items()]
+    rows = [f"| `{name}` | {metric.unit} | {metric.description} |" for name, metric in known().items()]
     parts += ["## Metrics of gates and objective\n", "| metric | unit | what it is |", "|---|---|---|", *rows]
     return "\n".join(parts) + "\n"
 

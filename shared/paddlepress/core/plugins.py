@@ -12,8 +12,9 @@ from paddlepress.core.errors import UnknownName, UsageError
 TECHNIQUES = "paddlepress.techniques"
 ARCHITECTURES = "paddlepress.architectures"
 TASKS = "paddlepress.tasks"
+MEASUREMENTS = "paddlepress.measurements"
 
-_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture", TASKS: "task"}
+_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture", TASKS: "task", MEASUREMENTS: "measurement"}
 
 
 def _origin(entry: EntryPoint) -> str:

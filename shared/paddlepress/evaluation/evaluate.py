@@ -5,148 +5,112 @@ from __future__ import annotations
 import os
 import platform
 import re
-import tempfile
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from paddlepress.artifact import store
-from paddlepress.core.errors import PaddlepressError, TechniqueRefused
+from paddlepress.core.errors import PaddlepressError
 from paddlepress.core.progress import Progress
-from paddlepress.data import StoredSplit
-from paddlepress.deployment.export import export
+from paddlepress.data import StoredDataset, StoredSplit
 from paddlepress.deployment.predictor import Predictor
-from paddlepress.evaluation import latency, size
-from paddlepress.evaluation.memory import peak_memory_mib
+from paddlepress.evaluation import size
+from paddlepress.evaluation.measurement import Subject
+from paddlepress.evaluation.metrics import measurements
 from paddlepress.evaluation.result import ClassResult, Evaluation
-from paddlepress.network.model import Model
-from paddlepress.spec.tensors import Array
-from paddlepress.tasks import Task
+
+if TYPE_CHECKING:
+    from paddlepress.network.model import Model
 
 
 def evaluate(
-    model_dir: Path,
-    base_dir: Path,
-    test: StoredSplit,
-    deployable_dir: Path,
+    subject: Subject,
+    reference: Subject,
+    test: StoredDataset,
     progress: Progress,
-    *,
-    data_digest: str = "",
     budget_s: float = 1.5,
-    deployed: bool = False,
 ) -> Evaluation:
-    """Export a model, and measure what is deployed beside the base model's deployable.
+    """Measure what would be deployed of a model beside its base model.
 
     Args:
-        model_dir: artifact of the model.
-        base_dir: artifact of the base model; may be the same.
-        test: held-out data that no technique has seen, as it is stored: what is deployed preprocesses it itself.
-        deployable_dir: where the model's deployable is written.
+        subject: the model; its deployable preprocesses inputs itself.
+        reference: its base model; it may be the same.
+        test: held-out data that no technique has seen, as they are stored; of these the split `test`.
         progress: told what is being measured.
-        data_digest: of the data set that `test` belongs to.
         budget_s: about how long each latency comparison may take.
-        deployed: the deployable is there already, and is measured as it is.
 
     Raises:
-        ArtifactError: an artifact is missing or damaged.
-        TechniqueRefused: the network can't be exported, or its graph computes something else.
+        PaddlepressError: a figure that no evaluation can do without can't be measured.
     """
-    model, base = store.load(model_dir), store.load(base_dir)
-    progress.note("exporting to ONNX")
-    # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
-    # so the inputs that are measured with are the right ones, and no further data need to be here.
-    prepared = model.prepare(test.inputs)
-    if not deployed:
-        export(model, model_dir, deployable_dir, prepared)
-    with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
-        base_deployable = Path(folder) / "base"
-        export(base, base_dir, base_deployable, base.prepare(test.inputs))
-        progress.note("predicting the test data")
-        logits = Predictor.load(deployable_dir).predict(test.inputs)
-        base_logits = Predictor.load(base_deployable).predict(test.inputs)
-        measured = _scores(model.task, logits, base_logits, test.labels)
-        measured["runtime_agreement"] = model.task.agreement(logits, model.predict(prepared))
-        measured |= _size(deployable_dir, base_dir)
-        missing: dict[str, str] = {}
+    split = test.split("test")
+    measured: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for name, measurement in measurements().items():
+        progress.note(f"measuring {name}")
         try:
-            measured |= _macs(model, base)
-        except TechniqueRefused as error:
-            missing["macs"] = str(error)
-        progress.note("measuring latency and memory")
-        for batch in latency.BATCH_SIZES:
-            sample = np.resize(prepared, (batch, *prepared.shape[1:]))
-            times = latency.on_onnxruntime(base_deployable, deployable_dir, sample, budget_s)
-            measured[f"latency_b{batch}_ms"] = times.variant_ms
-            measured[f"speedup_b{batch}"] = times.speedup
-            measured[f"speedup_b{batch}_low"], measured[f"speedup_b{batch}_high"] = times.low, times.high
-            _attempt(
-                measured,
-                missing,
-                f"paddle_speedup_b{batch}",
-                lambda sample=sample: latency.on_paddle(base, model, sample, budget_s).speedup,  # type: ignore[misc]
-            )
-        _attempt(measured, missing, "peak_memory_mib", lambda: peak_memory_mib(deployable_dir))
+            measured |= measurement.measure(subject, reference, split, budget_s)
+        except (PaddlepressError, RuntimeError, ValueError, NotImplementedError) as error:
+            if measurement.required:
+                raise
+            reason = " ".join(str(error).split())[-500:] or type(error).__name__
+            missing |= dict.fromkeys(measurement.metrics, reason)
     return Evaluation(
         metrics=measured,
-        per_class=_groups(model.task, logits, base_logits, test.labels),
+        per_class=_groups(subject, reference, split),
         missing=missing,
         environment=environment(),
-        model_digest=model.digest(),
-        base_digest=base.digest(),
-        data_digest=data_digest,
-        files=size.file_bytes(deployable_dir),
+        model_digest=subject.model.digest(),
+        base_digest=reference.model.digest(),
+        data_digest=test.digest,
+        files=size.file_bytes(subject.deployable),
     )
 
 
-def _attempt(measured: dict[str, float], missing: dict[str, str], name: str, measure: Callable[[], float]) -> None:
-    """Measure something that a machine or runtime may not be able to do, or keep the reason why not."""
-    try:
-        measured[name] = measure()
-    except (PaddlepressError, RuntimeError, ValueError, NotImplementedError) as error:
-        missing[name] = " ".join(str(error).split())[-500:] or type(error).__name__
+def exported(artifact: Path, deployable: Path, test: StoredDataset) -> Subject:
+    """A model, exported to what would be deployed of it.
+
+    Args:
+        artifact: of the model.
+        deployable: where that is written.
+        test: what it will be measured with.
+
+    Raises:
+        ArtifactError: the artifact is missing or damaged.
+        TechniqueRefused: the network can't be exported, or its graph computes something else.
+    """
+    from paddlepress.deployment.export import export
+
+    model = store.load(artifact)
+    # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
+    # so the inputs that are measured with are the right ones, and no further data need to be here.
+    export(model, artifact, deployable, model.prepare(test.split("test").inputs))
+    return deployed(artifact, deployable, test, model)
 
 
-def _scores(task: Task, outputs: Array, base_outputs: Array, targets: Array) -> dict[str, float]:
-    score, base = task.score(outputs, targets), task.score(base_outputs, targets)
-    return {
-        task.primary: score.value,
-        f"{task.primary}_low": score.low,
-        f"{task.primary}_high": score.high,
-        "drop": base.value - score.value if task.higher_is_better else score.value - base.value,
-        "agreement": task.agreement(outputs, base_outputs),
-    }
+def deployed(artifact: Path, deployable: Path, test: StoredDataset, model: Model | None = None) -> Subject:
+    """A model with a deployable that is there already, and what it says of test data.
+
+    Args:
+        artifact: of the model.
+        deployable: its own.
+        test: what it will be measured with.
+        model: that of the artifact, if it is loaded already.
+
+    Raises:
+        ArtifactError: one of them is missing or damaged.
+    """
+    outputs = Predictor.load(deployable).predict(test.split("test").inputs)
+    return Subject(model or store.load(artifact), artifact, deployable, outputs)
 
 
-def _groups(task: Task, outputs: Array, base_outputs: Array, targets: Array) -> list[ClassResult]:
+def _groups(subject: Subject, reference: Subject, split: StoredSplit) -> list[ClassResult]:
     """Each group of the examples by itself, beside the base model's outputs."""
-    rows = []
-    for name, chosen in task.groups(targets).items():
-        mine, theirs = (task.score(found[chosen], targets[chosen]).value for found in (outputs, base_outputs))
+    rows, task = [], subject.model.task
+    for name, chosen in task.groups(split.labels).items():
+        mine, theirs = (task.score(each.outputs[chosen], split.labels[chosen]).value for each in (subject, reference))
         count = int(chosen.sum())
         rows.append(ClassResult(name=name, count=count, accuracy=mine, base_accuracy=theirs, change=mine - theirs))
     return rows
-
-
-def _size(deployable: Path, base: Path) -> dict[str, float]:
-    from paddlepress.artifact import manifest as manifests
-
-    counts, deployed = size.count(deployable), sum(size.file_bytes(deployable).values())
-    return {
-        "bytes": deployed,
-        "ratio": size.ratio(manifests.read(base), deployed),
-        "parameters": counts.parameters,
-        "nonzeros": counts.nonzeros,
-        "sparsity": counts.sparsity,
-    }
-
-
-def _macs(model: Model, base: Model) -> dict[str, float]:
-    from paddlepress.surgery.macs import macs
-
-    mine, theirs = sum(macs(model).values()), sum(macs(base).values())
-    return {"macs": mine, "macs_ratio": theirs / mine} if mine else {"macs": mine}
 
 
 def environment() -> dict[str, str]:

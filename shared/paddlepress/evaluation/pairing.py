@@ -16,7 +16,7 @@ def paired(metrics: Mapping[str, float], base: Mapping[str, float] | None) -> di
     """A variant's metrics with latencies that follow from the base model's and the paired speed-ups.
 
     Args:
-        metrics: the variant's, by the names of `METRICS`.
+        metrics: the variant's, by the names of `evaluation.metrics.known`.
         base: the base model's; None leaves the metrics as they are, and so does a figure that is missing.
     """
     found = dict(metrics)

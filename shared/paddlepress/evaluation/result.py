@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from paddlepress.core.errors import ArtifactError
 from paddlepress.core.fields import explain
 from paddlepress.core.files import write_text
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known
 
 
 def _known(names: dict[str, float]) -> dict[str, float]:
     for name, value in names.items():
-        if name not in METRICS:
+        if name not in known():
             raise ValueError(f"unknown metric {name!r}")
         if not math.isfinite(value):
             raise ValueError(f"metric {name!r} is {value}")
@@ -47,7 +47,7 @@ class Evaluation(BaseModel):
     """Everything that was measured of one model.
 
     Attributes:
-        metrics: by the names of `METRICS`; one that was not measured is not there.
+        metrics: by the names of `evaluation.metrics.known`; one that was not measured is not there.
         per_class: in the order of the logits; classes without test examples are left out.
         missing: why a metric was not measured.
         environment: processor, cores, and versions of what computed.

@@ -45,7 +45,7 @@ class Row(BaseModel):
     Attributes:
         variant, version: which one.
         aliases: the aliases that point at it, sorted.
-        metrics: what was measured, by name; see `paddlepress.evaluation.metrics.METRICS`.
+        metrics: what was measured, by name; see `paddlepress.evaluation.metrics.known`.
         missing: what was not measured, and why.
         chain: the techniques as the recipe writes them.
         lineage: the techniques as they were applied.

@@ -10,15 +10,15 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from paddlepress.core.errors import UnknownName
 from paddlepress.core.fields import Fields
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known
 
 Metrics = Mapping[str, float]
 Reference = Literal["", "base", "champion"]
 
 
 def _known_metric(name: str) -> str:
-    if name not in METRICS:
-        raise ValueError(str(UnknownName("metric", name, METRICS)))
+    if name not in known():
+        raise ValueError(str(UnknownName("metric", name, known())))
     return name
 
 
@@ -185,7 +185,7 @@ def _verdict(gate: Gate, subject: str, value: float) -> str:
 
 def unit(metric: str, difference: bool = False) -> str:
     """The unit of a metric as it follows a number, such as ` points` or `%`; empty for a bare number."""
-    text = METRICS[metric].unit if metric in METRICS else ""
+    text = known()[metric].unit if metric in known() else ""
     if text == "%":
         return " points" if difference else text
     if text == "x":

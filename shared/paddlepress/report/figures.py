@@ -5,39 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known
 
 MISSING = "—"
 Writer = Callable[[float], str]
 
-
-LABELS: dict[str, str] = {
-    "accuracy": "Accuracy",
-    "accuracy_low": "Accuracy, lower end",
-    "accuracy_high": "Accuracy, upper end",
-    "drop": "Drop",
-    "bytes": "Size",
-    "ratio": "Ratio",
-    "parameters": "Parameters",
-    "nonzeros": "Non-zeros",
-    "sparsity": "Sparsity",
-    "macs": "MACs",
-    "macs_ratio": "MACs ratio",
-    "latency_b1_ms": "Latency, batch 1",
-    "latency_b32_ms": "Latency, batch 32",
-    "speedup_b1": "Speed-up, batch 1",
-    "speedup_b1_low": "Speed-up, batch 1, lower quartile",
-    "speedup_b1_high": "Speed-up, batch 1, upper quartile",
-    "speedup_b32": "Speed-up, batch 32",
-    "speedup_b32_low": "Speed-up, batch 32, lower quartile",
-    "speedup_b32_high": "Speed-up, batch 32, upper quartile",
-    "paddle_speedup_b1": "Paddle Inference speed-up, batch 1",
-    "paddle_speedup_b32": "Paddle Inference speed-up, batch 32",
-    "peak_memory_mib": "Peak memory",
-    "agreement": "Agreement with base",
-    "runtime_agreement": "Agreement of runtimes",
-}
-"""What each metric is called in headings, in the order in which the report lists them."""
 
 METHODS: tuple[tuple[str, str], ...] = (
     (
@@ -64,17 +36,18 @@ METHODS: tuple[tuple[str, str], ...] = (
 
 def label(name: str) -> str:
     """What a metric is called; one without a label goes by its own name."""
-    return LABELS.get(name, name.replace("_", " "))
+    metric = known().get(name)
+    return metric.label if metric is not None and metric.label else name.replace("_", " ")
 
 
 def description(name: str) -> str:
-    """What a metric is, in a line; empty for one that is not among `METRICS`."""
-    return METRICS[name].description if name in METRICS else ""
+    """What a metric is, in a line; empty for one that is not known."""
+    return known()[name].description if name in known() else ""
 
 
 def higher_is_better(name: str) -> bool:
     """Whether the larger figure is the better one."""
-    return name in METRICS and bool(METRICS[name].higher_is_better)
+    return name in known() and bool(known()[name].higher_is_better)
 
 
 def written(name: str, value: float | None, exact: bool = False) -> str:
@@ -89,7 +62,7 @@ def written(name: str, value: float | None, exact: bool = False) -> str:
         return MISSING
     if name == "sparsity":
         return percent(100 * value)
-    metric = METRICS.get(name)
+    metric = known().get(name)
     if metric is None:
         return f"{value:.6g}"
     if exact and metric.unit == "points":

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from paddlepress.evaluation.metrics import known
 from paddlepress.report import figures
 from paddlepress.report.charts import Frame, Mark, front_of, trade_off
 from paddlepress.report.data import ReportData, VariantReport
@@ -296,7 +297,7 @@ def _heat_cells(variant: VariantReport, names: Sequence[str], limit: float) -> t
 def every_figure(data: ReportData) -> list[tuple[str, str, list[Cell]]]:
     """All metrics as lines (label, description, a cell per variant); known ones first, others by name."""
     names = {name for variant in data.variants for name in (*variant.metrics, *variant.missing)}
-    ordered = [name for name in figures.LABELS if name in names] + sorted(names - figures.LABELS.keys())
+    ordered = [name for name in known() if name in names] + sorted(names - known().keys())
     return [
         (figures.label(name), figures.description(name), [_plain(variant, name) for variant in data.variants])
         for name in ordered

@@ -14,12 +14,14 @@ class Metric:
         higher_is_better: None where more is neither better nor worse.
         description: one line.
         digits: how many decimals are worth showing.
+        label: what it is called in headings; empty: by its name.
     """
 
     unit: str
     higher_is_better: bool | None
     description: str
     digits: int = 2
+    label: str = ""
 
     def text(self, value: float) -> str:
         """The number as a person reads it, with its unit."""

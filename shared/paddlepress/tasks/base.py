@@ -46,6 +46,8 @@ class Task(Record, ABC):
 
     primary: ClassVar[str]
     """The name of the metric that says how good a network is."""
+    metrics: ClassVar[Mapping[str, Metric]]
+    """What a score is made of, by name."""
     smooths_labels: ClassVar[bool] = False
     """Whether the loss can give a share of each label to all others."""
 
@@ -60,11 +62,6 @@ class Task(Record, ABC):
     def out_features(self) -> int:
         """The size of the last dimension of a network's first output, which an architecture is built with."""
         return self.outputs[0].shape[-1]
-
-    @property
-    @abstractmethod
-    def metrics(self) -> Mapping[str, Metric]:
-        """The metrics that a score is made of, by name."""
 
     @abstractmethod
     def decode(self, outputs: Array) -> dict[str, Array]:

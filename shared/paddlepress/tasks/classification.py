@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
@@ -15,11 +12,13 @@ from paddlepress.tasks.base import Score, Task
 from paddlepress.tasks.intervals import wilson
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
+    from numpy.typing import NDArray
 
     from paddlepress.spec.tensors import Array
 
-ACCURACY = Metric("%", True, "share of test examples classified correctly, on the deployed runtime")
+ACCURACY = Metric("%", True, "share of test examples classified correctly, on the deployed runtime", label="Accuracy")
 
 
 class Classification(Task):
@@ -32,6 +31,7 @@ class Classification(Task):
     """
 
     primary: ClassVar[str] = "accuracy"
+    metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": ACCURACY}
     smooths_labels: ClassVar[bool] = True
 
     kind: Literal["classification"] = "classification"
@@ -42,18 +42,17 @@ class Classification(Task):
         """Logits, one a class."""
         return (TensorSpec(name="logits", shape=(len(self.classes),)),)
 
-    @property
-    def metrics(self) -> Mapping[str, Metric]:
-        """The accuracy."""
-        return {"accuracy": ACCURACY}
-
     def decode(self, outputs: Array) -> dict[str, Array]:
         """The most probable class, `label`, and its probability, `score`."""
+        import numpy as np
+
         labels = np.array([self.classes[index] for index in outputs.argmax(axis=1)], dtype=object)
         return {"label": labels, "score": self.probabilities(outputs).max(axis=1, initial=0)}
 
     def probabilities(self, outputs: Array) -> Array:
         """Softmax over the classes, computed in float64."""
+        import numpy as np
+
         powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, initial=-np.inf, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
@@ -110,6 +109,7 @@ def kl_divergence(target: paddle.Tensor, log_student: paddle.Tensor) -> paddle.T
         target: probabilities [n, classes].
         log_student: log-probabilities [n, classes].
     """
+    import numpy as np
     import paddle
 
     tiny = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 has a logarithm all the same
@@ -126,6 +126,8 @@ def accuracy(logits: Array, labels: Array) -> float:
     Raises:
         DataError: there are no examples, or not as many logits as labels.
     """
+    import numpy as np
+
     if len(logits) != len(labels) or not len(labels):
         raise DataError(
             f"accuracy needs as many predictions as labels, and at least one; got {len(logits)} and {len(labels)}"

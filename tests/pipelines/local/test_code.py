@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from paddlepress.core import plugins
-from paddlepress.core.plugins import ARCHITECTURES, TECHNIQUES
+from paddlepress.core.plugins import ARCHITECTURES, MEASUREMENTS, TECHNIQUES
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import TensorSpec
@@ -29,6 +29,7 @@ FILES = {
     "tables.py": "",
     "architecture.py": "from acme.layers import Layer",
     "layers.py": "class Layer: ...",
+    "measurement.py": "from acme.deep import x",
     "nothing.py": "",
 }
 
@@ -48,10 +49,11 @@ def acme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             "acme-net": EntryPoint("acme-net", "acme.architecture:net", ARCHITECTURES),
             "other-net": EntryPoint("other-net", "acme_other.part:net", ARCHITECTURES),
         },
+        MEASUREMENTS: {"width": EntryPoint("width", "acme.measurement:Width", MEASUREMENTS)},
     }
     listed = plugins.listed
-    monkeypatch.setattr(code, "listed", lambda group: {**listed(group), **entries[group]})
-    monkeypatch.setattr(code, "entry_points", lambda group: list(entries[group].values()))
+    monkeypatch.setattr(code, "listed", lambda group: {**listed(group), **entries.get(group, {})})
+    monkeypatch.setattr(code, "entry_points", lambda group: list(entries.get(group, {}).values()))
     forget()
     yield tmp_path / "acme"
     forget()
@@ -69,6 +71,12 @@ def changed_by(file: Path, text: str, technique: str, *architectures: str) -> bo
     file.write_text(text)
     forget()
     return code.plugins_digest(technique, frozenset(architectures)) != before
+
+
+def test_a_measurement_is_part_of_evaluating_alone(acme: Path) -> None:
+    """A measurement that was edited measures again, and trains nothing again."""
+    assert changed_by(acme / "measurement.py", "x = 2", "evaluate")
+    assert not changed_by(acme / "measurement.py", "x = 3", "squash")
 
 
 @pytest.mark.parametrize("name", ["technique.py", "inner/helper.py", "deep.py", "tables.py", "inner/__init__.py"])

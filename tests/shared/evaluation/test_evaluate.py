@@ -12,12 +12,15 @@ from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact import store
 from paddlepress.core.errors import ArtifactError, TechniqueRefused
 from paddlepress.core.progress import Silent
-from paddlepress.data import Split
+from paddlepress.data import Split, StoredDataset, StoredSplit
 from paddlepress.evaluation import latency, size
-from paddlepress.evaluation.evaluate import evaluate
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.evaluate import evaluate, exported
+from paddlepress.evaluation.metrics import known
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.network.model import Model
+from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +43,23 @@ def folder(lenet: Model, digits: tuple[Split, Split], tmp_path_factory: pytest.T
     return folder
 
 
+def stored(split: Split) -> StoredDataset:
+    """Test data as they are stored: here as the network takes them."""
+    whole = StoredSplit(split.inputs, split.labels)
+    task, inputs = Classification(classes=tuple("0123456789")), (TensorSpec(name="image", shape=(1, 8, 8)),)
+    return StoredDataset("digits", inputs, task, {"test": whole}, "d", Preprocessing(dtype="float32"))
+
+
 @pytest.fixture(scope="module")
 def int8(folder: Path, digits: tuple[Split, Split]) -> Evaluation:
-    return evaluate(
-        folder / "int8", folder / "base", digits[1], folder / "deployed", Silent(), data_digest="d", budget_s=0.2
-    )
+    test = stored(digits[1])
+    subject = exported(folder / "int8", folder / "deployed", test)
+    return evaluate(subject, exported(folder / "base", folder / "deployed-base", test), test, Silent(), budget_s=0.2)
 
 
 def test_every_metric_is_measured_or_missing_with_a_reason(int8: Evaluation) -> None:
     """Each name of the table is a number, or has a reason why it is none."""
-    assert set(int8.metrics) | set(int8.missing) == set(METRICS)
+    assert set(int8.metrics) | set(int8.missing) == set(known())
     assert all(int8.missing.values())
 
 
@@ -109,7 +119,9 @@ def test_what_cannot_be_measured_is_missing_not_made_up(
 
     monkeypatch.setattr("paddlepress.surgery.macs.macs", refuse)
     monkeypatch.setattr(latency, "PaddleRunner", fail)
-    result = evaluate(folder / "base", folder / "base", digits[1], folder / "deployed-base", Silent(), budget_s=0.05)
+    test = stored(digits[1])
+    base = exported(folder / "base", folder / "deployed-base", test)
+    result = evaluate(base, base, test, Silent(), budget_s=0.05)
     assert "paddle_speedup_b1" not in result.metrics
     assert result.missing["paddle_speedup_b1"] == "(Unimplemented) no such kernel"
     assert "macs" not in result.metrics

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from paddlepress.core.errors import ArtifactError
-from paddlepress.evaluation.metrics import METRICS
+from paddlepress.evaluation.metrics import known, measurements
 from paddlepress.evaluation.result import ClassResult, Evaluation
 
 EVALUATION = Evaluation(
@@ -27,19 +27,26 @@ EVALUATION = Evaluation(
 def test_the_table_needs_nothing_heavy() -> None:
     """A recipe's gates can be checked without NumPy, Paddle or ONNX Runtime."""
     code = (
-        "import sys\nimport paddlepress.evaluation.metrics\n"
-        "print([m for m in ('numpy', 'paddle', 'onnxruntime', 'pydantic') if m in sys.modules])"
+        "import sys\nfrom paddlepress.evaluation.metrics import known\nknown()\n"
+        "print([m for m in ('numpy', 'paddle', 'onnxruntime', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
+def test_figures_of_one_thing_stand_together() -> None:
+    """Tables begin with how good a model is, then with how large."""
+    assert list(known())[:5] == ["accuracy", "accuracy_low", "accuracy_high", "drop", "bytes"]
+    assert all(metric.label for metric in known().values())
+    assert [each.position for each in measurements().values()] == sorted(e.position for e in measurements().values())
+
+
 def test_numbers_are_written_with_their_units() -> None:
     """Percent and factors stand by the number, other units after a space."""
-    assert METRICS["accuracy"].text(98.764) == "98.76%"
-    assert METRICS["ratio"].text(4.0) == "4.00x"
-    assert METRICS["bytes"].text(1234567) == "1,234,567 bytes"
-    assert METRICS["parameters"].text(10) == "10"
+    assert known()["accuracy"].text(98.764) == "98.76%"
+    assert known()["ratio"].text(4.0) == "4.00x"
+    assert known()["bytes"].text(1234567) == "1,234,567 bytes"
+    assert known()["parameters"].text(10) == "10"
 
 
 def test_a_saved_evaluation_is_loaded_as_it_was(tmp_path: Path) -> None:

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from paddlepress.evaluation.metrics import METRICS
-from paddlepress.report.figures import LABELS, human_bytes, milliseconds, percent, points, signed_points, times, written
+from paddlepress.report.figures import human_bytes, milliseconds, percent, points, signed_points, times, written
 
 
 @pytest.mark.parametrize(
@@ -38,8 +37,3 @@ from paddlepress.report.figures import LABELS, human_bytes, milliseconds, percen
 def test_figures_are_written_for_people(text: str, expected: str) -> None:
     """Figures carry their unit, three digits, a true minus sign, and a dash where there is none."""
     assert text == expected
-
-
-def test_every_metric_has_a_label() -> None:
-    """Every number that an evaluation states has a name in the report, and no label is left over."""
-    assert LABELS.keys() == METRICS.keys()

@@ -1,0 +1,1 @@
+"""The measurements that come with paddlepress, each a plugin."""
