@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from paddlepress.core.errors import DataError
+from paddlepress.forward.stepping import stepping
 from paddlepress.network.edits import Quantize, QuantizeOutput, find
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.layers import simulate_quantized_input
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from paddlepress_components.quantization.fields import IntegerFields
 
 Bits = Literal[8, 4, 2, 1]
+
+MOST_BYTES = 2**30
+"""How much memory passes that stop at layers may hold."""
+_HELD = 3
+"""How many of the largest outputs a network holds at one time: a residual block's input, and a layer's two ends."""
 
 
 def quantize_layers(
@@ -70,7 +76,7 @@ def quantize_layers(
     if len(inputs) == 0:
         raise DataError("the calibration split is empty: rounding by data and correcting biases need examples")
     work = _Layerwise(model, context, layers, edits, fields)
-    for name in context.progress.track(work.order, len(work.order), "quantizing layer by layer"):
+    for name in context.progress.track(work.turns(), len(layers), "quantizing layer by layer"):
         work.quantize(name)
     return _finished(model, edits.values(), outputs)
 
@@ -112,16 +118,41 @@ class _Layerwise:
         self._course: Course = course(self.model.network, self.layers, self._inputs[:1])
         self._float = self.model.copy().network
         self._masked = set(self.model.masked())
+        self._stopped: dict[str, tuple[list[paddle.Tensor], list[paddle.Tensor]]] = {}
+        for name, layer in self.layers.items():  # what a layer receives is rounded when its turn comes
+            _round_input(layer, self.edits[name])
 
-    @property
-    def order(self) -> list[str]:
-        """The layers as they run; those that never do come last."""
-        return [*self._course.calls, *(name for name in self.layers if name not in self._course.calls)]
+    def turns(self) -> Iterator[str]:
+        """The layers as they run, all that run before being quantized; those that never do come last.
+
+        Where each layer runs once and all calibration data fit into the memory together, passes over them stop at the
+        layers in turn; else each layer has a pass of its own.
+        """
+        calls, course = self._course.calls, self._course
+        held = _HELD * course.largest * len(self._inputs) * 4
+        if any(count > 1 for count in calls.values()) or held > MOST_BYTES:
+            yield from calls
+        else:
+            ran = {name: self.layers[name] for name in calls}
+            passes = stepping(self.model.network, ran, self._inputs)
+            for (name, given), exact in zip(passes, self._exact(calls), strict=False):
+                self._stopped = {name: (given, exact)}
+                yield name
+        self._stopped = {}
+        yield from (name for name in self.layers if name not in calls)
+
+    def _exact(self, calls: Iterable[str]) -> Iterator[list[paddle.Tensor]]:
+        """What each layer receives in the float network, if that is looked at."""
+        if not (self.fields.bias_correction or self.fields.rounding == "adaround"):
+            yield from ([] for _ in calls)
+            return
+        original = {name: find(self._float, name) for name in calls}
+        for _, given in stepping(self._float, original, self._inputs):
+            yield given
 
     def quantize(self, name: str) -> None:
         """Quantize one layer, when all that run before it are."""
         layer, edit = self.layers[name], self.edits[name]
-        _round_input(layer, edit)
         found = self._rounded(name) if name in self._course.calls else None
         if found is not None:
             layer.weight.set_value(found.values())
@@ -149,12 +180,17 @@ class _Layerwise:
         return round_to_nearest(layer, edit, self._received(name), masked, covers)
 
     def _received(self, name: str) -> Iterator[paddle.Tensor]:
+        if name in self._stopped:
+            return iter(self._stopped[name][0])
         return received(self.model.network, self.layers[name], self._course.calls[name], self._inputs)
 
     def _pairs(self, name: str) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
         """What a layer receives in the quantized network, and what it gives in the float one."""
         original = find(self._float, name)
-        exact = received(self._float, original, self._course.calls[name], self._inputs)
+        if name in self._stopped:
+            exact = iter(self._stopped[name][1])
+        else:
+            exact = received(self._float, original, self._course.calls[name], self._inputs)
         for x, y in zip(self._received(name), exact, strict=True):
             with paddle.no_grad():
                 target = original.forward(y)

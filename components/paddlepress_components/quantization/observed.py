@@ -26,10 +26,12 @@ class Course:
 
     Attributes:
         calls: how often each layer runs, by name, in the order in which they first run.
+        largest: how many numbers the largest of their outputs has.
         norms: the batch normalization that reads a layer's output directly, by the layer's name.
     """
 
     calls: dict[str, int]
+    largest: int
     norms: dict[str, nn.Layer]
 
 
@@ -59,7 +61,10 @@ def course(network: nn.Layer, layers: Mapping[str, nn.Layer], example: NDArray[A
     hooks += [before(layer, normalizes) for layer in network.sublayers() if isinstance(layer, _BatchNormBase)]
     with _evaluating(network, hooks):
         network(paddle.to_tensor(example))
-    return Course(calls, norms)
+    largest = max(
+        (int(one.size) for found in outputs.values() for one in found if isinstance(one, paddle.Tensor)), default=0
+    )
+    return Course(calls, largest, norms)
 
 
 class _Enough(Exception):
