@@ -19,8 +19,8 @@ import paddle.nn.functional as F  # noqa: E402
 from paddlepress.network.model import Model  # noqa: E402
 from paddlepress.onednn.install import install, uninstall  # noqa: E402
 from paddlepress.spec.origin import ArchitectureRef  # noqa: E402
-from paddlepress.spec.signature import InputSpec  # noqa: E402
-from paddlepress.tasks import Task  # noqa: E402
+from paddlepress.spec.signature import TensorSpec  # noqa: E402
+from paddlepress.tasks import Classification  # noqa: E402
 
 # Batch size and image of each, as in train_torch.py.
 INPUTS = {"lenet": (64, 1, 28, 28), "resnet18": (64, 3, 32, 32), "mobilenet_v2": (32, 3, 64, 64)}
@@ -28,8 +28,8 @@ INPUTS = {"lenet": (64, 1, 28, 28), "resnet18": (64, 3, 32, 32), "mobilenet_v2":
 
 def network(name: str) -> paddle.nn.Layer:
     if name == "lenet":
-        inputs = (InputSpec(name="image", shape=INPUTS[name][1:]),)
-        return Model.build(ArchitectureRef(name=name), inputs, Task(classes=tuple("0123456789"))).network
+        inputs = (TensorSpec(name="image", shape=INPUTS[name][1:]),)
+        return Model.build(ArchitectureRef(name=name), inputs, Classification(classes=tuple("0123456789"))).network
     made = getattr(paddle.vision.models, name)(num_classes=10)
     if name == "resnet18":  # its first convolution is made for larger images
         made.conv1 = paddle.nn.Conv2D(3, 64, 3, padding=1, bias_attr=False)

@@ -120,10 +120,11 @@ from paddlepress.core import compute
 compute.prepare()
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.signature import InputSpec
-from paddlepress.tasks import Task
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import Classification
 assert "paddle" not in sys.modules
-Model.build(ArchitectureRef(name="lenet"), (InputSpec(name="image", shape=(1, 28, 28)),), Task(classes=("a", "b")))
+inputs, task = (TensorSpec(name="image", shape=(1, 28, 28)),), Classification(classes=("a", "b"))
+Model.build(ArchitectureRef(name="lenet"), inputs, task)
 from paddle import _C_ops
 print(_C_ops.conv2d.__module__)
 """
