@@ -50,6 +50,24 @@ def test_a_slower_variant_has_a_speedup_below_one(clock: Clock) -> None:
     assert measured.variant_ms == pytest.approx(10)
 
 
+def test_another_clock_leaves_out_what_it_does_not_see(clock: Clock) -> None:
+    """By a clock of processor time, a variant that waits three times as long for a processor is no slower."""
+    processor = Clock()
+
+    def call(waiting: float) -> Callable[[], None]:
+        waits, computes = clock.work(waiting + 0.001), processor.work(0.001)
+
+        def both() -> None:
+            waits()
+            computes()
+
+        return both
+
+    measured = interleaved(call(0.001), call(0.003), budget_s=0.2, clock=processor.perf_counter)
+    assert measured.speedup == pytest.approx(1)
+    assert measured.base_ms == pytest.approx(1)
+
+
 def test_both_functions_take_turns(clock: Clock) -> None:
     """Neither is measured in one piece after the other."""
     order: list[str] = []
