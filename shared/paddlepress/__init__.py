@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.spec.preprocessing import Preprocessing
     from paddlepress.spec.signature import TensorSpec
-    from paddlepress.tasks import Classification, Score, Task
+    from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Task
     from paddlepress.techniques import Context, Technique
 
 __version__ = "0.1.0"
@@ -40,8 +40,10 @@ __all__ = [
     "Measurement",
     "Metric",
     "Model",
+    "MultiLabel",
     "PaddlepressError",
     "Preprocessing",
+    "Regression",
     "Score",
     "Sizes",
     "Subject",
@@ -71,8 +73,10 @@ _HOMES = {
     "Measurement": "paddlepress.evaluation.measurement",
     "Metric": "paddlepress.spec.metric",
     "Model": "paddlepress.network.model",
+    "MultiLabel": "paddlepress.tasks",
     "PaddlepressError": "paddlepress.core.errors",
     "Preprocessing": "paddlepress.spec.preprocessing",
+    "Regression": "paddlepress.tasks",
     "Score": "paddlepress.tasks",
     "Sizes": "paddlepress.data.memory",
     "Subject": "paddlepress.evaluation.measurement",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_diabetes, load_digits
 
 import paddlepress as pp
 from paddlepress.core.errors import UsageError
@@ -52,6 +52,43 @@ def test_a_model_is_trained_compressed_and_measured_without_a_recipe(digits: pp.
     images = digits.test.split("test").inputs[:20]
     assert np.array_equal(again.predict(again.prepare(images)), small.predict(small.prepare(images)))
     assert [step.technique for step in again.lineage] == ["train", "prune-filters"]
+
+
+def test_numbers_are_learned_and_compressed_too(tmp_path: Path) -> None:
+    """How diabetes goes on (Efron et al., Annals of Statistics 2004) is predicted by a network of half the neurons."""
+    found = load_diabetes()
+    x = found.data.astype(np.float32)[:, None, None]
+    data = pp.from_arrays(x, found.target, task=pp.Regression(targets=("progression",)), name="diabetes")
+    base = pp.train("lenet-300-100", data, epochs=20, batch_size=32, learning_rate=1e-3, progress=Silent())
+    recovery = {"recovery_epochs": 5, "recovery_loss": "distilled"}
+    small = pp.compress(base, "prune-neurons", data, ratio=0.5, **recovery, progress=Silent())
+    small = pp.compress(small, "quantize-post-training", data, base=base, progress=Silent())
+    result = pp.evaluate(small, base, data, latency_seconds=0.05, progress=Silent())
+    assert result.metrics["r2"] > 25
+    assert result.metrics["r2_low"] < result.metrics["r2"] < result.metrics["r2_high"]
+    assert result.metrics["drop"] < 10
+    assert result.metrics["ratio"] > 4
+    pp.save(small, tmp_path / "small")
+    assert pp.load(tmp_path / "small").task == data.learning.task
+    images = data.test.split("test").inputs[:5]
+    assert 50 < small.task.decode(small.predict(small.prepare(images)))["progression"].mean() < 300
+
+
+def test_several_labels_at_once_are_learned_and_compressed_too(digits: pp.Data) -> None:
+    """An image is told whether its digit is even, above four, with a loop; a student learns it from its teacher."""
+    found = load_digits()
+    y = np.stack([found.target % 2 == 0, found.target > 4, np.isin(found.target, [0, 6, 8, 9])], axis=1)
+    task = pp.MultiLabel(labels=("even", "above four", "loop"))
+    data = pp.from_arrays(found.images.astype(np.uint8), y, task=task)
+    base = pp.train("lenet", data, epochs=3, batch_size=32, progress=Silent())
+    small = pp.compress(base, "distill-offline", data, student="lenet-half", epochs=4, batch_size=32, progress=Silent())
+    result = pp.evaluate(small, base, data, latency_seconds=0.05, progress=Silent())
+    assert result.metrics["f1"] > 90
+    assert [row.name for row in result.per_class] == list(task.labels)
+    with pytest.raises(pp.PaddlepressError, match=r"'decoupled' compares classes.*multi-label"):
+        pp.compress(base, "distill-offline", data, loss="decoupled", progress=Silent())
+    with pytest.raises(pp.PaddlepressError, match=r"label_smoothing is 0\.1.*multi-label"):
+        pp.train("lenet", data, label_smoothing=0.1, progress=Silent())
 
 
 def test_what_the_readme_shows_in_a_notebook_runs(tmp_path: Path) -> None:

@@ -23,11 +23,11 @@ class Split:
 
     Attributes:
         inputs: float32 array [n, *shape], as the network takes them: after its model's preprocessing.
-        labels: int64 array [n], each in 0..classes-1.
+        labels: the targets: int64 [n], each in 0..classes-1, for classes; else as the task reads them.
     """
 
     inputs: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -78,11 +78,11 @@ class StoredSplit:
 
     Attributes:
         inputs: uint8 or float32 array [n, *shape].
-        labels: int64 array [n], each in 0..classes-1.
+        labels: the targets: int64 [n], each in 0..classes-1, for classes; else as the task reads them.
     """
 
     inputs: NDArray[Any]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.labels)

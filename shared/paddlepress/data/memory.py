@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
-from paddlepress.data.manifest import DataManifest, SplitRecord, digest_of
-from paddlepress.data.raw import Examples, Raw, class_names, examples
+from paddlepress.data.raw import Examples, Raw, class_names, examples, with_targets
 from paddlepress.data.splits import divide
 from paddlepress.data.statistics import measured
 from paddlepress.data.store import INPUT_NAME
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification
+from paddlepress.tasks import Classification, Task
 
 
 @dataclass(frozen=True)
@@ -49,17 +51,19 @@ def from_arrays(
     *,
     validation: tuple[NDArray[Any], NDArray[Any]] | None = None,
     classes: tuple[str, ...] = (),
+    task: Task | None = None,
     sizes: Sizes | None = None,
     name: str = "arrays",
 ) -> Data:
-    """Images or features with their labels, divided as a recipe divides them.
+    """Images or features with what is told of them, divided as a recipe divides them.
 
     Args:
         x: [n, features], [n, height, width], [n, channels, height, width] or [n, height, width, channels]; floats, or
             whole numbers in 0..255.
-        y: labels, whole numbers [n].
+        y: targets as the task reads them; for classes labels, whole numbers [n].
         test, validation: the same of examples that are kept apart; without them a share of `x` is.
-        classes: the classes' names, label 0 first; empty takes the labels.
+        classes: the classes' names, label 0 first; empty takes the labels. Not with a task.
+        task: what a network is to learn, such as `Regression(targets=("price",))`; by default a classification.
         sizes: of what is taken from `x`, and the seed that it follows.
         name: what the data are called in messages and records.
 
@@ -67,38 +71,35 @@ def from_arrays(
         DataError: arrays of a wrong shape or type, values out of range, or a split that would be empty.
     """
     sizes = sizes or Sizes()
+    if task is not None and classes:
+        raise UsageError("'classes' are given beside a task, which states its own")
+
+    def read(part: tuple[NDArray[Any], NDArray[Any]], origin: str, targets_origin: str) -> Examples:
+        if task is None:
+            return examples(*part, origin, targets_origin)
+        return with_targets(part[0], task.read(part[1], targets_origin), origin, targets_origin)
+
     raw = Raw(
         name,
-        examples(x, y, "x", "y"),
-        examples(*validation, "validation[0]", "validation[1]") if validation is not None else None,
-        examples(*test, "test[0]", "test[1]") if test is not None else None,
+        read((x, y), "x", "y"),
+        None if validation is None else read(validation, "validation[0]", "validation[1]"),
+        None if test is None else read(test, "test[0]", "test[1]"),
     )
-    names = class_names(raw, classes)
+    task = task or Classification(classes=class_names(raw, classes))
     parts = divide(raw, sizes)
+    task = task.fitted(parts.train.labels)
     learning = {"train": parts.train, "validation": parts.validation, "calibration": parts.calibration}
-    found = [_stored(name, splits, names, parts.train.inputs) for splits in (learning, {"test": parts.test})]
+    found = [_stored(name, splits, task, parts.train.inputs) for splits in (learning, {"test": parts.test})]
     return Data(*found)
 
 
-def _stored(name: str, splits: dict[str, Examples], classes: tuple[str, ...], train: NDArray[Any]) -> StoredDataset:
-    statistics = measured(train)
-    inputs = (TensorSpec(name=INPUT_NAME, shape=train.shape[1:]),)
-    manifest = DataManifest(
-        name=name,
-        inputs=inputs,
-        classes=classes,
-        scale=statistics.scale,
-        mean=statistics.mean,
-        std=statistics.std,
-        splits={split: SplitRecord(count=len(part), file=split) for split, part in splits.items()},
-        files={},
-        digest="0" * 64,  # until it is known
-    )
-    return StoredDataset(
-        name=name,
-        inputs=inputs,
-        task=Classification(classes=classes),
-        splits={split: StoredSplit(part.inputs, part.labels) for split, part in splits.items()},
-        digest=digest_of(manifest, {split: (part.inputs, part.labels) for split, part in splits.items()}),
-        statistics=statistics,
-    )
+def _stored(name: str, splits: dict[str, Examples], task: Task, train: NDArray[Any]) -> StoredDataset:
+    statistics, inputs = measured(train), (TensorSpec(name=INPUT_NAME, shape=train.shape[1:]),)
+    said = [part.model_dump_json() for part in (task, statistics, *inputs)]
+    sha = hashlib.sha256("\n".join(said).encode())
+    for split, part in sorted(splits.items()):
+        for array in (part.inputs, part.labels):
+            sha.update(f"{split} {array.dtype.str} {list(array.shape)}".encode())
+            sha.update(np.ascontiguousarray(array).data)
+    stored = {split: StoredSplit(part.inputs, part.labels) for split, part in splits.items()}
+    return StoredDataset(name, inputs, task, stored, sha.hexdigest(), statistics)

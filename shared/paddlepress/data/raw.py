@@ -17,13 +17,13 @@ class Examples:
 
     Attributes:
         inputs: uint8 (images, 0..255) or float32; [n, channels, height, width] or [n, features].
-        labels: int64 [n].
+        labels: what is told of each example: int64 [n] where that is a class, else as its task reads it.
         origin: the file that the inputs came from, which errors name.
         labels_origin: the file that the labels came from.
     """
 
     inputs: NDArray[Any]
-    labels: NDArray[np.int64]
+    labels: NDArray[Any]
     origin: str
     labels_origin: str
 
@@ -75,7 +75,6 @@ def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_ori
         DataError: a wrong shape or type, a value out of range or not finite, or different counts.
     """
     labels_origin = labels_origin or origin
-    inputs = _as_stored(channels_first(inputs, origin), origin)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -83,11 +82,28 @@ def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_ori
             f"{labels_origin}: the labels are {labels.dtype} of shape {list(labels.shape)}. "
             "Valid: whole numbers of shape [n]"
         )
-    if len(inputs) != len(labels):
-        raise DataError(f"{origin} has {len(inputs)} inputs, {labels_origin} has {len(labels)} labels: they must agree")
-    if not len(labels):
+    return with_targets(inputs, labels.astype(np.int64), origin, labels_origin)
+
+
+def with_targets(inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str) -> Examples:
+    """Bring images or features into their common form, beside targets that have been read by their task.
+
+    Args:
+        inputs: as for `examples`.
+        targets: [n, ...].
+        origin, targets_origin: name them in errors.
+
+    Raises:
+        DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
+    """
+    inputs = _as_stored(channels_first(inputs, origin), origin)
+    if len(inputs) != len(targets):
+        raise DataError(
+            f"{origin} has {len(inputs)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
+        )
+    if not len(targets):
         raise DataError(f"{origin} holds no examples. Valid: at least one")
-    return Examples(np.ascontiguousarray(inputs), labels.astype(np.int64), origin, labels_origin)
+    return Examples(np.ascontiguousarray(inputs), targets, origin, targets_origin)
 
 
 def channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:

@@ -65,13 +65,20 @@ def divide(raw: Raw, config: Sizes) -> Divided:
         train, validation = _hold_out(train, config.validation, "validation", validation_seed)
     if config.limit is not None and config.limit < len(train):
         share = config.limit / len(train)
-        train = train.take(stratified_sample(train.labels, config.limit, limit_seed))
+        train = train.take(stratified_sample(strata(train), config.limit, limit_seed))
         kept = max(1, round(share * len(validation)))
-        validation = validation.take(stratified_sample(validation.labels, kept, limit_seed))
+        validation = validation.take(stratified_sample(strata(validation), kept, limit_seed))
     if config.test_limit is not None:
-        test = test.take(stratified_sample(test.labels, config.test_limit, test_limit_seed))
-    calibration = train.take(balanced_sample(train.labels, config.calibration, calibration_seed))
+        test = test.take(stratified_sample(strata(test), config.test_limit, test_limit_seed))
+    calibration = train.take(balanced_sample(strata(train), config.calibration, calibration_seed))
     return Divided(train, validation, calibration, test)
+
+
+def strata(part: Examples) -> NDArray[np.int64]:
+    """What examples are divided by, int64 [n]: their classes; where they have none all are alike."""
+    if part.labels.ndim == 1 and part.labels.dtype == np.int64:
+        return part.labels
+    return np.zeros(len(part), np.int64)
 
 
 def held_out(labels: NDArray[np.int64], share: float, seed: int | np.random.SeedSequence) -> tuple[Indices, Indices]:
@@ -144,7 +151,7 @@ def _choose(labels: NDArray[np.int64], quotas: NDArray[np.int64], seed: int | np
 
 
 def _hold_out(whole: Examples, share: float, name: str, seed: np.random.SeedSequence) -> tuple[Examples, Examples]:
-    kept, held = held_out(whole.labels, share, seed)
+    kept, held = held_out(strata(whole), share, seed)
     if not len(held):
         raise DataError(
             f"{whole.origin}: the {name} split would be empty: {share:g} of {len(whole)} examples. "

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from paddlepress.spec.tensors import Array
 
 FILE = "model.onnx"
-OUTPUT = "logits"
 
 _COMPARED = 3  # examples
 _DIFFERENCE = 1e-4  # of the largest output
@@ -76,7 +75,7 @@ def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> An
     ]
     del graph.initializer[:]
     graph.initializer.extend(inside)
-    _rename_output(graph)
+    _rename_output(graph, manifest.task.outputs[0].name)
     if manifest.preprocessing is not None:
         _preprocess(graph, manifest.preprocessing)
     for value in (*graph.input, *graph.output):
@@ -113,17 +112,18 @@ def _text(manifest: Manifest) -> str:
     preprocessing = manifest.preprocessing
     form = f"{input_dtype(manifest)} [batch, {shape}]"
     inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
-    gives = ", ".join(map(str, manifest.task.outputs[0].shape))
-    return f"{takes.name}: {form}{inside}. {OUTPUT}: float32 [batch, {gives}]; {manifest.task.describe()}."
+    output = manifest.task.outputs[0]
+    gives = ", ".join(map(str, output.shape))
+    return f"{takes.name}: {form}{inside}. {output.name}: float32 [batch, {gives}]; {manifest.task.describe()}."
 
 
-def _rename_output(graph: Any) -> None:
-    """Call the first output `logits`, wherever it is read or made."""
+def _rename_output(graph: Any, new: str) -> None:
+    """Call the first output by the task's name for it, wherever it is read or made."""
     old = graph.output[0].name
-    graph.output[0].name = OUTPUT
+    graph.output[0].name = new
     for node in graph.node:
-        node.input[:] = [OUTPUT if name == old else name for name in node.input]
-        node.output[:] = [OUTPUT if name == old else name for name in node.output]
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]
 
 
 def _preprocess(graph: Any, preprocessing: Preprocessing) -> None:
@@ -171,7 +171,7 @@ def _compare(data: bytes, predictor: Predictor) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    found = session.run([OUTPUT], {takes.name: stored})[0]
+    found = session.run([predictor.task.outputs[0].name], {takes.name: stored})[0]
     scale = float(np.abs(expected).max(initial=0))
     if not np.allclose(found, expected, rtol=0, atol=_DIFFERENCE * scale, equal_nan=True):
         raise ArtifactError(f"{FILE} was not written: it computes something else than its deployable")

@@ -26,8 +26,8 @@ def check_supported(model: Model) -> None:
     """
     from paddlepress.network.random_inputs import unseeded
 
-    classes, name = model.task.out_features, model.architecture.name
-    wanted = f"supported is a network that takes one input and gives one tensor of logits, here [n, {classes}]"
+    classes, name, output = model.task.out_features, model.architecture.name, model.task.outputs[0].name
+    wanted = f"supported is a network that takes one input and gives one tensor of {output}, here [n, {classes}]"
     if len(model.inputs) != 1:
         given = ", ".join(spec.name for spec in model.inputs)
         raise DataError(f"architecture {name!r} takes {len(model.inputs)} inputs ({given}); {wanted}")

@@ -8,5 +8,7 @@ from __future__ import annotations
 
 from paddlepress.tasks.base import AnyTask, Score, Task
 from paddlepress.tasks.classification import Classification
+from paddlepress.tasks.multi_label import MultiLabel
+from paddlepress.tasks.regression import Regression
 
-__all__ = ["AnyTask", "Classification", "Score", "Task"]
+__all__ = ["AnyTask", "Classification", "MultiLabel", "Regression", "Score", "Task"]

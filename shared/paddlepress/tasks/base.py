@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, SerializeAsAny
+from pydantic import BeforeValidator, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
 
 from paddlepress.core import plugins
 from paddlepress.core.errors import DataError, PaddlepressError
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paddlepress.spec.tensors import Array
+
+
+DEFAULT_KIND = "classification"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,22 @@ class Task(Record, ABC):
     def out_features(self) -> int:
         """The size of the last dimension of a network's first output, which an architecture is built with."""
         return self.outputs[0].shape[-1]
+
+    @abstractmethod
+    def read(self, values: Array, origin: str) -> Array:
+        """Targets as training and scoring take them, checked.
+
+        Args:
+            values: as a user has them, [n, ...].
+            origin: what they are called in errors.
+
+        Raises:
+            DataError: a wrong shape or type, or a value that the task does not know.
+        """
+
+    def fitted(self, targets: Array) -> Task:
+        """This task with what it takes from training targets, as `read` gives them."""
+        return self
 
     @abstractmethod
     def decode(self, outputs: Array) -> dict[str, Array]:
@@ -132,6 +151,12 @@ class Task(Record, ABC):
             temperature: above 0; what logits are divided by, if the outputs are any.
         """
 
+    @model_serializer(mode="wrap")
+    def _with_kind(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """State the kind where defaults are left out too; data without one are of a classification."""
+        found: dict[str, Any] = serialize(self)
+        return found if self.kind == DEFAULT_KIND else {"kind": self.kind, **found}
+
     def mismatch(self, other: Task) -> str:
         """Why outputs made for another task mean nothing for this one, in words; empty if they do."""
         if self.kind != other.kind:
@@ -167,7 +192,7 @@ def _of_its_kind(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     try:
-        chosen = task_class(str(value.get("kind", "classification")))
+        chosen = task_class(str(value.get("kind", DEFAULT_KIND)))
     except PaddlepressError as error:
         raise ValueError(str(error)) from None
     return chosen.model_validate(dict(value))

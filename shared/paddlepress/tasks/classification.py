@@ -42,6 +42,24 @@ class Classification(Task):
         """Logits, one a class."""
         return (TensorSpec(name="logits", shape=(len(self.classes),)),)
 
+    def read(self, values: Array, origin: str) -> Array:
+        """Labels, int64 [n]."""
+        import numpy as np
+
+        found = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+        if found.ndim != 1 or found.dtype.kind not in "iu":
+            raise DataError(
+                f"{origin}: the labels are {values.dtype} of shape {list(values.shape)}. "
+                "Valid: whole numbers of shape [n]"
+            )
+        outside = np.flatnonzero((found < 0) | (found >= len(self.classes)))
+        if len(outside):
+            raise DataError(
+                f"{origin}: label {found[outside[0]]} of example {outside[0]} is outside of the {len(self.classes)} "
+                f"classes. Valid: 0..{len(self.classes) - 1}"
+            )
+        return found.astype(np.int64)
+
     def decode(self, outputs: Array) -> dict[str, Array]:
         """The most probable class, `label`, and its probability, `score`."""
         import numpy as np
