@@ -131,3 +131,44 @@ def test_it_stands_the_contract(installed: dict[str, str]) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert " passed" in done.stdout
+
+
+def test_contributing_shows_what_is_installed_here() -> None:
+    """The code of the page is that of the example, which the tests above use."""
+    text = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```python\n# (\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert {name for name, _ in shown} == {"technique.py", "architecture.py", "task.py", "measurement.py"}
+    for name, code in shown:
+        assert code == (PACKAGE / "paddlepress_example" / name).read_text(encoding="utf-8"), name
+        lines = [line for line in code.splitlines() if line.strip()]
+        assert len(lines) <= 40, name
+    (project,) = re.findall(r"^```toml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert project.strip() in (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
+
+
+COUNTING = """
+import numpy as np, paddlepress as pp
+from sklearn.datasets import load_digits
+from paddlepress.core.progress import Silent
+from paddlepress_example.task import Counts
+
+images = load_digits().images.astype("uint8")
+inked = (images > 8).sum(axis=(1, 2))  # how many pixels are dark
+data = pp.from_arrays(images, inked, task=Counts(targets=("inked",)))
+base = pp.train("example-mlp", data, epochs=20, batch_size=32, learning_rate=0.01, progress=Silent())
+small = pp.compress(base, "prune-below-deviation", data, quality=0.1, progress=Silent())
+found = pp.evaluate(small, base, data, latency_seconds=0.05, progress=Silent())
+assert found.metrics["r2"] > 40, found.metrics
+assert found.metrics["sparsity"] > 0.03
+assert "no probabilities" in found.missing["calibration_error"]
+pp.save(small, "small")
+assert pp.load("small").task == data.learning.task
+"""
+
+
+def test_its_task_is_trained_compressed_and_measured(installed: dict[str, str], tmp_path: Path) -> None:
+    """A plugin's task goes all the way; what has no meaning for it is missing, with the reason."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTING], env=installed, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 from paddle import nn
 
 if TYPE_CHECKING:
-    from paddlepress.spec.signature import TensorSpec
-    from paddlepress.tasks import Task
+    from paddlepress import Task, TensorSpec
 
 
 def mlp(inputs: tuple[TensorSpec, ...], task: Task, hidden: int = 64) -> nn.Layer:
     """One hidden layer."""
     features = prod(inputs[0].shape)
-    return nn.Sequential(nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, len(task.classes)))
+    return nn.Sequential(nn.Flatten(), nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, task.out_features))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from paddlepress.techniques import Context, Family, Technique
+from paddlepress import Context, Technique
 
 if TYPE_CHECKING:
-    from paddlepress.network.model import Model
+    from paddlepress import Model
 
 
 class PruneBelowDeviation(Technique):
@@ -19,7 +19,7 @@ class PruneBelowDeviation(Technique):
     NeurIPS 2015: a quality parameter times the standard deviation of the layer's weights.
     """
 
-    family: ClassVar[Family] = "pruning"
+    family: ClassVar[Any] = "pruning"
     paper: ClassVar[str] = "Han et al., NeurIPS 2015, arXiv:1506.02626"
 
     quality: float = Field(default=0.5, gt=0, le=3, description="times the deviation: weights below become zero")
