@@ -65,14 +65,14 @@ benchmark-kills: $(VENV)/.developed  ## Kill a first run thirty times, from its 
 benchmark-runtime: $(VENV)/.developed  ## Measure what compression is worth beside ONNX Runtime's own tools
 	$(BIN)/python tests/benchmarks/runtime.py
 
-# PyTorch stays out of .venv: it is only what training is measured beside. Its first index has wheels without CUDA.
+# PyTorch stays out of .venv: it is only what training is measured beside. TORCH_INDEX may name an index of wheels
+# without CUDA, which are far smaller.
 TORCH := .venv-torch
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 $(TORCH)/.installed:
 	$(PYTHON) -m venv $(TORCH)
-	$(TORCH)/bin/python -m pip --disable-pip-version-check --quiet install --index-url $(TORCH_INDEX) \
-		--extra-index-url https://pypi.org/simple torch==2.13.0 numpy
+	$(TORCH)/bin/python -m pip --disable-pip-version-check --quiet install \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch==2.13.0 numpy
 	@touch $@
 
 benchmark-torch: $(VENV)/.developed $(TORCH)/.installed  ## Measure training on this CPU beside PyTorch

@@ -6,7 +6,8 @@ KERNELS is `onednn` or `paddle`, whose own operations are then left in place.
 from __future__ import annotations
 
 import sys
-import time
+
+from step_time import INPUTS, report
 
 from paddlepress.core import compute
 
@@ -21,9 +22,6 @@ from paddlepress.onednn.install import install, uninstall  # noqa: E402
 from paddlepress.spec.origin import ArchitectureRef  # noqa: E402
 from paddlepress.spec.signature import TensorSpec  # noqa: E402
 from paddlepress.tasks import Classification  # noqa: E402
-
-# Batch size and image of each, as in train_torch.py.
-INPUTS = {"lenet": (64, 1, 28, 28), "resnet18": (64, 3, 32, 32), "mobilenet_v2": (32, 3, 64, 64)}
 
 
 def network(name: str) -> paddle.nn.Layer:
@@ -54,12 +52,7 @@ def main() -> None:
         optimizer.step()
         optimizer.clear_grad(set_to_zero=False)
 
-    step()
-    step()
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        step()
-    print((time.perf_counter() - wall) / steps, (time.process_time() - cpu) / steps)
+    report(step, steps)
 
 
 if __name__ == "__main__":

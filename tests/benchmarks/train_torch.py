@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 import torch
 import torch.nn.functional as F
+from step_time import INPUTS, report
 from torch import nn
-
-INPUTS = {"lenet": (64, 1, 28, 28), "resnet18": (64, 3, 32, 32), "mobilenet_v2": (32, 3, 64, 64)}
 
 
 def lenet() -> nn.Module:
@@ -97,12 +95,7 @@ def main() -> None:
         F.cross_entropy(learns(images), labels).backward()
         optimizer.step()
 
-    step()
-    step()
-    wall, cpu = time.perf_counter(), time.process_time()
-    for _ in range(steps):
-        step()
-    print((time.perf_counter() - wall) / steps, (time.process_time() - cpu) / steps)
+    report(step, steps)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,10 @@ def from_arrays(
         raise UsageError("'classes' are given beside a task, which states its own")
 
     def read(part: tuple[NDArray[Any], NDArray[Any]], origin: str, targets_origin: str) -> Examples:
+        inputs, targets = (np.asarray(each) for each in part)
         if task is None:
-            return examples(*part, origin, targets_origin)
-        return with_targets(part[0], task.read(part[1], targets_origin), origin, targets_origin)
+            return examples(inputs, targets, origin, targets_origin)
+        return with_targets(inputs, task.read(targets, targets_origin), origin, targets_origin)
 
     raw = Raw(
         name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import re
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paddlepress.artifact import store
-from paddlepress.core.errors import PaddlepressError
+from paddlepress.core.errors import PaddlepressError, UsageError
 from paddlepress.core.progress import Progress
 from paddlepress.data import StoredDataset, StoredSplit
 from paddlepress.deployment.predictor import Predictor
@@ -41,6 +42,7 @@ def evaluate(
 
     Raises:
         PaddlepressError: a figure that no evaluation can do without can't be measured.
+        UsageError: a measurement gives a figure that it does not state.
     """
     split = test.split("test")
     measured: dict[str, float] = {}
@@ -48,12 +50,23 @@ def evaluate(
     for name, measurement in measurements().items():
         progress.note(f"measuring {name}")
         try:
-            measured |= measurement.measure(subject, reference, split, budget_s)
-        except (PaddlepressError, RuntimeError, ValueError, NotImplementedError) as error:
+            found = measurement.measure(subject, reference, split, budget_s)
+        except (PaddlepressError, RuntimeError, ValueError) as error:
             if measurement.required:
                 raise
             reason = " ".join(str(error).split())[-500:] or type(error).__name__
             missing |= dict.fromkeys(measurement.metrics, reason)
+            continue
+        if unknown := found.keys() - measurement.metrics.keys():
+            told = ", ".join(sorted(unknown))
+            raise UsageError(
+                f"the measurement {name!r} gave {told}. It says that it gives: {', '.join(measurement.metrics)}"
+            )
+        for metric, value in found.items():
+            if math.isfinite(value):
+                measured[metric] = value
+            else:
+                missing[metric] = f"it came out as {value}"
     return Evaluation(
         metrics=measured,
         per_class=_groups(subject, reference, split),

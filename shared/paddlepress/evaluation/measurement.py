@@ -62,6 +62,6 @@ class Measurement(ABC):
             Figures by name; one that has no meaning for this model is left out.
 
         Raises:
-            PaddlepressError, RuntimeError, ValueError, NotImplementedError: it can't be measured here; the reason is
+            PaddlepressError, RuntimeError, ValueError: it can't be measured here; the reason is
                 kept with the evaluation.
         """

@@ -47,7 +47,11 @@ class Regression(Task):
         if {len(self.mean), len(self.std)} - {0, len(self.targets)} or len(self.mean) != len(self.std):
             raise ValueError(f"'mean' and 'std' have {len(self.mean)} and {len(self.std)} numbers. Valid: one a target")
         if any(not (math.isfinite(value) and value > 0) for value in self.std):
-            raise ValueError(f"'std' holds {min(self.std):g}. Valid: numbers above 0")
+            raise ValueError(f"'std' holds {min(self.std):g}. Valid: finite numbers above 0")
+        if not all(map(math.isfinite, self.mean)):
+            raise ValueError(f"'mean' holds {max(self.mean, key=abs):g}. Valid: finite numbers")
+        if len(set(self.targets)) != len(self.targets):
+            raise ValueError("'targets' names one more than once. Valid: distinct names")
         return self
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import digits_models
 import numpy as np
@@ -10,14 +12,16 @@ import pytest
 
 from paddlepress.artifact import manifest as manifests
 from paddlepress.artifact import store
-from paddlepress.core.errors import ArtifactError, TechniqueRefused
+from paddlepress.core.errors import ArtifactError, TechniqueRefused, UsageError
 from paddlepress.core.progress import Silent
 from paddlepress.data import Split, StoredDataset, StoredSplit
 from paddlepress.evaluation import latency, size
 from paddlepress.evaluation.evaluate import evaluate, exported
+from paddlepress.evaluation.measurement import Measurement
 from paddlepress.evaluation.metrics import known
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.network.model import Model
+from paddlepress.spec.metric import Metric
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Classification
@@ -129,6 +133,28 @@ def test_what_cannot_be_measured_is_missing_not_made_up(
     assert result.missing["macs"] == "a loop is not counted"
     assert result.metrics["drop"] == 0
     assert result.metrics["agreement"] == 100
+
+
+def test_a_measurement_that_keeps_no_promise_is_told(
+    folder: Path, digits: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A figure that it did not state is a mistake by name; one that is no number is missing, with what it was."""
+
+    class Odd(Measurement):
+        metrics: ClassVar[Mapping[str, Metric]] = {"peak_memory_mib": Metric("MiB", False, "odd")}
+        found: ClassVar[dict[str, float]] = {"peak_memory_mib": float("nan")}
+
+        def measure(self, *_: object) -> dict[str, float]:
+            return self.found
+
+    monkeypatch.setattr("paddlepress.evaluation.evaluate.measurements", lambda: {"odd": Odd()})
+    test = stored(digits[1])
+    base = exported(folder / "base", folder / "deployed-odd", test)
+    result = evaluate(base, base, test, Silent())
+    assert (result.metrics, result.missing) == ({}, {"peak_memory_mib": "it came out as nan"})
+    Odd.found = {"weight": 1.0}
+    with pytest.raises(UsageError, match=r"'odd' gave weight.*peak_memory_mib"):
+        evaluate(base, base, test, Silent())
 
 
 def test_zeros_are_counted_from_the_stored_weights(folder: Path, lenet: Model) -> None:

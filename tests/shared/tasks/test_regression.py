@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import paddle
 import pytest
@@ -66,3 +68,17 @@ def test_a_target_that_never_changes_is_refused() -> None:
     """There is nothing to learn, and no deviation to divide by."""
     with pytest.raises(DataError, match="'height' is the same"):
         Regression(targets=("width", "height")).fitted(np.stack([VALUES[:, 0], np.ones(50, np.float32)], axis=1))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"mean": (float("inf"), 0), "std": (1, 1)}, "'mean' holds inf"),
+        ({"mean": (0, 0), "std": (1, 0)}, "'std' holds 0"),
+        ({"targets": ("a", "a")}, "distinct"),
+    ],
+)
+def test_a_task_that_means_nothing_is_refused(fields: dict[str, Any], said: str) -> None:
+    """As a user or a damaged manifest may state it."""
+    with pytest.raises(ValueError, match=said):
+        Regression(**{"targets": ("width", "height"), **fields})
