@@ -1,14 +1,8 @@
-"""The `mnist.pkl.gz` that many tutorials use, read without running what a pickle may ask for.
-
-A pickle is a program. This reader admits what NumPy writes for an array and nothing else, and even
-that calls no NumPy code while the pickle is read: the names stand for records, which are turned into
-arrays of a few plain types afterwards.
-"""
+"""The `mnist.pkl.gz` that many tutorials use, read without running what a pickle may ask for."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import pickle
 import zlib
 from pathlib import Path
@@ -17,80 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core import pickled_arrays
 from paddlepress.core.errors import DataError
 from paddlepress.data.raw import Examples, Raw, examples
-
-PLAIN_TYPES = {"f4", "f8", "u1", "i1", "i2", "i4", "i8"}
-
-
-class _ArrayType:
-    """Stands for `numpy.ndarray`, which the pickle only names."""
-
-
-class _Dtype:
-    """Stands for `numpy.dtype`: type code and byte order."""
-
-    def __init__(self, code: object, *_: object) -> None:
-        self.code = code.decode("latin1") if isinstance(code, bytes) else code
-        self.order = "="
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        order = state[1]
-        self.order = order.decode("latin1") if isinstance(order, bytes) else order
-
-    def value(self) -> np.dtype[Any]:
-        if self.code not in PLAIN_TYPES or self.order not in ("<", ">", "=", "|"):
-            raise ValueError(f"it holds an array of type {self.order}{self.code}")
-        return np.dtype(f"{self.order}{self.code}")
-
-
-class _Array:
-    """Stands for an array: shape, type and bytes."""
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, self.shape, self.dtype, self.fortran, self.content = state
-
-    def value(self) -> NDArray[Any]:
-        if not isinstance(self.dtype, _Dtype):
-            raise ValueError("an array's type is no type")
-        content = self.content.encode("latin1") if isinstance(self.content, str) else self.content
-        flat = np.frombuffer(content, self.dtype.value())
-        return flat.reshape(self.shape, order="F" if self.fortran else "C")
-
-
-def _reconstruct(*_: object) -> _Array:
-    """What NumPy starts an array with; its state follows."""
-    return _Array()
-
-
-def _frombuffer(content: object, dtype: object, shape: object, order: object) -> _Array:
-    """What NumPy writes an array as since pickle protocol 5."""
-    array = _Array()
-    array.__setstate__((1, shape, dtype, order == "F", content))
-    return array
-
-
-def _encode(text: str, encoding: object) -> bytes:
-    """What today's Python writes bytes as in old protocols."""
-    return text.encode("latin1")
-
-
-class _Reader(pickle.Unpickler):
-    admitted = {
-        ("numpy", "ndarray"): _ArrayType,
-        ("numpy", "dtype"): _Dtype,
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-        ("numpy._core.numeric", "_frombuffer"): _frombuffer,
-        ("_codecs", "encode"): _encode,
-    }
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return self.admitted[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no array needs") from None
 
 
 def read_pickle(path: Path) -> Raw:
@@ -106,7 +29,7 @@ def read_pickle(path: Path) -> Raw:
     except OSError as error:
         raise DataError(f"{path} can't be read: {error.strerror or error}") from None
     try:
-        pairs = _Reader(io.BytesIO(content), encoding="bytes").load()
+        pairs = pickled_arrays.read(content)
         train, validation, test = ((images.value(), labels.value()) for images, labels in pairs)
     except pickle.UnpicklingError as error:
         raise DataError(f"{path} is refused: {error}") from None
