@@ -92,33 +92,6 @@ def finished(home: Path) -> set[str]:
     return {name for name in done if not name.startswith(("compare-", "promote-", "report-"))}
 
 
-OWN_NETWORK = """
-import paddle
-from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification
-from paddlepress_example.architecture import mlp
-
-network = mlp((TensorSpec(name="input", shape=(1, 28, 28)),), Classification(classes=tuple("0123456789")), hidden=64)
-paddle.save(network.state_dict(), "trained.pdparams")
-{snippet}
-images = paddle.rand([3, 1, 28, 28])
-assert (pp.load("my-model").predict(images.numpy()) == network(images).numpy()).all()
-"""
-
-
-def test_a_network_of_ones_own_becomes_an_artifact(installed: dict[str, str], tmp_path: Path) -> None:
-    """What the README says makes an artifact of trained weights that loads by name and computes the same."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (PACKAGE.parents[1] / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (snippet,) = (block for block in blocks if "Model.build(" in block)
-    code = OWN_NETWORK.format(snippet=snippet)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=installed, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
 def test_it_stands_the_contract(installed: dict[str, str]) -> None:
     """The plugin's own tests inherit `TechniqueContract` and pass, with nothing that the next pytest removes."""
     strict = ["-W", "error::pytest.PytestDeprecationWarning", "--override-ini=norecursedirs="]

@@ -25,9 +25,8 @@ _PADDLES_PROGRAM = b'"base_code"'
 """What every program that Paddle 3 saves as JSON begins with."""
 _HEAD = 4096
 _REMEDY = (
-    "not a model artifact. Register the function that builds the network as an architecture, load the trained weights "
-    "into it (Model.build and Model.load_state) and save that (paddlepress.artifact.store.save); "
-    "the README shows it under 'Your own model'"
+    "not a model artifact. `paddlepress import` makes one of the network's class and its weights, saved as .pdparams, "
+    ".safetensors or .npz; the README shows it under 'Your own model'"
 )
 
 

@@ -140,20 +140,10 @@ class Model:
 
         state = parametrization.plain(state, self.parametrizations)
         target = self.tensors()
-        missing, unknown = target.keys() - state.keys(), state.keys() - target.keys()
-        if missing:
-            raise ArtifactError(f"no weights for {in_one_line(', '.join(sorted(missing)))}")
-        if unknown:
-            named = in_one_line(", ".join(sorted(unknown)))
-            raise ArtifactError(f"weights for {named}, which the network does not have")
+        if misfit := _misfit({name: tensor.numpy() for name, tensor in target.items()}, state):
+            raise ArtifactError(misfit)
         for name, tensor in target.items():
-            value = state[name]
-            if tuple(tensor.shape) != value.shape:
-                raise ArtifactError(f"{name} has shape {value.shape}, the network needs {tuple(tensor.shape)}")
-            dtype = tensor.numpy().dtype
-            if value.dtype != dtype:
-                raise ArtifactError(f"{name} has dtype {value.dtype}, the network needs {dtype}")
-            tensor.set_value(value)
+            tensor.set_value(state[name])
 
     def copy(self) -> Model:
         """An independent model with the same weights."""
@@ -249,6 +239,35 @@ def input_specs(model: Model) -> list[Any]:
     import paddle
 
     return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
+
+
+def _misfit(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> str:
+    """Why weights are not those of a network, in one line that names the first of each kind; empty if they are."""
+    both = [name for name in wanted if name in given]
+    shaped = [
+        f"{name} has shape {given[name].shape}, the network needs {wanted[name].shape}"
+        for name in both
+        if given[name].shape != wanted[name].shape
+    ]
+    typed = [
+        f"{name} has dtype {given[name].dtype}, the network needs {wanted[name].dtype}"
+        for name in both
+        if given[name].dtype != wanted[name].dtype
+    ]
+    missing = [name for name in wanted if name not in given]
+    unknown = [name for name in given if name not in wanted]
+    problems = [
+        f"no weights for {_first(missing)}" if missing else "",
+        f"weights for {_first(unknown)}, which the network does not have" if unknown else "",
+        _first(shaped, "; "),
+        _first(typed, "; "),
+    ]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _first(names: list[str], between: str = ", ", most: int = 3) -> str:
+    shown = between.join(in_one_line(name, 200) for name in names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def _replay(edit: Edit, network: paddle.nn.Layer) -> None:

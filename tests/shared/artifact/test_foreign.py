@@ -22,7 +22,7 @@ def test_a_program_that_paddle_saved_is_not_called_damaged(tmp_path: Path) -> No
             store.load(folder)
         message = str(caught.value)
         assert message.startswith(f"{folder / name}.json is a program that Paddle saved for inference, not a model")
-        assert "Register the function" in message and "'Your own model'" in message and "\n" not in message
+        assert "`paddlepress import` makes one" in message and "'Your own model'" in message and "\n" not in message
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Architectures by name, through the entry-point group `paddlepress.architectures`.
 
 An architecture is a callable `(inputs, task, **arguments) -> paddle.nn.Layer`: it is told what the
-network must take and how many classes it must tell apart, and takes JSON arguments of its own. Never
-is an import path taken from an artifact or a recipe.
+network must take and how many classes it must tell apart, and takes JSON arguments of its own. One that
+has no parameter `inputs` or `task`, as a network's class mostly has not, is not told. Never is an import
+path taken from an artifact or a recipe.
 
 `vision/NAME` is a model of `paddle.vision.models`.
 """
@@ -99,10 +100,24 @@ def build(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task
         DataError: inputs that the architecture does not fit.
     """
     check(reference)
+    architecture = resolve(reference.name)
+    told = {key: value for key, value in (("inputs", inputs), ("task", task)) if takes(architecture, key)}
     try:
-        return resolve(reference.name)(inputs=inputs, task=task, **reference.arguments)
+        network = architecture(**told, **reference.arguments)
     except DataError:
         raise
     except (TypeError, ValueError) as error:
         given = in_one_line(dict(reference.arguments), 100)
         raise UsageError(f"architecture {reference.name!r} with {given}: {in_one_line(error)}") from None
+    import paddle
+
+    if not isinstance(network, paddle.nn.Layer):
+        raise UsageError(f"architecture {reference.name!r} gives a {type(network).__name__}, and no paddle.nn.Layer")
+    return network
+
+
+def takes(architecture: Architecture, parameter: str) -> bool:
+    """Whether an architecture is told `inputs` or `task`: by name, or a function that takes whatever it is given."""
+    parameters = inspect.signature(architecture).parameters
+    whatever = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return parameter in parameters or (whatever and not inspect.isclass(architecture))

@@ -43,7 +43,7 @@ def arguments(name: str) -> list[dict[str, str]]:
             {
                 "argument": parameter.name,
                 "type": _type(parameter),
-                "default": "required" if parameter.default is parameter.empty else json.dumps(parameter.default),
+                "default": "required" if parameter.default is parameter.empty else _default(parameter),
                 "description": " ".join(described.get(parameter.name, "").split()).rstrip("."),
             }
         )
@@ -60,7 +60,14 @@ def _source(name: str) -> Any:
     return found
 
 
+def _default(parameter: inspect.Parameter) -> str:
+    """As JSON where it is some: a network's class may take what a recipe can't give, such as another class."""
+    return json.dumps(parameter.default, default=str)
+
+
 def _type(parameter: inspect.Parameter) -> str:
     if parameter.annotation is parameter.empty:
         return "" if parameter.default in (parameter.empty, None) else type(parameter.default).__name__
-    return parameter.annotation if isinstance(parameter.annotation, str) else parameter.annotation.__name__
+    if isinstance(parameter.annotation, str):
+        return parameter.annotation
+    return getattr(parameter.annotation, "__name__", str(parameter.annotation))
