@@ -13,7 +13,7 @@ import paddle
 from numpy.typing import NDArray
 from paddle import nn
 
-from paddlepress_components.quantization.observed import output_mean
+from paddlepress_components.quantization.layer_functions import output_mean
 
 
 def mean_shift(layer: nn.Layer, pairs: Iterable[tuple[paddle.Tensor, paddle.Tensor]]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from paddle import nn
 from paddle.nn.layer.conv import _ConvNd
 
 from paddlepress.network.layer_kinds import output_axis
-from paddlepress_components.quantization.observed import input_channels, is_transposed, patches
+from paddlepress_components.quantization.layer_functions import input_channels, is_transposed, patches
 
 LARGEST_HESSIAN = 4096
 """Inputs that errors are fed back among; of a wider layer each run of so many is rounded by itself."""

@@ -21,7 +21,7 @@ from paddlepress_components.quantization.activation_grids import Ranges
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
-from paddlepress_components.quantization.observed import Course, course, received
+from paddlepress_components.quantization.layer_runs import ForwardTrace, layer_inputs, trace_forward
 from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq, round_to_nearest
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class _Layerwise:
 
     def __post_init__(self) -> None:
         self._inputs = self.context.calibration.inputs
-        self._course: Course = course(self.model.network, self.layers, self._inputs[:1])
+        self._trace: ForwardTrace = trace_forward(self.model.network, self.layers, self._inputs[:1])
         self._float = self.model.copy().network
         self._masked = set(self.model.masked())
         self._stopped: dict[str, tuple[list[paddle.Tensor], list[paddle.Tensor]]] = {}
@@ -128,8 +128,8 @@ class _Layerwise:
         Where each layer runs once and all calibration data fit into the memory together, passes over them stop at the
         layers in turn; else each layer has a pass of its own.
         """
-        calls, course = self._course.calls, self._course
-        held = _HELD * course.largest * len(self._inputs) * 4
+        calls, trace = self._trace.calls, self._trace
+        held = _HELD * trace.largest * len(self._inputs) * 4
         if any(count > 1 for count in calls.values()) or held > MOST_BYTES:
             yield from calls
         else:
@@ -153,13 +153,13 @@ class _Layerwise:
     def quantize(self, name: str) -> None:
         """Quantize one layer, when all that run before it are."""
         layer, edit = self.layers[name], self.edits[name]
-        found = self._rounded(name) if name in self._course.calls else None
+        found = self._rounded(name) if name in self._trace.calls else None
         if found is not None:
             layer.weight.set_value(found.values())
         put_on_grid(self.model, edit, None if found is None else found.scale, self.fields.covers(edit.bits)[0])
-        if self.fields.bias_correction and name in self._course.calls:
+        if self.fields.bias_correction and name in self._trace.calls:
             shift = mean_shift(layer, self._pairs(name))
-            if not correct_bias(layer, shift, self._course.norms.get(name)):
+            if not correct_bias(layer, shift, self._trace.norms.get(name)):
                 self.context.progress.note(f"{name} has no bias to correct, and no batch normalization after it")
 
     def _rounded(self, name: str) -> Quantized | None:
@@ -168,7 +168,7 @@ class _Layerwise:
         if not fields.needs_data(edit.bits):
             return None
         if fields.rounding == "adaround":
-            number = list(self._course.calls).index(name)
+            number = list(self._trace.calls).index(name)
             seed = int(np.random.SeedSequence((self.context.seed, number)).generate_state(1)[0])
             settings = adaround.Settings(
                 fields.adaround_steps, fields.adaround_batch_size, fields.adaround_learning_rate, seed
@@ -182,7 +182,7 @@ class _Layerwise:
     def _received(self, name: str) -> Iterator[paddle.Tensor]:
         if name in self._stopped:
             return iter(self._stopped[name][0])
-        return received(self.model.network, self.layers[name], self._course.calls[name], self._inputs)
+        return layer_inputs(self.model.network, self.layers[name], self._trace.calls[name], self._inputs)
 
     def _pairs(self, name: str) -> Iterator[tuple[paddle.Tensor, paddle.Tensor]]:
         """What a layer receives in the quantized network, and what it gives in the float one."""
@@ -190,7 +190,7 @@ class _Layerwise:
         if name in self._stopped:
             exact = iter(self._stopped[name][1])
         else:
-            exact = received(self._float, original, self._course.calls[name], self._inputs)
+            exact = layer_inputs(self._float, original, self._trace.calls[name], self._inputs)
         for x, y in zip(self._received(name), exact, strict=True):
             with paddle.no_grad():
                 target = original.forward(y)

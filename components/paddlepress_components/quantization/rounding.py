@@ -17,7 +17,7 @@ from paddlepress.network.layer_kinds import output_axis
 from paddlepress.spec.tensors import Array, Quantized, spread_scale
 from paddlepress_components.quantization import adaround, gptq
 from paddlepress_components.quantization.input_products import Products
-from paddlepress_components.quantization.observed import output_mean, with_weight
+from paddlepress_components.quantization.layer_functions import output_mean, with_weight
 
 _CACHED_NUMBERS = 2**27  # of a layer's inputs that AdaRound keeps: 512 MiB
 

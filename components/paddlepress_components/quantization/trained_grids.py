@@ -11,7 +11,7 @@ from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import put_on_grid
 from paddlepress.network.layer_kinds import weighted_layers
 from paddlepress.spec.tensors import Array
-from paddlepress_components.quantization.observed import course
+from paddlepress_components.quantization.layer_runs import trace_forward
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -27,7 +27,7 @@ def ends(network: nn.Layer, example: NDArray[Any]) -> tuple[str, ...]:
         network: run once, in evaluation mode.
         example: float32 array [1, *shape].
     """
-    calls = list(course(network, weighted_layers(network), example).calls)
+    calls = list(trace_forward(network, weighted_layers(network), example).calls)
     return (calls[0], calls[-1]) if calls else ()
 
 

@@ -15,7 +15,8 @@ from paddlepress.network.layer_kinds import output_axis
 from paddlepress.spec.tensors import Quantized
 from paddlepress_components.quantization import input_products, rounding
 from paddlepress_components.quantization.adaround import Settings
-from paddlepress_components.quantization.observed import course, input_channels, is_transposed, patches, received
+from paddlepress_components.quantization.layer_functions import input_channels, is_transposed, patches
+from paddlepress_components.quantization.layer_runs import layer_inputs, trace_forward
 
 COVERS: tuple[Cover, ...] = ("max", "mse")
 IMAGE = (6, 4, 9, 9)
@@ -150,10 +151,10 @@ def test_layers_are_watched_in_the_order_in_which_they_run() -> None:
     network.eval()
     layers = {name: layer for name, layer in network.named_children() if isinstance(layer, nn.Linear)}
     inputs = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
-    found = course(network, layers, inputs[:1])
+    found = trace_forward(network, layers, inputs[:1])
     assert found.calls == {"twice": 2, "last": 1}
     assert found.norms == {"last": network.norm}
-    seen = list(received(network, network.twice, 2, inputs, batch_size=6))
+    seen = list(layer_inputs(network, network.twice, 2, inputs, batch_size=6))
     assert [tuple(one.shape) for one in seen] == [(6, 4), (6, 4), (4, 4), (4, 4)]
     np.testing.assert_array_equal(seen[1].numpy(), network.twice(seen[0]).numpy())
     assert not any(layer._forward_pre_hooks or layer._forward_post_hooks for layer in network.sublayers())
