@@ -14,7 +14,7 @@ from paddlepress_components.distillation.student import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
-    from paddlepress_components.distillation.hints import Guide
+    from paddlepress_components.distillation.feature_comparison import FeatureComparison
     from paddlepress_components.distillation.student_loss import Soft, Taught
 
 
@@ -128,9 +128,9 @@ class DistillOffline(StudentTraining, Technique):
             check_teacher(teacher, student, location)
             adapt(teacher, student, location)
         taught = self._taught(student, teachers, context)
-        guides = [one.guide for one in taught if one.guide is not None]
-        auxiliary = [Auxiliary(guide.auxiliary) for guide in guides if guide.auxiliary is not None]
-        compared = sorted({layer for guide in guides for layer in guide.student_layers})
+        comparisons = [one.comparison for one in taught if one.comparison is not None]
+        auxiliary = [Auxiliary(comparison.auxiliary) for comparison in comparisons if comparison.auxiliary is not None]
+        compared = sorted({layer for comparison in comparisons for layer in comparison.student_layers})
         with Capture(student.network, compared, training=True) as captured:
             return retrain(
                 student,
@@ -148,10 +148,10 @@ class DistillOffline(StudentTraining, Technique):
         taught = []
         weights = self.teacher_weights or [1.0] * len(teachers)
         for model, weight in zip(teachers, weights, strict=True):
-            guide = self._guide(student, model, context)
-            layers, summary = (guide.teacher_layers, guide.summary) if guide is not None else ((), list)
+            comparison = self._comparison(student, model, context)
+            layers, summary = (comparison.teacher_layers, comparison.summary) if comparison is not None else ((), list)
             asked = Teacher(model.network, context.train, self.shift > 0, layers, summary)
-            taught.append(Taught(asked, weight / sum(weights), guide))
+            taught.append(Taught(asked, weight / sum(weights), comparison))
         return taught
 
     def _soft(self, task: Task) -> Soft:
@@ -166,9 +166,9 @@ class DistillOffline(StudentTraining, Technique):
             return student_loss.logit_standardized(task, self.temperature)
         return student_loss.diverging(task, self.temperature)
 
-    def _guide(self, student: Model, teacher: Model, context: Context) -> Guide | None:
+    def _comparison(self, student: Model, teacher: Model, context: Context) -> FeatureComparison | None:
         from paddlepress.training.features import features
-        from paddlepress_components.distillation import hints
+        from paddlepress_components.distillation.feature_comparison import feature_comparison
 
         if self.loss not in ("hints", "attention", "relational"):
             return None
@@ -180,4 +180,4 @@ class DistillOffline(StudentTraining, Technique):
             "angle": self.angle_weight,
         }
         own, told = features(student.network, examples), features(teacher.network, examples)
-        return hints.guide(self.loss, own, told, weights, self.student_layer, self.teacher_layer)
+        return feature_comparison(self.loss, own, told, weights, self.student_layer, self.teacher_layer)

@@ -13,7 +13,7 @@ from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture
 from paddlepress.training.losses import decoupled_loss, standardized
 from paddlepress.training.teachers import Teacher
-from paddlepress_components.distillation.hints import Guide
+from paddlepress_components.distillation.feature_comparison import FeatureComparison
 
 Soft = Callable[[paddle.Tensor, Sequence[tuple[float, paddle.Tensor]], paddle.Tensor], paddle.Tensor]
 """`(student's outputs, teachers' shares and outputs, targets) -> scalar`: how a student is compared with teachers."""
@@ -62,26 +62,26 @@ class Taught:
     """A teacher in a lesson.
 
     Attributes:
-        teacher: whose summary, if there is a guide, is the guide's.
+        teacher: whose summary, if there is a comparison, is the comparison's.
         share: its weight; those of a lesson's teachers sum to 1.
-        guide: what is compared of its features.
+        comparison: what is compared of its features.
     """
 
     teacher: Teacher
     share: float
-    guide: Guide | None = None
+    comparison: FeatureComparison | None = None
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A `Loss`: `alpha` of the soft part, the rest the task's own, plus what the guides compare.
+    """A `Loss`: `alpha` of the soft part, the rest the task's own, plus what the comparisons compare.
 
     Attributes:
         task: what the student is for.
         taught: the teachers.
         soft: how outputs are compared.
         alpha: share of the soft part, 0 to 1.
-        captured: the student's features; None where no teacher has a guide.
+        captured: the student's features; None where no teacher has a comparison.
     """
 
     task: Task
@@ -95,7 +95,7 @@ class Lesson:
         said = [(one.share, answer.outputs) for one, answer in zip(self.taught, answers, strict=True)]
         parts = [self.alpha * self.soft(outputs, said, targets), (1 - self.alpha) * self.task.loss(outputs, targets)]
         for one, answer in zip(self.taught, answers, strict=True):
-            if one.guide is not None and self.captured is not None:
-                own = [self.captured.outputs[layer] for layer in one.guide.student_layers]
-                parts.append(one.share * one.guide.compare(own, answer.features))
+            if one.comparison is not None and self.captured is not None:
+                own = [self.captured.outputs[layer] for layer in one.comparison.student_layers]
+                parts.append(one.share * one.comparison.compare(own, answer.features))
         return paddle.add_n(parts)

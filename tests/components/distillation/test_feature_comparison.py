@@ -8,7 +8,7 @@ import pytest
 
 from paddlepress.core.errors import TechniqueRefused, UnknownName
 from paddlepress.training.features import Feature
-from paddlepress_components.distillation.hints import Kind, Regressor, guide, pairs, pooled
+from paddlepress_components.distillation.feature_comparison import Kind, Regressor, feature_comparison, pairs, pooled
 
 WEIGHTS = {"hint": 1.0, "attention": 1.0, "distance": 1.0, "angle": 1.0}
 STUDENT = [Feature("a", (4, 8, 8)), Feature("b", (8, 4, 4)), Feature("c", (16,))]
@@ -80,10 +80,10 @@ def test_a_regressor_gives_the_teachers_shape(own: tuple[int, ...], other: tuple
 
 @pytest.mark.parametrize("kind", ["hints", "attention", "relational"])
 @pytest.mark.parametrize("layers", [("", ""), ("b", "stem")])
-def test_a_guide_pulls_the_student_to_its_teacher(kind: Any, layers: tuple[str, str]) -> None:
+def test_a_comparison_pulls_the_student_to_its_teacher(kind: Any, layers: tuple[str, str]) -> None:
     """The loss has a gradient for the student's feature, and is less after a step against it."""
     paddle.seed(0)
-    made = guide(kind, STUDENT, TEACHER, WEIGHTS, *layers)
+    made = feature_comparison(kind, STUDENT, TEACHER, WEIGHTS, *layers)
     shapes = {feature.layer: list(feature.shape) for feature in (*STUDENT, *TEACHER)}
     own = [paddle.randn([5, *shapes[layer]]) for layer in made.student_layers]
     told = made.summary([paddle.randn([5, *shapes[layer]]) for layer in made.teacher_layers])

@@ -29,7 +29,7 @@ _WANTED = {
 
 
 @dataclass(frozen=True)
-class Guide:
+class FeatureComparison:
     """A comparison of a student with one teacher.
 
     Attributes:
@@ -46,15 +46,15 @@ class Guide:
     auxiliary: nn.Layer | None = None
 
 
-def guide(
+def feature_comparison(
     kind: Kind,
     student: list[Feature],
     teacher: list[Feature],
     weights: Weights,
     student_layer: str = "",
     teacher_layer: str = "",
-) -> Guide:
-    """The guide of a kind.
+) -> FeatureComparison:
+    """The comparison of a kind.
 
     Args:
         kind: `hints` compares one feature through a regressor, `attention` where both look, for each size of
@@ -71,10 +71,10 @@ def guide(
     layers = tuple(own.layer for own, _ in chosen), tuple(other.layer for _, other in chosen)
     if kind == "hints":
         regressor = Regressor(*chosen[0])
-        return Guide(*layers, list, _hints(regressor, weights["hint"]), regressor)
+        return FeatureComparison(*layers, list, _hints(regressor, weights["hint"]), regressor)
     if kind == "attention":
-        return Guide(*layers, _attention_summary(chosen), _attention(chosen, weights["attention"]))
-    return Guide(*layers, _flat, _relational(weights["distance"], weights["angle"]))
+        return FeatureComparison(*layers, _attention_summary(chosen), _attention(chosen, weights["attention"]))
+    return FeatureComparison(*layers, _flat, _relational(weights["distance"], weights["angle"]))
 
 
 def pairs(
