@@ -99,7 +99,7 @@ class Heads(nn.Layer):
 
 
 @dataclass(frozen=True)
-class HeadsLesson:
+class HeadsLoss:
     """A `Loss`: the network and its heads learn from the labels, the heads from the network's outputs too.
 
     Zhang et al., "Be Your Own Teacher", ICCV 2019: cross entropy of the network's outputs, and for each head

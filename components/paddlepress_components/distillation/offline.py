@@ -15,7 +15,7 @@ from paddlepress_components.distillation.student import StudentTraining
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
     from paddlepress_components.distillation.feature_comparison import FeatureComparison
-    from paddlepress_components.distillation.student_loss import Soft, Taught
+    from paddlepress_components.distillation.student_loss import Soft, WeightedTeacher
 
 
 class DistillOffline(StudentTraining, Technique):
@@ -117,7 +117,7 @@ class DistillOffline(StudentTraining, Technique):
         from paddlepress.training.features import Capture
         from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
-        from paddlepress_components.distillation.student_loss import Lesson
+        from paddlepress_components.distillation.student_loss import DistillationLoss
         from paddlepress_components.distillation.teachers import BASE, adapt, check_teacher, load_teachers
 
         soft = self._soft(model.task)
@@ -127,8 +127,8 @@ class DistillOffline(StudentTraining, Technique):
         for teacher, location in zip(teachers, locations, strict=True):
             check_teacher(teacher, student, location)
             adapt(teacher, student, location)
-        taught = self._taught(student, teachers, context)
-        comparisons = [one.comparison for one in taught if one.comparison is not None]
+        weighted = self._weighted(student, teachers, context)
+        comparisons = [one.comparison for one in weighted if one.comparison is not None]
         auxiliary = [Auxiliary(comparison.auxiliary) for comparison in comparisons if comparison.auxiliary is not None]
         compared = sorted({layer for comparison in comparisons for layer in comparison.student_layers})
         with Capture(student.network, compared, training=True) as captured:
@@ -136,23 +136,23 @@ class DistillOffline(StudentTraining, Technique):
                 student,
                 context,
                 self.settings(self.patience),
-                Lesson(student.task, taught, soft, self.alpha, captured),
+                DistillationLoss(student.task, weighted, soft, self.alpha, captured),
                 auxiliary,
                 " ".join([self.model_dump_json(), *(teacher.digest() for teacher in teachers)]),
             )
 
-    def _taught(self, student: Model, teachers: list[Model], context: Context) -> list[Taught]:
+    def _weighted(self, student: Model, teachers: list[Model], context: Context) -> list[WeightedTeacher]:
         from paddlepress.training.teachers import Teacher
-        from paddlepress_components.distillation.student_loss import Taught
+        from paddlepress_components.distillation.student_loss import WeightedTeacher
 
-        taught = []
+        weighted = []
         weights = self.teacher_weights or [1.0] * len(teachers)
         for model, weight in zip(teachers, weights, strict=True):
             comparison = self._comparison(student, model, context)
             layers, summary = (comparison.teacher_layers, comparison.summary) if comparison is not None else ((), list)
             asked = Teacher(model.network, context.train, self.shift > 0, layers, summary)
-            taught.append(Taught(asked, weight / sum(weights), comparison))
-        return taught
+            weighted.append(WeightedTeacher(asked, weight / sum(weights), comparison))
+        return weighted
 
     def _soft(self, task: Task) -> Soft:
         from paddlepress.tasks import Classification

@@ -95,7 +95,7 @@ class DistillSelf(StudentTraining, Technique):
         from paddlepress.training.features import Capture, features
         from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
-        from paddlepress_components.distillation.auxiliary_heads import HeadsLesson, put_on
+        from paddlepress_components.distillation.auxiliary_heads import HeadsLoss, put_on
         from paddlepress_components.distillation.initialization import fresh, seeds
 
         student = self.named_student(model)
@@ -104,6 +104,6 @@ class DistillSelf(StudentTraining, Technique):
         found = features(student.network, context.train.inputs[:2])
         heads, last = put_on(student.network, found, student.task.out_features, self.layers)
         with Capture(student.network, sorted({*heads.layers, last}), training=True) as captured:
-            lesson = HeadsLesson(student.task, heads, captured, last, self.temperature, self.alpha, self.hint_weight)
+            loss = HeadsLoss(student.task, heads, captured, last, self.temperature, self.alpha, self.hint_weight)
             identity = self.model_dump_json()
-            return retrain(student, context, self.settings(), lesson, [Auxiliary(heads)], identity)
+            return retrain(student, context, self.settings(), loss, [Auxiliary(heads)], identity)

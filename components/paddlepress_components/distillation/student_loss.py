@@ -58,12 +58,12 @@ def logit_standardized(task: Task, temperature: float) -> Soft:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A teacher in a lesson.
+class WeightedTeacher:
+    """A teacher, and what it counts beside the others.
 
     Attributes:
         teacher: whose summary, if there is a comparison, is the comparison's.
-        share: its weight; those of a lesson's teachers sum to 1.
+        share: its weight; those of a student's teachers sum to 1.
         comparison: what is compared of its features.
     """
 
@@ -73,28 +73,28 @@ class Taught:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DistillationLoss:
     """A `Loss`: `alpha` of the soft part, the rest the task's own, plus what the comparisons compare.
 
     Attributes:
         task: what the student is for.
-        taught: the teachers.
+        teachers: whose outputs and features are learned.
         soft: how outputs are compared.
         alpha: share of the soft part, 0 to 1.
         captured: the student's features; None where no teacher has a comparison.
     """
 
     task: Task
-    taught: Sequence[Taught]
+    teachers: Sequence[WeightedTeacher]
     soft: Soft
     alpha: float
     captured: Capture | None = None
 
     def __call__(self, outputs: paddle.Tensor, targets: paddle.Tensor, batch: Batch) -> paddle.Tensor:
-        answers = [one.teacher(batch) for one in self.taught]
-        said = [(one.share, answer.outputs) for one, answer in zip(self.taught, answers, strict=True)]
+        answers = [one.teacher(batch) for one in self.teachers]
+        said = [(one.share, answer.outputs) for one, answer in zip(self.teachers, answers, strict=True)]
         parts = [self.alpha * self.soft(outputs, said, targets), (1 - self.alpha) * self.task.loss(outputs, targets)]
-        for one, answer in zip(self.taught, answers, strict=True):
+        for one, answer in zip(self.teachers, answers, strict=True):
             if one.comparison is not None and self.captured is not None:
                 own = [self.captured.outputs[layer] for layer in one.comparison.student_layers]
                 parts.append(one.share * one.comparison.compare(own, answer.features))

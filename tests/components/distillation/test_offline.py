@@ -26,7 +26,7 @@ from paddlepress.training.feature_losses import attention_loss, attention_map
 from paddlepress.training.features import Capture
 from paddlepress.training.teachers import Answer
 from paddlepress_components.distillation.offline import DistillOffline
-from paddlepress_components.distillation.student_loss import Lesson, Taught, diverging
+from paddlepress_components.distillation.student_loss import DistillationLoss, WeightedTeacher, diverging
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
 STUDENT = {"student": "lenet", "student_arguments": {"width": 0.25}, "batch_size": 64}
@@ -178,8 +178,8 @@ def test_several_teachers_teach_their_mean() -> None:
     batch, labels = Batch(np.arange(4), logits[0]), paddle.to_tensor([0, 1, 2, 3])
     task, student = Classification(classes=("a", "b", "c", "d", "e")), logits[2]
     student.stop_gradient = False
-    taught = [Taught(answer, 0.5) for answer in answers]  # type: ignore[arg-type]
-    Lesson(task, taught, diverging(task, 2.0), 0.6)(student, labels, batch).backward()
+    taught = [WeightedTeacher(answer, 0.5) for answer in answers]  # type: ignore[arg-type]
+    DistillationLoss(task, taught, diverging(task, 2.0), 0.6)(student, labels, batch).backward()
     learned = student.grad.numpy()
     student.clear_grad()
     target = (F.softmax(logits[0] / 2, axis=-1) + F.softmax(logits[1] / 2, axis=-1)) / 2

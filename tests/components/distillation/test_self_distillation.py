@@ -17,7 +17,7 @@ from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture, Feature, features
-from paddlepress_components.distillation.auxiliary_heads import Head, HeadsLesson, head_layers, put_on
+from paddlepress_components.distillation.auxiliary_heads import Head, HeadsLoss, head_layers, put_on
 from paddlepress_components.distillation.self_distillation import DistillSelf
 
 SMALL = {"student": "lenet", "student_arguments": {"width": 0.125}, "batch_size": 64}
@@ -210,8 +210,8 @@ def test_the_network_is_no_easier_a_teacher_for_its_heads() -> None:
         network.train()
         with Capture(network, [*heads.layers, last], training=True) as captured:
             inputs = paddle.to_tensor(split.inputs[:8])
-            lesson = HeadsLesson(trained().task, heads, captured, last, 3.0, alpha, hint)
-            lesson(network(inputs), paddle.to_tensor(split.labels[:8]), Batch(np.arange(8), inputs)).backward()
+            loss = HeadsLoss(trained().task, heads, captured, last, 3.0, alpha, hint)
+            loss(network(inputs), paddle.to_tensor(split.labels[:8]), Batch(np.arange(8), inputs)).backward()
         return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
 
     plain, strict = gradients(0.0, 0.0), gradients(0.9, 5.0)
