@@ -26,7 +26,7 @@ from paddlepress.surgery.macs import macs
 
 SHARE = 0.5
 
-Keep = dict[str, np.ndarray[Any, Any]]
+KeptUnits = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Cut:
     case: Case
     before: Model
     graph: Graph
-    keep: Keep
+    keep: KeptUnits
     after: Model
 
 
@@ -48,7 +48,7 @@ def cut(request: pytest.FixtureRequest) -> Cut:
     groups = [group for group in graph.groups if group.kind in case.kinds]
     scores = {group.name: importance(before, group) for group in groups}
 
-    def choose(ratio: float) -> Keep:
+    def choose(ratio: float) -> KeptUnits:
         counts = {name: max(1, round(len(score) * (1 - ratio))) for name, score in scores.items()}
         return {name: np.sort(np.argsort(-score, kind="stable")[: counts[name]]) for name, score in scores.items()}
 

@@ -20,7 +20,7 @@ from paddlepress.surgery.groups import Graph, Group
 from paddlepress.surgery.kernel_times import Kernels
 from paddlepress_components.pruning import activations, gradients, importance
 from paddlepress_components.pruning.importance import Scores
-from paddlepress_components.pruning.unit_selection import Keep, Scope, best, choose, kept_after
+from paddlepress_components.pruning.unit_selection import KeptUnits, Scope, best, choose, kept_after
 from paddlepress_components.widths import AUTO, RoundTo
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Target:
         self._touched = {group.name: sum(bool(part.direction) for part in group.slices) for group in groups}
         self._multiples = {group.name: multiple(group, round_to, kernels) for group in groups}
 
-    def keep(self, model: Model, graph: Graph, scores: Scores, step: int = 1, steps: int = 1) -> Keep:
+    def keep(self, model: Model, graph: Graph, scores: Scores, step: int = 1, steps: int = 1) -> KeptUnits:
         """The units that stay in one of several steps; groups that stay whole are left out.
 
         Args:
@@ -145,7 +145,7 @@ class Target:
             keep = self._within(model, graph, scores, kept_after(step, steps, share), least, last)
         return {name: kept for name, kept in keep.items() if len(kept) < len(scores[name])}
 
-    def _within(self, model: Model, graph: Graph, scores: Scores, share: float, least: int, last: bool) -> Keep:
+    def _within(self, model: Model, graph: Graph, scores: Scores, share: float, least: int, last: bool) -> KeptUnits:
         time = Budget(model, graph, self._kernels)
         budget = Budget(model, graph) if self._latency is None else time
         if budget.total == 0:
@@ -154,7 +154,7 @@ class Target:
         refused: TechniqueRefused | None = None
         for multiples in self._ways():
 
-            def chosen(ratio: float, up: bool = True, multiples: Mapping[str, int] = multiples) -> Keep:
+            def chosen(ratio: float, up: bool = True, multiples: Mapping[str, int] = multiples) -> KeptUnits:
                 return choose(scores, ratio, self._scope, multiples, least=least, up=up)
 
             try:
@@ -185,7 +185,7 @@ class Target:
         costs more than cutting a layer inside of a block.
         """
 
-        def worth(keep: Keep, name: str, kept: NDArray[np.int64]) -> float:
+        def worth(keep: KeptUnits, name: str, kept: NDArray[np.int64]) -> float:
             cut = {**keep, name: kept}
             saved = sum((budget.after(keep) - budget.after(cut)) / budget.total for budget in budgets if budget.total)
             total = float(scores[name].sum())
@@ -226,7 +226,7 @@ def tell_fixed(graph: Graph, progress: Progress) -> None:
         progress.note(f"{layer} stays whole: it {reason}")
 
 
-def cut(model: Model, graph: Graph, keep: Keep, target: Target, context: Context, step: int) -> Model:
+def cut(model: Model, graph: Graph, keep: KeptUnits, target: Target, context: Context, step: int) -> Model:
     """Remove units, and tell what is left: `parameters`, and `macs_share` where it can be counted.
 
     Args:

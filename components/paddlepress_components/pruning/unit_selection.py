@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Scope = Literal["layer", "global"]
-Keep = dict[str, NDArray[np.int64]]
+KeptUnits = dict[str, NDArray[np.int64]]
 
 
 def choose(
@@ -22,7 +22,7 @@ def choose(
     units: Mapping[str, int] | None = None,
     least: int = 1,
     up: bool = True,
-) -> Keep:
+) -> KeptUnits:
     """Which units each group keeps, in their order.
 
     Args:

@@ -24,8 +24,8 @@ from paddlepress.surgery.time_estimate import time_of, uses
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
 
-Keep = dict[str, NDArray[np.int64]]
-Worth = Callable[[Keep, str, NDArray[np.int64]], float]
+KeptUnits = dict[str, NDArray[np.int64]]
+Worth = Callable[[KeptUnits, str, NDArray[np.int64]], float]
 """What is gained by letting one more group keep fewer units than now: `worth(keep, group, kept)`."""
 
 TOLERANCE = 0.05
@@ -86,13 +86,13 @@ class Budget:
 
 def reach(
     budget: Budget,
-    choose: Callable[[float], Keep],
+    choose: Callable[[float], KeptUnits],
     share: float,
     *,
-    below: Callable[[float], Keep] | None = None,
+    below: Callable[[float], KeptUnits] | None = None,
     worth: Worth | None = None,
     best: Callable[[str, int], NDArray[np.int64]] | None = None,
-) -> Keep:
+) -> KeptUnits:
     """Find the cut that leaves a given share of a network's multiply-accumulates, or of its time.
 
     The share of units to remove is found by bisection. Where the last step is too coarse, because units
@@ -135,7 +135,7 @@ def reach(
     return closest
 
 
-def _closest(budget: Budget, found: list[Keep], target: float) -> Keep:
+def _closest(budget: Budget, found: list[KeptUnits], target: float) -> KeptUnits:
     if budget.timed:
         # Of those within the time, the slowest: it keeps most.
         within = [keep for keep in found if budget.after(keep) <= target * (1 + TOLERANCE)]
@@ -143,18 +143,18 @@ def _closest(budget: Budget, found: list[Keep], target: float) -> Keep:
     return min(found, key=lambda keep: abs(budget.after(keep) - target))
 
 
-def _missed(budget: Budget, keep: Keep, target: float) -> bool:
+def _missed(budget: Budget, keep: KeptUnits, target: float) -> bool:
     over = budget.after(keep) - target
     return (over if budget.timed else abs(over)) > TOLERANCE * target
 
 
 def _candidates(
     budget: Budget,
-    choose: Callable[[float], Keep],
-    below: Callable[[float], Keep],
+    choose: Callable[[float], KeptUnits],
+    below: Callable[[float], KeptUnits],
     target: float,
     worth: Worth | None,
-) -> Iterator[Keep]:
+) -> Iterator[KeptUnits]:
     yield choose(0.0)
     yield below(1.0)
     if not budget.after(below(1.0)) < target < budget.after(choose(0.0)):
@@ -190,8 +190,8 @@ def _bisected(holds: Callable[[float], bool]) -> tuple[float, float]:
 
 
 def _in_part(
-    budget: Budget, found: list[Keep], target: float, best: Callable[[str, int], NDArray[np.int64]]
-) -> Iterator[Keep]:
+    budget: Budget, found: list[KeptUnits], target: float, best: Callable[[str, int], NDArray[np.int64]]
+) -> Iterator[KeptUnits]:
     """Cuts of which one group alone keeps a number of units that is no multiple of what was asked."""
     above = [keep for keep in found if budget.after(keep) >= target]
     if not above:

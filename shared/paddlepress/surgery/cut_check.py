@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.network.random_inputs import random_inputs, unseeded
 from paddlepress.surgery.groups import Group
-from paddlepress.surgery.narrow import Keep, cut
+from paddlepress.surgery.narrow import UnitIndices, cut
 from paddlepress.surgery.randomized_copy import StandIn
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def sound(model: Model, sure: Sequence[Group], doubtful: Sequence[Group]) -> tup
         return [group for part in found for group in part], trials.refused
 
 
-def check(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> None:
+def check(model: Model, chosen: Sequence[tuple[Group, UnitIndices]]) -> None:
     """Refuse a cut that would make a network fail or compute something else: the very one that is to be made.
 
     Code may do something else at some sizes, as `if x.shape[1] > 8` does, which `sound` need not have met.
@@ -143,7 +143,7 @@ class _Trials:
         found = self.pass_of(groups[:middle], beside)
         return found + self.pass_of(groups[middle:], [*beside, *found])
 
-    def fault(self, chosen: Sequence[tuple[Group, Keep]], calls: Sequence[_Call] = ()) -> str:
+    def fault(self, chosen: Sequence[tuple[Group, UnitIndices]], calls: Sequence[_Call] = ()) -> str:
         """What is wrong with the network without some units, beside itself with these silenced; empty: nothing.
 
         In evaluation mode both must give the same, and in training mode too, unless something is random there.
@@ -193,7 +193,7 @@ class _Trials:
                 return fault
         return ""
 
-    def _some(self, groups: Sequence[Group], near: bool) -> list[tuple[Group, Keep]]:
+    def _some(self, groups: Sequence[Group], near: bool) -> list[tuple[Group, UnitIndices]]:
         """Some of the units of each group, scattered.
 
         Args:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from paddlepress.network.model import Model
 
-Keep = NDArray[np.int64]
+UnitIndices = NDArray[np.int64]
 
 
-def checked(group: Group, keep: Keep) -> Keep:
+def checked(group: Group, keep: UnitIndices) -> UnitIndices:
     """Check which units are to stay.
 
     Raises:
@@ -45,7 +45,7 @@ def is_stale(network: paddle.nn.Layer, group: Group) -> bool:
     return any(edits.parameter(network, part.parameter).shape[part.axis] != part.size for part in group.slices)
 
 
-def cut(model: Model, chosen: Sequence[tuple[Group, Keep]]) -> edits.Narrow | None:
+def cut(model: Model, chosen: Sequence[tuple[Group, UnitIndices]]) -> edits.Narrow | None:
     """Cut groups in place, all at once; None if every unit stays.
 
     Args:

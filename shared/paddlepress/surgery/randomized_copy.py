@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from paddlepress.network import edits
 from paddlepress.surgery.groups import Group
-from paddlepress.surgery.narrow import Keep
+from paddlepress.surgery.narrow import UnitIndices
 
 if TYPE_CHECKING:
     import paddle
@@ -75,7 +75,7 @@ class StandIn:
             edits.refresh_recurrent(network, layers)
             self._set(silenced | noted | self._buffers)
 
-    def silence(self, chosen: Sequence[tuple[Group, Keep]]) -> None:
+    def silence(self, chosen: Sequence[tuple[Group, UnitIndices]]) -> None:
         """Zero everything that the removed units own, what reads them included."""
         import paddle
 
