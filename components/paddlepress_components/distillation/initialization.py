@@ -28,7 +28,7 @@ def seeds(seed: int, count: int) -> list[int]:
     return [int(state) for state in np.random.SeedSequence(seed).generate_state(count)]
 
 
-def fresh(model: Model, seed: int) -> Model:
+def reinitialized(model: Model, seed: int) -> Model:
     """A model of the same structure with weights that were never trained.
 
     Each layer initializes its weights as its class does. Where units were cut, it keeps the initial values of

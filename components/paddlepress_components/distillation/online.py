@@ -60,7 +60,7 @@ class DistillOnline(StudentTraining, Technique):
         return chosen
 
     def _peers(self, model: Model, context: Context) -> list[Model]:
-        from paddlepress_components.distillation.initialization import fresh, nudged, seeds
+        from paddlepress_components.distillation.initialization import nudged, reinitialized, seeds
 
         students = [self.named_student(model) for _ in range(self.peers)]
         found = [student for student in students if student is not None]
@@ -68,5 +68,5 @@ class DistillOnline(StudentTraining, Technique):
             return found
         own = seeds(context.seed, self.peers)
         if self.start == "fresh":
-            return [fresh(model, seed) for seed in own]
+            return [reinitialized(model, seed) for seed in own]
         return [model, *(nudged(model, seed) for seed in own[1:])]

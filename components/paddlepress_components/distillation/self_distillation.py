@@ -68,14 +68,14 @@ class DistillSelf(StudentTraining, Technique):
 
     def _born_again(self, model: Model, context: Context) -> Model:
         from paddlepress.training.losses import taught_by
-        from paddlepress_components.distillation.initialization import fresh, seeds
+        from paddlepress_components.distillation.initialization import reinitialized, seeds
 
         own = seeds(context.seed, self.generations)
         student = self.named_student(model)
         teacher = model if student is None else self._trained(student, context, 0, None, "")
         for generation, seed in enumerate(own, start=1):
             loss = taught_by(teacher, context.train, self.temperature, self.alpha, augmented=self.shift > 0)
-            student = fresh(teacher, seed)
+            student = reinitialized(teacher, seed)
             teacher = self._trained(student, replace(context, seed=seed), generation, loss, teacher.digest())
         return teacher
 
@@ -96,11 +96,11 @@ class DistillSelf(StudentTraining, Technique):
         from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
         from paddlepress_components.distillation.auxiliary_heads import HeadsLoss, put_on
-        from paddlepress_components.distillation.initialization import fresh, seeds
+        from paddlepress_components.distillation.initialization import reinitialized, seeds
 
         student = self.named_student(model)
         if student is None:
-            student = fresh(model, seeds(context.seed, 1)[0]) if self.start == "fresh" else model
+            student = reinitialized(model, seeds(context.seed, 1)[0]) if self.start == "fresh" else model
         found = features(student.network, context.train.inputs[:2])
         heads, last = put_on(student.network, found, student.task.out_features, self.layers)
         with Capture(student.network, sorted({*heads.layers, last}), training=True) as captured:

@@ -10,7 +10,7 @@ import paddle
 
 from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks
-from paddlepress_components.distillation.initialization import fresh
+from paddlepress_components.distillation.initialization import reinitialized
 from paddlepress_components.pruning.patterns import Masks as Kept
 from paddlepress_components.pruning.training_rounds import numbered
 
@@ -92,7 +92,7 @@ def train_and_rewind(
         prune: gives masks of what stays of a trained model after a round, counted from 1.
         train: trains a model in place, with hooks.
     """
-    model = fresh(model, context.seed)
+    model = reinitialized(model, context.seed)
     start = EarlyWeights(model.network, early / epochs)
     context.progress.note(f"training 1 of {rounds + 1}: fresh weights")
     model = train(model, numbered(context, 0, epochs), start)

@@ -14,10 +14,10 @@ from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.testing import digits, trained
 from paddlepress_components.distillation.initialization import (
-    fresh,
     inputs_of_a_unit,
     narrowed,
     nudged,
+    reinitialized,
     seeds,
     sparse,
 )
@@ -49,7 +49,7 @@ def shared() -> Model:
 def test_fresh_weights_are_the_architectures_own() -> None:
     """Nothing of the trained weights is left, the seed decides which there are, and they are as large as new ones."""
     model = trained()
-    first, again, other = fresh(model, 1), fresh(model, 1), fresh(model, 2)
+    first, again, other = reinitialized(model, 1), reinitialized(model, 1), reinitialized(model, 2)
     assert first.digest() == again.digest() != other.digest() != model.digest()
     built = Model.build(model.architecture, model.inputs, model.task)
     for name, value in built.state().items():
@@ -61,8 +61,8 @@ def test_fresh_weights_keep_masks() -> None:
     """What was pruned is zero in the same places, and what is left is larger for it."""
     model = masked()
     # Not seed 0: the model was trained from those weights, and kept the largest.
-    weight = parameter(fresh(model, 5).network, "fc1.weight").numpy()
-    whole = parameter(fresh(trained(), 5).network, "fc1.weight").numpy()
+    weight = parameter(reinitialized(model, 5).network, "fc1.weight").numpy()
+    whole = parameter(reinitialized(trained(), 5).network, "fc1.weight").numpy()
     before = parameter(model.network, "fc1.weight").numpy()
     assert np.array_equal(weight == 0, before == 0)
     assert weight[weight != 0].std() == pytest.approx(whole.std() * np.sqrt(10), rel=0.1)
@@ -73,8 +73,8 @@ def test_fresh_weights_of_a_narrowed_network_signal_as_strongly() -> None:
     model = trained().copy()
     groups = trace(model).groups
     model = narrow_all(model, {group.name: np.arange(group.units // 4) for group in groups})
-    weight = parameter(fresh(model, 0).network, "fc1.weight").numpy()
-    whole = parameter(fresh(trained(), 0).network, "fc1.weight").numpy()
+    weight = parameter(reinitialized(model, 0).network, "fc1.weight").numpy()
+    whole = parameter(reinitialized(trained(), 0).network, "fc1.weight").numpy()
     assert weight.shape == (whole.shape[0] // 4, whole.shape[1] // 4)
     assert weight.std() == pytest.approx(2 * whole.std(), rel=0.15)
 
@@ -85,7 +85,7 @@ def test_only_weights_with_fewer_inputs_are_enlarged(architecture: str) -> None:
     whole = Model.build(ArchitectureRef(name=architecture), digits().inputs, digits().task)
     groups = trace(whole).groups
     model = narrow_all(whole.copy(), {group.name: np.arange(group.units // 4) for group in groups})
-    before, after = fresh(whole, 0).state(), fresh(model, 0).state()
+    before, after = reinitialized(whole, 0).state(), reinitialized(model, 0).state()
     as_they_are = {"lstm.weight_ih_l0", "patches.weight", "token", "positions"}
     cut = {name for name, value in before.items() if value.shape != after[name].shape}
     assert cut & as_they_are
@@ -130,7 +130,7 @@ def test_a_mask_of_nothing_but_zeros_gives_zeros() -> None:
 def test_no_fresh_weights_for_grids_and_codebooks(model: Any, why: str) -> None:
     """They were fitted to trained weights: refused, with the weight and the reason."""
     with pytest.raises(TechniqueRefused, match=f"fc1.weight is {why}.*start from the incoming weights"):
-        fresh(model(), 0)
+        reinitialized(model(), 0)
 
 
 def test_nudged_weights_keep_zeros_grids_and_sharing() -> None:

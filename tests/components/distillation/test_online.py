@@ -15,7 +15,7 @@ from paddlepress.network.grids import put_on_grid
 from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.distillation.initialization import fresh
+from paddlepress_components.distillation.initialization import reinitialized
 from paddlepress_components.distillation.online import DistillOnline
 from paddlepress_components.distillation.peers import Peers, apart, best, together
 
@@ -57,7 +57,7 @@ def compressed() -> Model:
 
 def test_all_peers_answer_in_training_and_the_first_in_evaluation() -> None:
     """Logits are stacked by peer; validation sees one network."""
-    models = [fresh(trained(), seed) for seed in (1, 2, 3)]
+    models = [reinitialized(trained(), seed) for seed in (1, 2, 3)]
     network, inputs = Peers([model.network for model in models]), paddle.to_tensor(digits().split("test").inputs[:5])
     network.train()
     stacked = network(inputs)

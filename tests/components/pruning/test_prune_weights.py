@@ -17,7 +17,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.distillation.initialization import fresh
+from paddlepress_components.distillation.initialization import reinitialized
 from paddlepress_components.pruning import patterns
 from paddlepress_components.pruning.prune_weights import PruneWeights
 
@@ -216,7 +216,7 @@ def test_what_a_round_leaves_starts_where_it_was_early() -> None:
     """With a rewind to the start and hardly any learning, the weights that are left have their initial values."""
     chosen = REWINDING.model_copy(update={"rewind_epochs": 0.0, "recovery_learning_rate": 1e-9, "recovery_epochs": 1})
     model = run(chosen, trained(), digits_context(trained()))
-    start = fresh(trained(), 0)
+    start = reinitialized(trained(), 0)
     assert len(model.masked()) == 4
     for name in model.masked():
         weight = parameter(model.network, name).numpy()
