@@ -61,7 +61,7 @@ def images(model: Model, count: int = 3, seed: int = 1) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).normal(0, 1, shape).astype(np.float32)
 
 
-def choose(group: Group, seed: int = 2) -> np.ndarray[Any, Any]:
+def random_units(group: Group, seed: int = 2) -> np.ndarray[Any, Any]:
     """About two thirds of a group's units, scattered."""
     random = np.random.default_rng(seed + group.units)
     return np.sort(random.choice(group.units, size=max(1, group.units * 2 // 3), replace=False))
@@ -118,7 +118,7 @@ def check(model: Model) -> Graph:
     """Narrow every group of a model, and see that it computes what it should, a copy of it too."""
     graph = trace(model)
     groups = {group.name: group for group in graph.groups}
-    keep = {name: choose(group) for name, group in groups.items()}
+    keep = {name: random_units(group) for name, group in groups.items()}
     after = narrow_all(model.copy(), keep)
     assert_same_as_silenced(model, groups, keep, after)
     assert np.array_equal(after.copy().predict(images(model)), after.predict(images(model)))

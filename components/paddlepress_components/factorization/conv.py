@@ -100,7 +100,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
             steps = {name: ranks.multiples(self, plan, runtime) for name, plan in plans.items()}
             rounded = {name: ranks.up(plans[name], rank, steps[name]) for name, rank in searched.items()}
             return {n: rank for n, rank in rounded.items() if ranks.worthwhile(self, plans[n], rank, runtime)}
-        return ranks.choose(self, plans, fixed)
+        return ranks.choose_ranks(self, plans, fixed)
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
         """Why a convolution can't be factorized; empty if it can."""

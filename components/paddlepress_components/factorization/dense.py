@@ -67,7 +67,7 @@ class FactorizeDense(Technique, RankFields, Recovery):
             name: plan(layer.weight.numpy(), found.places[name].outputs, seen[name])
             for name, layer in found.layers.items()
         }
-        chosen = ranks.choose(self, plans, found.fixed)
+        chosen = ranks.choose_ranks(self, plans, found.fixed)
         for sentence in outcome(found, chosen, "dense layer"):
             context.progress.note(sentence)
         for name, rank in chosen.items():

@@ -80,7 +80,7 @@ def _rank_of(spectrum: NDArray[np.float64], energy: float) -> int:
     return min(int(np.searchsorted(sums, energy * sums[-1])) + 1, len(spectrum)) if sums[-1] > 0 else 1
 
 
-def choose(fields: RankFields, plans: Mapping[str, Plan], fixed: Sequence[Work] = ()) -> dict[str, Ranks]:
+def choose_ranks(fields: RankFields, plans: Mapping[str, Plan], fixed: Sequence[Work] = ()) -> dict[str, Ranks]:
     """The ranks of each layer; those of which the factors save nothing are left out.
 
     Args:

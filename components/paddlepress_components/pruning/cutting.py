@@ -20,7 +20,7 @@ from paddlepress.surgery.groups import Graph, Group
 from paddlepress.surgery.kernel_times import Kernels
 from paddlepress_components.pruning import activations, gradients, importance
 from paddlepress_components.pruning.importance import Scores
-from paddlepress_components.pruning.unit_selection import KeptUnits, Scope, best, choose, kept_after
+from paddlepress_components.pruning.unit_selection import KeptUnits, Scope, best, choose_units, kept_after
 from paddlepress_components.widths import AUTO, RoundTo
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Target:
         ratio: share of the units to remove.
         macs, latency: share of the multiply-accumulates, or of the estimated time, to keep; one of them may
             take the place of `ratio`.
-        scope: see `choose`.
+        scope: see `choose_units`.
         round_to: of how many units each layer keeps a multiple; `auto` for what the kernels ask for.
         kernels: of the processor that the network will run on.
 
@@ -140,7 +140,7 @@ class Target:
         share = self._macs or self._latency
         if share is None:
             ratio = 1 - kept_after(step, steps, 1 - self._ratio)
-            keep = choose(scores, ratio, self._scope, self._multiples, units=self.units, least=least)
+            keep = choose_units(scores, ratio, self._scope, self._multiples, units=self.units, least=least)
         else:
             keep = self._within(model, graph, scores, kept_after(step, steps, share), least, last)
         return {name: kept for name, kept in keep.items() if len(kept) < len(scores[name])}
@@ -155,7 +155,7 @@ class Target:
         for multiples in self._ways():
 
             def chosen(ratio: float, up: bool = True, multiples: Mapping[str, int] = multiples) -> KeptUnits:
-                return choose(scores, ratio, self._scope, multiples, least=least, up=up)
+                return choose_units(scores, ratio, self._scope, multiples, least=least, up=up)
 
             try:
                 return reach(

@@ -13,7 +13,7 @@ Scope = Literal["layer", "global"]
 KeptUnits = dict[str, NDArray[np.int64]]
 
 
-def choose(
+def choose_units(
     scores: Mapping[str, NDArray[np.float64]],
     ratio: float,
     scope: Scope,

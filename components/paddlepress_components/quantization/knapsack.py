@@ -10,7 +10,7 @@ UNITS = 20_000
 """Steps in which a budget is counted."""
 
 
-def choose(sizes: Sequence[Sequence[int]], damages: Sequence[Sequence[float]], budget: int) -> list[int] | None:
+def solve_knapsack(sizes: Sequence[Sequence[int]], damages: Sequence[Sequence[float]], budget: int) -> list[int] | None:
     """Choose for each item one of its options, so that the damages' sum is least and the sizes' sum in the budget.
 
     By dynamic programming over the budget (Kellerer, Pferschy and Pisinger, "Knapsack Problems", 2004, chapter 11).

@@ -91,11 +91,11 @@ class QuantizeMixed(Technique, IntegerFields):
         raise TechniqueRefused(f"with {self.rounding} rounding no choice of bits stays within {self.budget:g} a weight")
 
     def _choose(self, measured: Mapping[str, list[Option]], budget: int, weights: int) -> dict[str, Option]:
-        from paddlepress_components.quantization.knapsack import choose
+        from paddlepress_components.quantization.knapsack import solve_knapsack
 
         sizes = [[option.bytes for option in found] for found in measured.values()]
         damages = [[option.damage for option in found] for found in measured.values()]
-        indices = choose(sizes, damages, budget)
+        indices = solve_knapsack(sizes, damages, budget)
         if indices is None:
             least = 8 * sum(min(options) for options in sizes) / weights
             raise TechniqueRefused(

@@ -34,7 +34,7 @@ def test_a_matrix_of_that_rank_is_kept_exactly(rows: int, columns: int, rank: in
 def test_a_ratio_is_reached(rows: int, columns: int, ratio: float) -> None:
     """The rank of a ratio makes the weight at least that much smaller, and one more would not."""
     weight = np.random.default_rng(0).standard_normal((rows, columns))
-    chosen = ranks.choose(RankFields(ratio=ratio, round_to=1), {"fc": dense.plan(weight, weight.size)})
+    chosen = ranks.choose_ranks(RankFields(ratio=ratio, round_to=1), {"fc": dense.plan(weight, weight.size)})
     rank = chosen["fc"][0] if chosen else 0
     assert rank * (rows + columns) * ratio <= rows * columns * 1.0001
     assert (rank + 1) * (rows + columns) * ratio > rows * columns * 0.9999 or rank == min(rows, columns)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlepress_components.pruning.unit_selection import Scope, choose, kept_after, lengths
+from paddlepress_components.pruning.unit_selection import Scope, choose_units, kept_after, lengths
 
 SIZES = st.dictionaries(st.sampled_from("abcd"), st.integers(2, 40), min_size=1)
 SCOPES = st.sampled_from(["layer", "global"])
@@ -22,14 +22,14 @@ def scored(sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
 
 def test_a_share_of_each_group_goes_least_important_first() -> None:
     """Per layer, the least important units go, and those that stay keep their order."""
-    keep = choose({"a": np.array([3.0, 1, 2, 4]), "b": np.array([1.0, 2])}, 0.5, "layer")
+    keep = choose_units({"a": np.array([3.0, 1, 2, 4]), "b": np.array([1.0, 2])}, 0.5, "layer")
     assert {name: kept.tolist() for name, kept in keep.items()} == {"a": [0, 3], "b": [1]}
 
 
 def test_globally_an_unimportant_layer_loses_more_but_never_all() -> None:
     """Global choice takes from where importance is unequal, and leaves each group a unit."""
     scores = {"flat": np.ones(8), "steep": np.array([8.0] + [0.0] * 7)}
-    keep = choose(scores, 7 / 16, "global")
+    keep = choose_units(scores, 7 / 16, "global")
     assert len(keep["flat"]) == 8
     assert keep["steep"].tolist() == [0]
 
@@ -37,14 +37,14 @@ def test_globally_an_unimportant_layer_loses_more_but_never_all() -> None:
 def test_kept_units_are_a_multiple() -> None:
     """With round_to, each group keeps the next multiple above, or everything it has."""
     scores = {"a": np.arange(10.0), "b": np.arange(3.0)}
-    assert [len(kept) for kept in choose(scores, 0.5, "layer", 4).values()] == [8, 3]
+    assert [len(kept) for kept in choose_units(scores, 0.5, "layer", 4).values()] == [8, 3]
 
 
 @given(SIZES, st.floats(0, 1), SCOPES, st.integers(1, 9), st.integers(0, 9))
 def test_the_best_stay(sizes: dict[str, int], ratio: float, scope: Scope, round_to: int, seed: int) -> None:
     """Of each group the most important units stay, at least one, in order, a multiple or all."""
     scores = scored(sizes, seed)
-    for name, kept in choose(scores, ratio, scope, round_to).items():
+    for name, kept in choose_units(scores, ratio, scope, round_to).items():
         assert 1 <= len(kept) <= sizes[name]
         assert len(kept) % round_to == 0 or len(kept) == sizes[name]
         assert np.all(np.diff(kept) > 0)
@@ -55,7 +55,7 @@ def test_the_best_stay(sizes: dict[str, int], ratio: float, scope: Scope, round_
 @given(SIZES, st.floats(0.05, 0.95), st.integers(0, 9))
 def test_globally_the_share_of_all_goes(sizes: dict[str, int], ratio: float, seed: int) -> None:
     """All groups together lose the share that was asked, but for the last unit of each."""
-    keep = choose(scored(sizes, seed), ratio, "global")
+    keep = choose_units(scored(sizes, seed), ratio, "global")
     units = sum(sizes.values())
     assert sum(len(kept) for kept in keep.values()) == max(units - round(ratio * units), len(sizes))
 
@@ -69,11 +69,11 @@ def test_steps_end_where_one_step_does(
     for step in range(1, steps + 1):
         share = 1 - kept_after(step, steps, 1 - ratio)
         least = 1 if step == steps else 2
-        keep = choose(scores, share, scope, round_to, units=sizes, least=least)
+        keep = choose_units(scores, share, scope, round_to, units=sizes, least=least)
         left = {name: len(kept) for name, kept in keep.items()}
         assert all(left[name] <= len(scores[name]) for name in sizes)
         scores = scored(left, seed + step)
-    once = {name: len(kept) for name, kept in choose(scored(sizes, seed), ratio, scope, round_to).items()}
+    once = {name: len(kept) for name, kept in choose_units(scored(sizes, seed), ratio, scope, round_to).items()}
     if scope == "layer":
         assert left == once
     elif round_to == 1:

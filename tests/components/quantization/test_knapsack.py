@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlepress_components.quantization.knapsack import UNITS, choose
+from paddlepress_components.quantization.knapsack import UNITS, solve_knapsack
 
 options = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 1000).map(float)), min_size=1, max_size=4)
 Items = list[list[tuple[int, float]]]
@@ -32,7 +32,7 @@ def split(items: Items) -> tuple[list[list[int]], list[list[float]]]:
 @given(st.lists(options, min_size=1, max_size=4), st.integers(0, 200))
 def test_the_choice_is_the_best_of_all(items: Items, budget: int) -> None:
     """As good as trying every combination, and None exactly where none fits."""
-    chosen, least = choose(*split(items), budget), best(items, budget)
+    chosen, least = solve_knapsack(*split(items), budget), best(items, budget)
     if chosen is None:
         assert least is None
     else:
@@ -46,7 +46,7 @@ def test_a_large_budget_is_kept_and_used(items: Items, budget: int, factor: int)
     """In coarse steps the choice stays within the budget, and is as good as the best for a little less."""
     items = [[(size * factor + 1, damage) for size, damage in found] for found in items]
     whole = budget * factor + 2
-    chosen = choose(*split(items), whole)
+    chosen = solve_knapsack(*split(items), whole)
     less = best(items, whole - len(items) * -(-whole // UNITS))
     if chosen is None:
         assert best(items, whole) is None
@@ -58,4 +58,4 @@ def test_a_large_budget_is_kept_and_used(items: Items, budget: int, factor: int)
 
 def test_of_options_that_damage_alike_the_first_is_taken() -> None:
     """So that options in the order of their size cost no bytes for nothing."""
-    assert choose([[1, 2]], [[0.5, 0.5]], 10) == [0]
+    assert solve_knapsack([[1, 2]], [[0.5, 0.5]], 10) == [0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from surgical import Build, choose
+from surgical import Build, random_units
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.surgery.budget import Budget, reach
@@ -31,7 +31,7 @@ def test_counts_without_tracing(name: str, build: Build) -> None:
     """What a cut would leave is what is counted after it."""
     model = build(name, (1, 28, 28) if name == "lenet" else (3, 64, 64))
     graph = trace(model)
-    keep = {group.name: choose(group) for group in graph.groups[::2]}
+    keep = {group.name: random_units(group) for group in graph.groups[::2]}
     budget = Budget(model, graph)
     assert budget.total == budget.after({}) == sum(macs(model).values())
     assert budget.after(keep) == sum(macs(narrow_all(model.copy(), keep, graph)).values())

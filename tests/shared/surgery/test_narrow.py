@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from surgical import Build, assert_same_as_silenced, choose, images
+from surgical import Build, assert_same_as_silenced, images, random_units
 
 from paddlepress.artifact import store
 from paddlepress.core import compute
@@ -58,7 +58,7 @@ def test_every_group_at_once(name: str, build: Build) -> None:
     """Narrowing every group gives what the original gives with those units silenced, in a smaller network."""
     model = build(name, NETWORKS[name])
     groups = {group.name: group for group in trace(model).groups}
-    keep = {group: choose(groups[group]) for group in groups}
+    keep = {group: random_units(groups[group]) for group in groups}
     after = narrow_all(model.copy(), keep)
 
     assert sum(value.size for value in after.state().values()) < 0.7 * sum(v.size for v in model.state().values())
@@ -71,7 +71,7 @@ def test_one_group_after_another(name: str, build: Build) -> None:
     """The groups of one trace can be narrowed in turn, also those that share an axis through concatenation."""
     model = build(name, NETWORKS[name])
     groups = {group.name: group for group in trace(model).groups[:5]}
-    keep = {group: choose(groups[group]) for group in groups}
+    keep = {group: random_units(groups[group]) for group in groups}
     after = model.copy()
     for group in groups:
         after = narrow(after, groups[group], keep[group])
@@ -97,7 +97,7 @@ def test_graph_at_hand(build: Build) -> None:
     model = build("vision/squeezenet1_1", (3, 64, 64))
     graph = trace(model)
     groups = {group.name: group for group in graph.groups[1:5]}
-    keep = {name: choose(group) for name, group in groups.items()}
+    keep = {name: random_units(group) for name, group in groups.items()}
     first, second = list(keep)[:2], list(keep)[2:]
     after = narrow_all(model.copy(), {name: keep[name] for name in first}, graph)
     after = narrow_all(after, {name: keep[name] for name in second}, graph)
@@ -110,7 +110,7 @@ def test_narrow_again(build: Build) -> None:
     first = narrow_all(first, {"conv1": np.arange(0, 32, 2), "conv2": np.arange(48)})
     groups = {group.name: group for group in trace(first).groups}
     assert groups["conv1"].units == 16
-    keep = {group: choose(groups[group]) for group in groups}
+    keep = {group: random_units(groups[group]) for group in groups}
     second = narrow_all(first.copy(), keep)
     assert len(second.edits) == 2
     assert_same_as_silenced(first, groups, keep, second)
@@ -120,7 +120,7 @@ def test_narrow_again(build: Build) -> None:
 def test_reload(network: str | type[nn.Layer], build: Build, tmp_path: Path) -> None:
     """A narrowed model that was saved and loaded computes the same, bit for bit, and can be narrowed on."""
     model = build(network, (1, 28, 28) if network == "lenet" else (3, 8, 8))
-    model = narrow_all(model, {group.name: choose(group) for group in trace(model).groups})
+    model = narrow_all(model, {group.name: random_units(group) for group in trace(model).groups})
     store.save(model, tmp_path / "model")
     loaded = store.load(tmp_path / "model")
     assert np.array_equal(loaded.predict(images(model)), model.predict(images(model)))
@@ -134,7 +134,7 @@ def test_train_after(network: str | type[nn.Layer], build: Build) -> None:
 
     model = build(network, (1, 28, 28) if network == "lenet" else (3, 8, 8))
     trainable = {n for n, p in model.network.named_parameters() if not p.stop_gradient}
-    model = narrow_all(model, {group.name: choose(group) for group in trace(model).groups})
+    model = narrow_all(model, {group.name: random_units(group) for group in trace(model).groups})
     model.network.train()
     x = paddle.to_tensor(images(model))
     paddle.nn.functional.cross_entropy(model.network(x), paddle.to_tensor([0, 1, 2])).backward()
@@ -161,7 +161,7 @@ def test_quantized(layer: str, axis: int | None, build: Build, tmp_path: Path) -
     groups = {group.name: group for group in trace(model).groups}
     assert set(groups) == {"conv1", "conv2", "fc1"}
 
-    keep = {group: choose(groups[group]) for group in groups}
+    keep = {group: random_units(groups[group]) for group in groups}
     after = narrow_all(model.copy(), keep)
     tensor = after.codes(f"{layer}.weight")
     assert tensor.scale.size == (1 if axis is None else tensor.codes.shape[axis])
@@ -219,7 +219,7 @@ def test_factorized(build: Build) -> None:
     assert groups["fc1.first"].units == 12
     assert groups["fc1.first"].kind == "neurons"
     assert groups["fc1.first"].consumers == ("fc1.second",)
-    keep = {group: choose(groups[group]) for group in groups}
+    keep = {group: random_units(groups[group]) for group in groups}
     after = narrow_all(model.copy(), keep)
     assert_same_as_silenced(model, groups, keep, after)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from surgical import Build, choose
+from surgical import Build, random_units
 
 from paddlepress.core import compute
 from paddlepress.surgery.budget import Budget
@@ -50,7 +50,7 @@ def test_time_after_a_cut_without_tracing(name: str, build: Build) -> None:
     model = build(name, (1, 28, 28) if name == "lenet" else (3, 64, 64))
     graph, kernels = trace(model), load("avx512")
     budget = Budget(model, graph, kernels)
-    keep = {group.name: choose(group) for group in graph.groups[::2]}
+    keep = {group.name: random_units(group) for group in graph.groups[::2]}
     assert budget.total == budget.after({}) == pytest.approx(estimate(model, kernels))
     assert budget.after(keep) == pytest.approx(estimate(narrow_all(model, keep, graph), kernels))
 
