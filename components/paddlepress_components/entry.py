@@ -82,9 +82,9 @@ def on_registry(work: Callable[[MlflowClient], T]) -> T:
         RegistryError: the registry can't be reached, or stays away.
     """
     from paddlepress.core.progress import Lines
-    from paddlepress.registry import connection, location, patience
+    from paddlepress.registry import connection, location, retrying
 
-    return patience.through_outages(lambda: work(connection.connect(home())), location.tracking_uri(home()), Lines())
+    return retrying.through_outages(lambda: work(connection.connect(home())), location.tracking_uri(home()), Lines())
 
 
 def checkpoint() -> Path | None:

@@ -18,7 +18,7 @@ from paddlepress.core.errors import RegistryError
 from paddlepress.registry import database
 from paddlepress.registry.failures import told
 from paddlepress.registry.location import DATABASES, check, kind, registry_uri, tracking_uri
-from paddlepress.registry.patience import steady
+from paddlepress.registry.retrying import steady
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -10,7 +10,7 @@ from typing import Any
 
 from paddlepress.registry.failures import meaning
 from paddlepress.registry.location import kind, sqlite_file, unreachable
-from paddlepress.registry.patience import steady
+from paddlepress.registry.retrying import steady
 
 PROBE_TIMEOUT_S = 5
 

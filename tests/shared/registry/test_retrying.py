@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import pytest
 
 from paddlepress.core.errors import RegistryError
-from paddlepress.registry import patience
+from paddlepress.registry import retrying
 from paddlepress.registry.failures import RegistryAway
-from paddlepress.registry.patience import steady, through_outages
+from paddlepress.registry.retrying import steady, through_outages
 
 T = TypeVar("T")
 URI = "http://me:secret@host:5000"
@@ -23,8 +23,8 @@ class Told:
         self.lines: list[str] = []
         self.now = 0.0
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        monkeypatch.setattr(patience.time, "monotonic", lambda: self.now)
-        monkeypatch.setattr(patience.time, "sleep", self._sleep)
+        monkeypatch.setattr(retrying.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(retrying.time, "sleep", self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.now += seconds
