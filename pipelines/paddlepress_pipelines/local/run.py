@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.artifact import foreign
+from paddlepress.artifact import other_formats
 from paddlepress.artifact.manifest import MANIFEST
 from paddlepress.core import files
 from paddlepress.core.errors import ArtifactError, DiskFull, PaddlepressError, RunInUse, UsageError, shown
@@ -99,7 +99,7 @@ def check_local_data(recipe: Recipe) -> None:
                 ]
     if recipe.base.artifact and not problems and not is_s3(recipe.base.artifact):
         try:
-            foreign.refuse(expanded(recipe.base.artifact), MANIFEST)
+            other_formats.refuse(expanded(recipe.base.artifact), MANIFEST)
         except ArtifactError as error:
             problems.append(f"base.artifact of recipe {recipe.name!r}: {error}")
     if problems:
