@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from paddlepress.network.model import Model
     from paddlepress_components.factorization.ranks import Plan, Ranks
+    from paddlepress_components.factorization.svd import Decomposition
 
 
 class FactorizeDense(Technique, RankFields, Recovery):
@@ -58,20 +59,19 @@ class FactorizeDense(Technique, RankFields, Recovery):
         from paddlepress.network.edits import Factorize
         from paddlepress_components.factorization import ranks
         from paddlepress_components.factorization.candidates import candidates, moments, outcome
+        from paddlepress_components.factorization.svd import Decomposition
 
         found = candidates(model, nn.Linear, self.exclude, self._reason)
         seen: dict[str, NDArray[Any] | None] = dict.fromkeys(found.layers)
         if self.method == "data-aware" and found.layers:
             seen.update(moments(model, found.layers, context.calibration.inputs))
-        plans = {
-            name: plan(layer.weight.numpy(), found.places[name].outputs, seen[name])
-            for name, layer in found.layers.items()
-        }
+        weights = {name: Decomposition(layer.weight.numpy(), seen[name]) for name, layer in found.layers.items()}
+        plans = {name: plan(weight, found.places[name].outputs) for name, weight in weights.items()}
         chosen = ranks.choose_ranks(self, plans, found.fixed)
         for sentence in outcome(found, chosen, "dense layer"):
             context.progress.note(sentence)
         for name, rank in chosen.items():
-            factorize(model.network, name, rank, seen[name])
+            factorize(model.network, name, rank, weights[name])
         edits = [Factorize(layer=name, rank=rank[0]) for name, rank in chosen.items()]
         return self.recover(model.with_edits(*edits), context)
 
@@ -83,42 +83,46 @@ class FactorizeDense(Technique, RankFields, Recovery):
         )
 
 
-def plan(weight: NDArray[Any], rows: int, moments: NDArray[Any] | None = None) -> Plan:
+def plan(weight: Decomposition, rows: int) -> Plan:
     """The ranks that a dense layer may get, and what they cost.
 
     Args:
-        weight: [inputs, outputs].
+        weight: the layer's.
         rows: how many the layer computes at one example.
-        moments: second moments of its inputs, see `svd.truncate`.
     """
     from paddlepress.surgery.kernel_times import Work
-    from paddlepress_components.factorization import svd
     from paddlepress_components.factorization.evbmf import evbmf_rank
     from paddlepress_components.factorization.ranks import Plan
 
-    inputs, outputs = weight.shape
+    inputs, outputs = weight.weight.shape
 
     def work(first: int, last: int) -> Work:
         return Work(first, last, (1, 1), rows, dense=True)
 
     return Plan(
-        spectra=(svd.spectrum(weight, moments),),
+        spectra=(weight.spectrum(),),
         chain=lambda ranks: [work(inputs, ranks[0]), work(ranks[0], outputs)],
         full=work(inputs, outputs),
-        evbmf=lambda: (evbmf_rank(weight),),
+        evbmf=lambda: (evbmf_rank(weight.weight),),
     )
 
 
-def factorize(network: paddle.nn.Layer, name: str, ranks: Ranks, moments: NDArray[Any] | None = None) -> None:
-    """Put a `LowRankLinear` with the truncated weight in the place of a dense layer."""
+def factorize(network: paddle.nn.Layer, name: str, ranks: Ranks, weight: Decomposition | None = None) -> None:
+    """Put a `LowRankLinear` with the truncated weight in the place of a dense layer.
+
+    Args:
+        network, name: where the layer is.
+        ranks: the one rank.
+        weight: the layer's; by default without regard to what it reads.
+    """
     import numpy as np
 
     from paddlepress.network.edits import find, replace
     from paddlepress.network.layers import LowRankLinear
-    from paddlepress_components.factorization import svd
+    from paddlepress_components.factorization.svd import Decomposition
 
     layer = find(network, name)
-    first, second = svd.truncate(layer.weight.numpy(), ranks[0], moments)
+    first, second = (weight or Decomposition(layer.weight.numpy())).truncate(ranks[0])
     factors = LowRankLinear.in_place_of(layer, ranks[0])
     factors.first.weight.set_value(first.astype(np.float32))
     factors.second.weight.set_value(second.astype(np.float32))

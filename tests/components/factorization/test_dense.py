@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +36,9 @@ def test_a_matrix_of_that_rank_is_kept_exactly(rows: int, columns: int, rank: in
 def test_a_ratio_is_reached(rows: int, columns: int, ratio: float) -> None:
     """The rank of a ratio makes the weight at least that much smaller, and one more would not."""
     weight = np.random.default_rng(0).standard_normal((rows, columns))
-    chosen = ranks.choose_ranks(RankFields(ratio=ratio, round_to=1), {"fc": dense.plan(weight, weight.size)})
+    chosen = ranks.choose_ranks(
+        RankFields(ratio=ratio, round_to=1), {"fc": dense.plan(svd.Decomposition(weight), weight.size)}
+    )
     rank = chosen["fc"][0] if chosen else 0
     assert rank * (rows + columns) * ratio <= rows * columns * 1.0001
     assert (rank + 1) * (rows + columns) * ratio > rows * columns * 0.9999 or rank == min(rows, columns)
@@ -42,7 +46,7 @@ def test_a_ratio_is_reached(rows: int, columns: int, ratio: float) -> None:
 
 def test_energy_takes_the_smallest_rank_that_keeps_it() -> None:
     """The squared singular values kept are at least the share asked for, and with one fewer are not."""
-    plan = dense.plan(np.diag([4.0, 2.0, 1.0, 1.0]), 16)  # squares 16, 4, 1, 1 of 22
+    plan = dense.plan(svd.Decomposition(np.diag([4.0, 2.0, 1.0, 1.0])), 16)  # squares 16, 4, 1, 1 of 22
     assert [plan.by_energy(share) for share in (0.5, 0.8, 0.93, 0.97)] == [(1,), (2,), (3,), (4,)]
 
 
@@ -69,6 +73,17 @@ def test_keeping_most_of_the_energy_keeps_most_of_the_answers() -> None:
     agree = model.predict(inputs).argmax(1) == trained("lenet-300-100").predict(inputs).argmax(1)
     assert agree.mean() > 0.95
     assert model.network.fc1.first.weight.shape[1] < 52
+
+
+@pytest.mark.parametrize("method", ["svd", "data-aware"])
+def test_each_layer_has_one_gram_matrix(method: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It costs as much as the layer's own work on thousands of examples: ranks and factors come from the same."""
+    shapes, computed = [], svd._smaller_gram
+    monkeypatch.setattr(svd, "_smaller_gram", lambda matrix: (shapes.append(matrix.shape), computed(matrix))[1])
+    fields = FactorizeDense(energy=0.5, method=method, round_to=1, recovery_epochs=0)
+    model = run(fields, trained("lenet-300-100"), digits_context(trained()))
+    assert shapes == [(64, 300), (300, 100)]
+    assert len(model.edits) == 2
 
 
 def test_layers_that_would_not_get_smaller_stay() -> None:
