@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,19 @@ from paddlepress.network.layer_kinds import output_axis  # noqa: E402
 from paddlepress.surgery.fixed_statistics import Statistics  # noqa: E402
 
 Build = Callable[..., Model]
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch) -> Build:
+    """Build a model of a registered architecture, or of a layer class given in its place."""
+    return builder(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def build_shared() -> Iterator[Build]:
+    """`build` for tests that hypothesis calls many times."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield builder(patch)
 
 
 def builder(monkeypatch: pytest.MonkeyPatch) -> Build:
