@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paddlepress.core import plugins
+
+if TYPE_CHECKING:
+    from paddlepress_components.traits import Traits
 
 _FIXED = {
     "load-data": "paddlepress_components.data.load_data",
     "train": "paddlepress_components.training.train",
     "import-model": "paddlepress_components.training.import_model",
+    "export": "paddlepress_components.evaluation.export",
     "evaluate": "paddlepress_components.evaluation.evaluate",
     "register": "paddlepress_components.delivery.register",
     "compare": "paddlepress_components.delivery.compare",
@@ -35,3 +39,13 @@ def component(name: str) -> Any:
     from paddlepress_components.factory import technique_component
 
     return technique_component(name)
+
+
+def traits(name: str) -> Traits:
+    """What a component needs of whatever runs it.
+
+    Raises:
+        UnknownName: there is no technique or component of that name.
+    """
+    found: Traits = component(name).traits
+    return found

@@ -12,7 +12,7 @@ import linecache
 import os
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -22,8 +22,9 @@ from pydantic_core import PydanticUndefined
 
 from paddlepress import __version__
 from paddlepress.core.errors import UsageError
-from paddlepress.core.fields import describe_fields
+from paddlepress.core.fields import Place, describe_fields
 from paddlepress.techniques import technique_class
+from paddlepress_components.traits import Traits
 
 IMAGE_VARIABLE = "PADDLEPRESS_IMAGE"
 
@@ -46,6 +47,7 @@ class Signature:
         settings: further parameters: name -> (type, default, description).
         constants: further keyword arguments of `call`, fixed for this component.
         image: the container image; empty: the project's own.
+        traits: what it needs of whatever runs it.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Signature:
     settings: dict[str, tuple[type, Any, str]] = field(default_factory=dict)
     constants: dict[str, str] = field(default_factory=dict)
     image: str = ""
+    traits: Traits = field(default_factory=Traits)
 
 
 SEED = (int, 0, "What every random choice follows.")
@@ -86,12 +89,13 @@ def technique_component(name: str) -> Any:
             settings={"seed": SEED, "device": DEVICE},
             constants={"technique": name},
             image=chosen.image,
+            traits=Traits(accelerator=True),
         )
     )
 
 
 def build(signature: Signature) -> Any:
-    """The Kubeflow component of a signature.
+    """The Kubeflow component of a signature, with its `traits`.
 
     Raises:
         UsageError: a field has a type or name that Kubeflow can't carry.
@@ -103,12 +107,20 @@ def build(signature: Signature) -> Any:
     namespace: dict[str, Any] = {"dsl": dsl, "Optional": typing.Optional}
     # Our own text, made from types, never from data. Kubeflow wants the annotations themselves, not strings.
     exec(compile(source, filename, "exec", dont_inherit=True), namespace)
-    return dsl.component(
+    component = dsl.component(
         namespace[signature.name],
         base_image=signature.image or image(),
         install_kfp_package=False,
         packages_to_install=[],
     )
+    marked = {
+        name: mark
+        for name, info in (signature.fields.model_fields.items() if signature.fields else ())
+        for mark in info.metadata
+        if isinstance(mark, Place)
+    }
+    component.traits = replace(signature.traits, places={**marked, **signature.traits.places})
+    return component
 
 
 def source_of(signature: Signature) -> str:

@@ -79,21 +79,26 @@ class _Builder:
 
     def build(self) -> None:
         recipe = self.recipe
-        loaded = self._named(_task("load-data", recipe.data.model_dump(mode="json")), "load-data")
+        loaded = self._task("load-data", "load-data", recipe.data.model_dump(mode="json"))
         self.data, self.test_data = loaded.outputs["data"], loaded.outputs["test_data"]
         self.base = self._base()
-        registered = [self._deliver(BASE, self.base, ())]
+        self.exported_base = self._exported(BASE, self.base)
+        registered = [self._deliver(BASE, self.base, self.exported_base, ())]
         for variant, chain in recipe.variants.items():
-            registered.append(self._deliver(variant, self._chain(variant, chain), chain))
+            model = self._chain(variant, chain)
+            registered.append(self._deliver(variant, model, self._exported(variant, model), chain))
         self._conclude(registered)
 
     def _base(self) -> Any:
         base = self.recipe.base
         if base.artifact:
             given = base.preprocessing.model_dump(mode="json", exclude_none=True) if base.preprocessing else {}
-            task = catalogue.component("import-model")(data=self.data, artifact=base.artifact, preprocessing=given)
-            return self._named(task, "import-model").outputs["model"]
-        task = _task(
+            imported = self._task(
+                "import-model", "import-model", data=self.data, artifact=base.artifact, preprocessing=given
+            )
+            return imported.outputs["model"]
+        trained = self._task(
+            "train",
             "train",
             base.training.model_dump(mode="json"),
             data=self.data,
@@ -102,7 +107,7 @@ class _Builder:
             seed=self.recipe.seed,
             device=self.recipe.device,
         )
-        return self._on_node(self._named(task, "train")).outputs["model"]
+        return trained.outputs["model"]
 
     def _chain(self, variant: str, chain: tuple[Step, ...]) -> Any:
         """The model at the end of a chain; a prefix that another chain has too is made once."""
@@ -112,8 +117,9 @@ class _Builder:
             written = json.dumps([step.technique, settings], sort_keys=True)
             done = hashlib.sha256(done + written.encode()).digest()
             if done not in self.chains:
-                task = _task(
+                task = self._task(
                     step.technique,
+                    f"{step.technique} ({variant})",
                     settings,
                     model=model,
                     base=self.base,
@@ -121,25 +127,30 @@ class _Builder:
                     seed=self.recipe.seed,
                     device=self.recipe.device,
                 )
-                task = self._on_node(self._named(task, f"{step.technique} ({variant})"))
                 self.chains[done] = task.outputs["compressed_model"]
             model = self.chains[done]
         return model
 
-    def _deliver(self, variant: str, model: Any, chain: tuple[Step, ...]) -> Any:
+    def _exported(self, variant: str, model: Any) -> Any:
+        """The task that makes of a model what is deployed, once, whoever compares it with what."""
+        return self._task("export", f"export {variant}", model=model, test_data=self.test_data)
+
+    def _deliver(self, variant: str, model: Any, exported: Any, chain: tuple[Step, ...]) -> Any:
         """Evaluate and register one variant."""
-        evaluated = self._named(
-            catalogue.component("evaluate")(
-                model=model,
-                base=self.base,
-                test_data=self.test_data,
-                latency_seconds=self.recipe.evaluation.latency_seconds,
-            ),
+        evaluated = self._task(
+            "evaluate",
             f"evaluate {variant}",
-        )
-        registered = catalogue.component("register")(
             model=model,
-            deployable=evaluated.outputs["deployable"],
+            deployable=exported.outputs["deployable"],
+            outputs=exported.outputs["outputs"],
+            **self._reference(),
+            latency_seconds=self.recipe.evaluation.latency_seconds,
+        )
+        return self._task(
+            "register",
+            f"register {variant}",
+            model=model,
+            deployable=exported.outputs["deployable"],
             data=self.data,
             evaluation=evaluated.outputs["evaluation"],
             name=self.recipe.name,
@@ -147,7 +158,15 @@ class _Builder:
             chain=[{"technique": step.technique, "parameters": step.parameters} for step in chain],
             recipe_digest=self.recipe.digest(variant),
         )
-        return self._named(registered, f"register {variant}")
+
+    def _reference(self) -> dict[str, Any]:
+        """What variants are measured beside, and on."""
+        return {
+            "base": self.base,
+            "base_deployable": self.exported_base.outputs["deployable"],
+            "base_outputs": self.exported_base.outputs["outputs"],
+            "test_data": self.test_data,
+        }
 
     def _conclude(self, registered: list[Any]) -> None:
         recipe = self.recipe
@@ -161,21 +180,26 @@ class _Builder:
             "objective": recipe.objective.model_dump(mode="json", exclude_defaults=True),
             "latency_seconds": recipe.evaluation.latency_seconds,
         }
-        # What is in the registry may have changed since the last run: these are never taken from a cache.
-        compare = catalogue.component("compare")(base=self.base, test_data=self.test_data, **policy)
-        compared = compare.after(*registered)
-        compared = self._named(compared, "compare").set_caching_options(False)
-        promoted = catalogue.component("promote")(name=recipe.name).after(compared)
-        promoted = self._named(promoted, "promote").set_caching_options(False)
-        reported = catalogue.component("report")(
-            comparison=compared.outputs["comparison"], decision=promoted.outputs["decision"]
-        )
-        self._named(reported, "report").set_caching_options(False)
+        compared = self._task("compare", "compare", **self._reference(), **policy).after(*registered)
+        promoted = self._task("promote", "promote", name=recipe.name).after(compared)
+        self._task("report", "report", comparison=compared.outputs["comparison"], decision=promoted.outputs["decision"])
 
-    def _named(self, task: Any, name: str) -> Any:
+    def _task(self, component: str, title: str, fields: dict[str, Any] | None = None, /, **arguments: Any) -> Any:
+        """A task on the cluster that the recipe describes, as its component's traits ask for.
+
+        Args:
+            component: its name.
+            title: for people.
+            fields: of the component, those that are None left out.
+            arguments: its inputs and settings.
+        """
+        task, traits = _task(component, fields or {}, **arguments), catalogue.traits(component)
         for variable, value in self.recipe.cluster.environment.items():
             task.set_env_variable(variable, value)
-        return task.set_display_name(name)
+        task.set_display_name(title)
+        if not traits.kept_by_kubeflow:
+            task.set_caching_options(False)
+        return self._on_node(task) if traits.accelerator else task
 
     def _on_node(self, task: Any) -> Any:
         cluster = self.recipe.cluster
@@ -188,7 +212,7 @@ class _Builder:
         return task
 
 
-def _task(name: str, fields: dict[str, Any], **arguments: Any) -> Any:
+def _task(name: str, fields: dict[str, Any], /, **arguments: Any) -> Any:
     """A task of a component, with the fields that are set.
 
     Kubeflow has no constant for None, which every optional field defaults to, and takes no integer for a float, or

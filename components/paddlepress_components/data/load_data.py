@@ -33,6 +33,7 @@ def component() -> Any:
     """The Kubeflow component."""
     from paddlepress.data.config import DataConfig
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import Traits
 
     return build(
         Signature(
@@ -44,5 +45,6 @@ def component() -> Any:
                 "test_data": ("Dataset", "The test split, which only evaluation sees."),
             },
             fields=DataConfig,
+            traits=Traits(networks=False),
         )
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 def compare(
     *,
     base: Any,
+    base_deployable: Any,
+    base_outputs: Any,
     test_data: Any,
     comparison: Any,
     metrics: Any,
@@ -36,7 +37,8 @@ def compare(
     A champion whose figures are of another base model, or of other test data, is measured again.
 
     Args:
-        base, test_data: inputs; the uncompressed model and the test split of this run.
+        base, base_deployable, base_outputs: inputs; the uncompressed model of this run, and what `export` made of it.
+        test_data: input; the test split of this run.
         comparison: output; everything the report shows, as JSON.
         metrics: output; how many variants there are and how many pass their gates.
         name: the registered model.
@@ -52,11 +54,12 @@ def compare(
         from paddlepress.report.comparison import compare as compare_variants
 
         policy = policy_of(variants, gates, objective)
+        reference = Path(base_outputs.path), Path(base.path), Path(base_deployable.path)
 
         def work(client: MlflowClient) -> ReportData:
             refresh(client, name, policy.variants)
             store_policy(client, name, policy)
-            _remeasure(client, name, Path(base.path), Path(test_data.path), latency_seconds)
+            _remeasure(client, name, reference, Path(test_data.path), latency_seconds)
             return compare_variants(
                 client, name, policy.gates, policy.objective, title=title, variants=list(policy.variants)
             )
@@ -68,12 +71,13 @@ def compare(
         metrics.log_metric("passing_gates", float(sum(variant.failed_gates == 0 for variant in judged)))
 
 
-def _remeasure(client: Any, name: str, base: Path, test_data: Path, latency_seconds: float) -> None:
-    """Measure the champion beside this run's base model, if it never was."""
+def _remeasure(client: Any, name: str, base: tuple[Path, Path, Path], test_data: Path, latency_seconds: float) -> None:
+    """Measure the champion beside this run's base model (outputs, artifact, deployable), if it never was."""
     from paddlepress.artifact import manifest as manifests
     from paddlepress.core.progress import Lines
     from paddlepress.data import store
-    from paddlepress.evaluation.evaluate import deployed, evaluate, exported
+    from paddlepress.evaluation import outputs as kept
+    from paddlepress.evaluation.evaluate import deployed, evaluate
     from paddlepress.registry.remeasure import remeasure
 
     digest = store.digest(test_data)
@@ -82,11 +86,9 @@ def _remeasure(client: Any, name: str, base: Path, test_data: Path, latency_seco
         progress = Lines()
         progress.note("measuring the champion beside this run's base model")
         test = store.load(test_data)
-        with tempfile.TemporaryDirectory(prefix="paddlepress-base-") as folder:
-            reference = exported(base, Path(folder) / "base", test)
-            return evaluate(deployed(model, deployable, test), reference, test, progress, latency_seconds)
+        return evaluate(deployed(model, deployable, test), kept.load(*base, test), test, progress, latency_seconds)
 
-    base_digest = manifests.read(base).digest
+    base_digest = manifests.read(base[1]).digest
     remeasure(client, name, base_digest=base_digest, test_data_digest=digest, measure=measure)
 
 
@@ -120,6 +122,7 @@ def policy_of(variants: list[Any], gates: list[Any], objective: dict[str, Any]) 
 def component() -> Any:
     """The Kubeflow component."""
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import REGISTRY, Traits
 
     return build(
         Signature(
@@ -128,6 +131,8 @@ def component() -> Any:
             call="paddlepress_components.delivery.compare:compare",
             inputs={
                 "base": ("Model", "The uncompressed model."),
+                "base_deployable": ("Model", "What would be deployed of it."),
+                "base_outputs": ("Artifact", "What it says of the test split."),
                 "test_data": ("Dataset", "The test split."),
             },
             outputs={
@@ -150,5 +155,6 @@ def component() -> Any:
                     "About how long each latency comparison takes, should the champion be measured again.",
                 ),
             },
+            traits=Traits(registry=True, kept=False, networks=False, modules=REGISTRY),
         )
     )

@@ -32,6 +32,7 @@ def promote(*, decision: Any, name: str) -> None:
 def component() -> Any:
     """The Kubeflow component."""
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import REGISTRY, Traits
 
     return build(
         Signature(
@@ -40,5 +41,6 @@ def component() -> Any:
             call="paddlepress_components.delivery.promote:promote",
             outputs={"decision": ("Artifact", "What was decided, and why, as JSON.")},
             settings={"name": (str, "paddlepress", "The registered model.")},
+            traits=Traits(registry=True, kept=False, networks=False, modules=REGISTRY),
         )
     )

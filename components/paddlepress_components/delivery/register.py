@@ -70,6 +70,7 @@ def register(
 def component() -> Any:
     """The Kubeflow component."""
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import REGISTRY, Traits
 
     return build(
         Signature(
@@ -89,5 +90,6 @@ def component() -> Any:
                 "chain": (list, [], "The techniques as the recipe writes them."),
                 "recipe_digest": (str, "", "SHA-256 of what makes this variant in the recipe."),
             },
+            traits=Traits(registry=True, networks=False, modules=REGISTRY),
         )
     )

@@ -33,6 +33,7 @@ def write_report(*, comparison: Any, decision: Any, report: Any) -> None:
 def component() -> Any:
     """The Kubeflow component."""
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import Traits
 
     return build(
         Signature(
@@ -44,5 +45,6 @@ def component() -> Any:
                 "decision": ("Artifact", "What promote decided."),
             },
             outputs={"report": ("HTML", "The page.")},
+            traits=Traits(kept=False, networks=False),
         )
     )

@@ -132,7 +132,9 @@ def _trained_on(model: Model, dataset: StoredDataset) -> bool:
 @cache
 def component() -> Any:
     """The Kubeflow component."""
+    from paddlepress.core.fields import Place
     from paddlepress_components.factory import Signature, build
+    from paddlepress_components.traits import Traits
 
     return build(
         Signature(
@@ -150,5 +152,6 @@ def component() -> Any:
                     "the artifact states.",
                 ),
             },
+            traits=Traits(places={"artifact": Place()}),
         )
     )

@@ -73,6 +73,7 @@ def component() -> Any:
     """The Kubeflow component."""
     from paddlepress.training.settings import TrainingSettings
     from paddlepress_components.factory import DEVICE, SEED, Signature, build
+    from paddlepress_components.traits import Traits
 
     return build(
         Signature(
@@ -91,5 +92,6 @@ def component() -> Any:
                 "seed": SEED,
                 "device": DEVICE,
             },
+            traits=Traits(accelerator=True),
         )
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 from paddlepress.core import files
 from paddlepress.core.errors import PaddlepressError
-from paddlepress.core.fields import Place, expanded
+from paddlepress.core.fields import expanded
 from paddlepress.core.plugins import TECHNIQUES, listed
 from paddlepress.core.storage import is_s3
 from paddlepress.network.architectures import ArchitectureName
@@ -29,10 +29,6 @@ from paddlepress_pipelines.local.spec import TaskSpec
 DONE = "done.json"
 REGISTER, REGISTRATION = "register", "registration"
 """The component that registers, and its output."""
-DELIVERY = frozenset({"register", "compare", "promote", "report"})
-OUTSIDE = {"load-data": "path", "import-model": "artifact"}
-"""Component -> its parameter that names something outside the home; a technique's are those marked as a `Place`."""
-BUILDS_NO_NETWORK = DELIVERY | {"load-data"}
 MODEL = "system.Model"
 
 
@@ -80,9 +76,9 @@ class Cache:
             "parameters": task.constants,
             "inputs": {name: artifact["digest"] for name, artifact in inputs.items()},
             "outside": _outside_digest(task),
-            "code": library_digest(delivery=task.component in DELIVERY),
-            "plugins": plugins_digest(task.component, _architectures(task, inputs)),
-            "registry": self.registry if task.component in DELIVERY else "",
+            "code": library_digest(delivery=task.traits.registry),
+            "plugins": plugins_digest(task.component, _architectures(task, inputs), measures=task.traits.measures),
+            "registry": self.registry if task.traits.registry else "",
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -189,17 +185,7 @@ def _outside_digest(task: TaskSpec) -> list[str]:
 
 def _outside(task: TaskSpec) -> list[str]:
     """The places outside the home that a task reads, by its component's parameters."""
-    if task.component in OUTSIDE:
-        return Place().places(task.constants.get(OUTSIDE[task.component]))
-    if task.component not in listed(TECHNIQUES):
-        return []
-    marks = [
-        (name, mark)
-        for name, info in technique_class(task.component).model_fields.items()
-        for mark in info.metadata
-        if isinstance(mark, Place)
-    ]
-    return [place for name, mark in marks for place in mark.places(task.constants.get(name))]
+    return [place for name, mark in task.traits.places.items() for place in mark.places(task.constants.get(name))]
 
 
 def content_digest(path: Path) -> str:
@@ -215,7 +201,7 @@ def content_digest(path: Path) -> str:
 
 def _architectures(task: TaskSpec, inputs: Mapping[str, Mapping[str, Any]]) -> frozenset[str] | None:
     """The architectures of the networks that a task builds; None where they can't be told."""
-    if task.component in BUILDS_NO_NETWORK:
+    if not task.traits.networks:
         return frozenset()
     # What makes a model says its architecture; a deployable, which no network is built of, has none.
     named = [artifact["metadata"].get("architecture") for artifact in inputs.values() if artifact["type"] == MODEL]

@@ -24,7 +24,6 @@ _DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
 _OWN = frozenset({"paddlepress", "paddlepress_components"})
 # Whose version can change what a task computes.
 _LIBRARIES = ("paddlepaddle", "paddle2onnx", "onnxruntime", "numpy", "scikit-learn")
-EVALUATE = "evaluate"
 GROUPS = (TECHNIQUES, ARCHITECTURES, TASKS, MEASUREMENTS)
 _DYNAMIC = frozenset({"import_module", "__import__", "entry_points"})
 
@@ -48,16 +47,17 @@ def library_digest(*, delivery: bool) -> str:
     return sha.hexdigest()
 
 
-def plugins_digest(component: str, architectures: frozenset[str] | None) -> str:
+def plugins_digest(component: str, architectures: frozenset[str] | None, *, measures: bool = False) -> str:
     """SHA-256 of the plugins that a task uses; the same for all tasks that use none.
 
     Args:
         component: the task's: the name of the technique that it applies, or another.
         architectures: the networks that it builds; None: any.
+        measures: whether it makes measurements.
     """
     entries = [entry for name, entry in listed(TECHNIQUES).items() if name == component]
     entries += listed(TASKS).values()  # whatever is done to a network follows its task
-    if component == EVALUATE:
+    if measures:
         entries += listed(MEASUREMENTS).values()
     entries += [
         entry for name, entry in listed(ARCHITECTURES).items() if architectures is None or name in architectures

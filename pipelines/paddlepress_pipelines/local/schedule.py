@@ -13,12 +13,9 @@ from typing import Any, Protocol
 from paddlepress.core import files
 from paddlepress.core.errors import PaddlepressError
 from paddlepress_components.entry import WARNINGS
-from paddlepress_pipelines.local.cache import DELIVERY, Cache, DamagedOutput, Finished, reads_remote
+from paddlepress_pipelines.local.cache import Cache, DamagedOutput, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
-
-# Latency is measured: nothing else may run beside it.
-ALONE = frozenset({"evaluate"})
 
 
 class Watcher(Protocol):
@@ -121,9 +118,8 @@ class Scheduler:
     def _start_ready(self, waiting: dict[str, TaskSpec], pool: ThreadPoolExecutor) -> None:
         ready = [task for task in waiting.values() if task.after <= self.outcome.done.keys()]
         for task in sorted(ready, key=_turn):
-            alone = task.component in ALONE
-            occupied = len(self._running) >= (1 if alone else self.workers)
-            if occupied or any(other.component in ALONE for other in self._running.values()):
+            occupied = len(self._running) >= (1 if task.traits.alone else self.workers)
+            if occupied or any(other.traits.alone for other in self._running.values()):
                 return
             del waiting[task.name]
             self._running[pool.submit(self._run_task, task)] = task
@@ -164,7 +160,7 @@ class Scheduler:
 
     def _may_reuse(self, task: TaskSpec, directory: Path) -> bool:
         made_now = directory in self._made
-        return made_now or (task.cached and not self.fresh and not reads_remote(task))
+        return made_now or (task.traits.kept and not self.fresh and not reads_remote(task))
 
     def _make(self, task: TaskSpec, inputs: dict[str, dict[str, Any]], directory: Path) -> Finished:
         checkpoint = self.cache.prepare(directory, fresh=self.fresh)
@@ -222,7 +218,7 @@ def _turn(task: TaskSpec) -> int:
 
     Were delivery to go before, a single registration would keep the next measurement, and a worker, waiting.
     """
-    return 1 if task.component in ALONE else 2 if task.component in DELIVERY else 0
+    return 1 if task.traits.alone else 2 if task.traits.registry else 0
 
 
 def failure_log(error: PaddlepressError) -> Path | None:

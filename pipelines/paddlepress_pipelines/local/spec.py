@@ -8,6 +8,9 @@ from typing import Any
 from kfp.local import utils
 from kfp.local.executor_output_utils import pb2_value_to_python
 
+from paddlepress_components import catalogue
+from paddlepress_components.traits import Traits
+
 
 @dataclass(frozen=True)
 class TaskSpec:
@@ -21,7 +24,7 @@ class TaskSpec:
         constants: parameter -> value.
         inputs: artifact input -> (task, output).
         after: the tasks that must be finished before.
-        cached: whether its outputs may be kept for later runs.
+        traits: what its component needs; of one that is not ours, what most need.
     """
 
     name: str
@@ -32,7 +35,7 @@ class TaskSpec:
     constants: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, tuple[str, str]] = field(default_factory=dict)
     after: frozenset[str] = frozenset()
-    cached: bool = True
+    traits: Traits = field(default_factory=Traits)
 
 
 def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
@@ -48,6 +51,7 @@ def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
         if component.WhichOneof("implementation") != "executor_label" or task.WhichOneof("iterator"):
             raise ValueError(f"task {name!r} is a loop or a nested pipeline")
         executor = utils.struct_to_executor_spec(executors[component.executor_label])
+        function = _function(executor).replace("_", "-")
         constants = {}
         for parameter, value in task.inputs.parameters.items():
             if not value.HasField("runtime_value"):
@@ -60,13 +64,13 @@ def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
         found[name] = TaskSpec(
             name=name,
             title=task.task_info.name or name,
-            component=_function(executor).replace("_", "-"),
+            component=function,
             component_spec=component,
             executor_spec=executor,
             constants=constants,
             inputs=inputs,
             after=frozenset(task.dependent_tasks) | {producer for producer, _ in inputs.values()},
-            cached=task.caching_options.enable_cache,
+            traits=catalogue.traits(function) if function in catalogue.names() else Traits(),
         )
     return found
 

@@ -112,8 +112,9 @@ def deployed(artifact: Path, deployable: Path, test: StoredDataset, model: Model
     Raises:
         ArtifactError: one of them is missing or damaged.
     """
-    outputs = Predictor.load(deployable).predict(test.split("test").inputs)
-    return Subject(model or store.load(artifact), artifact, deployable, outputs)
+    model, inputs = model or store.load(artifact), test.split("test").inputs
+    outputs = Predictor.load(deployable).predict(inputs)
+    return Subject(model, artifact, deployable, outputs, model.predict(model.prepare(inputs)))
 
 
 def _groups(subject: Subject, reference: Subject, split: StoredSplit) -> list[ClassResult]:

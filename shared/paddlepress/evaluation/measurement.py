@@ -26,12 +26,14 @@ class Subject:
         artifact: its folder.
         deployable: what of it would be deployed.
         outputs: of the deployable on the split that is measured with, float32 [n, ...].
+        network_outputs: of the network itself, in Paddle, on the same.
     """
 
     model: Model
     artifact: Path
     deployable: Path
     outputs: Array
+    network_outputs: Array
 
 
 class Measurement(ABC):

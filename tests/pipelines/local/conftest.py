@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from paddlepress_components.traits import Traits
 from paddlepress_pipelines.local.cache import Cache
 from paddlepress_pipelines.local.schedule import Outcome, Scheduler
 from paddlepress_pipelines.local.spec import TaskSpec, tasks_of
@@ -51,7 +52,8 @@ class Bench:
         self.watcher = Recorder()
 
     def run(self, pipeline: Any, **options: Any) -> Outcome:
-        tasks = tasks_of(pipeline.pipeline_spec)
+        traits = options.pop("traits", Traits())
+        tasks = {name: replace(task, traits=traits) for name, task in tasks_of(pipeline.pipeline_spec).items()}
         cache = Cache(self.root / "cache", options.pop("registry", "registry"))
         options = {"workers": 2, "environment": {"PADDLEPRESS_HOME": str(self.root)}} | options
         return Scheduler(tasks, cache, self.watcher, **options).run()

@@ -65,17 +65,17 @@ def forget() -> None:
     code._roots.cache_clear()
 
 
-def changed_by(file: Path, text: str, technique: str, *architectures: str) -> bool:
+def changed_by(file: Path, text: str, technique: str, *architectures: str, measures: bool = False) -> bool:
     """Whether what a task's key covers is other once a file has this text."""
-    before = code.plugins_digest(technique, frozenset(architectures))
+    before = code.plugins_digest(technique, frozenset(architectures), measures=measures)
     file.write_text(text)
     forget()
-    return code.plugins_digest(technique, frozenset(architectures)) != before
+    return code.plugins_digest(technique, frozenset(architectures), measures=measures) != before
 
 
 def test_a_measurement_is_part_of_evaluating_alone(acme: Path) -> None:
     """A measurement that was edited measures again, and trains nothing again."""
-    assert changed_by(acme / "measurement.py", "x = 2", "evaluate")
+    assert changed_by(acme / "measurement.py", "x = 2", "evaluate", measures=True)
     assert not changed_by(acme / "measurement.py", "x = 3", "squash")
 
 

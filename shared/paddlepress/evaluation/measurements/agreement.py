@@ -31,8 +31,8 @@ class Agreement(Measurement):
 
     def measure(self, subject: Subject, reference: Subject, split: StoredSplit, budget_s: float) -> dict[str, float]:
         """Compare outputs on the whole split."""
-        model = subject.model
+        task = subject.model.task
         return {
-            "agreement": model.task.agreement(subject.outputs, reference.outputs),
-            "runtime_agreement": model.task.agreement(subject.outputs, model.predict(model.prepare(split.inputs))),
+            "agreement": task.agreement(subject.outputs, reference.outputs),
+            "runtime_agreement": task.agreement(subject.outputs, subject.network_outputs),
         }
