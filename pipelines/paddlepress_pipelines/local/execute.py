@@ -25,6 +25,7 @@ from paddlepress.core.errors import PaddlepressError
 from paddlepress.core.progress import Lines
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_pipelines.local.spec import TaskSpec
+from paddlepress_pipelines.local.warm import Served, Server
 
 OnProgress = Callable[[int, int, str], None]
 
@@ -55,16 +56,23 @@ class Execution:
         inputs: its input artifacts, as a finished task's outputs describe them.
         directory: where its outputs and `task.log` go.
         environment: variables for its process, beside this process's own.
+        server: serves it if it is short; otherwise, and where there is none, it starts an interpreter of its own.
     """
 
     def __init__(
-        self, task: TaskSpec, inputs: Mapping[str, dict[str, Any]], directory: Path, environment: Mapping[str, str]
+        self,
+        task: TaskSpec,
+        inputs: Mapping[str, dict[str, Any]],
+        directory: Path,
+        environment: Mapping[str, str],
+        server: Server | None = None,
     ) -> None:
         self.task = task
         self.directory = directory
         self.log = directory / "task.log"
         self.environment = environment
-        self._process: subprocess.Popen[str] | None = None
+        self.server = server
+        self._process: subprocess.Popen[str] | Served | None = None
         self._stopped = False
         self._lock = threading.Lock()
         arguments = {**task.constants, **{name: _artifact(value) for name, value in inputs.items()}}
@@ -93,9 +101,12 @@ class Execution:
         """End the process and everything it started; one that has not begun will not begin."""
         with self._lock:
             self._stopped = True
-            if self._process is not None and self._process.poll() is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
+            self._kill()
+
+    def _kill(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _run(self, on_progress: OnProgress) -> dict[str, dict[str, Any]]:
         error = last = ""
@@ -120,11 +131,18 @@ class Execution:
             raise TaskFailed(self.task, error or _cause(code, last), 2 if code == 2 and error else 1, self.log)
         return self._outputs()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str] | Served:
         command = self._command()
+        environment = {**os.environ, **compute.subprocess_environment(), **self.environment}
+        # Without the lock: a server that is still importing must not keep anybody from stopping.
+        served = self.server.serve(command, environment) if self.server and self.task.traits.modules else None
         with self._lock:
+            self._process = served
             if self._stopped:
+                self._kill()
                 raise TaskFailed(self.task, "it was stopped before it began", 1, self.log)
+            if served is not None:
+                return served
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -132,7 +150,7 @@ class Execution:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                env={**os.environ, **compute.subprocess_environment(), **self.environment},
+                env=environment,
                 start_new_session=True,  # so that Ctrl-C reaches the run alone, which then ends its tasks
                 preexec_fn=_die_with_parent,
             )

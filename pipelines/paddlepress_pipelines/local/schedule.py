@@ -16,6 +16,7 @@ from paddlepress_components.entry import WARNINGS
 from paddlepress_pipelines.local.cache import Cache, DamagedOutput, Finished, reads_remote
 from paddlepress_pipelines.local.execute import Execution, OnProgress, TaskFailed
 from paddlepress_pipelines.local.spec import TaskSpec
+from paddlepress_pipelines.local.warm import Server
 
 
 class Watcher(Protocol):
@@ -91,9 +92,17 @@ class Scheduler:
         self._made: set[Path] = set()
         self._lock = threading.Lock()
         self._stopping = False
+        modules = dict.fromkeys(module for task in tasks.values() for module in task.traits.modules)
+        self._server = Server(modules, environment)
 
     def run(self) -> Outcome:
         """Run everything that can be run; a KeyboardInterrupt ends it in good order."""
+        try:
+            return self._run()
+        finally:
+            self._server.stop()
+
+    def _run(self) -> Outcome:
         waiting = dict(self.tasks)
         with ThreadPoolExecutor(self.workers, thread_name_prefix="task") as pool:
             try:
@@ -165,7 +174,7 @@ class Scheduler:
     def _make(self, task: TaskSpec, inputs: dict[str, dict[str, Any]], directory: Path) -> Finished:
         checkpoint = self.cache.prepare(directory, fresh=self.fresh)
         environment = {**self.environment, "PADDLEPRESS_CHECKPOINT": str(checkpoint)}
-        execution = Execution(task, inputs, directory, environment)
+        execution = Execution(task, inputs, directory, environment, self._server)
         with self._lock:
             self._executions.add(execution)
             if self._stopping:
@@ -210,6 +219,7 @@ class Scheduler:
             executions = list(self._executions)
         for execution in executions:
             execution.stop()
+        self._server.stop()
         wait(self._running)
 
 

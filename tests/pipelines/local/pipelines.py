@@ -70,3 +70,47 @@ def one_failure(journal: str) -> Any:
         add(left=left.output, right=right.output, journal=journal).set_display_name("beside")
 
     return pipeline
+
+
+@dsl.component(base_image="paddlepress-python:test", install_kfp_package=False)
+def look(out: dsl.Output[dsl.Artifact], number: int, end: str):  # type: ignore[no-untyped-def]
+    """Write down what a task sees of its process, and perhaps end in a bad way."""
+    import ctypes
+    import json
+    import os
+    import random
+    import sys
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    seen = {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "group": os.getpgrp(),
+        "wave": "wave" in sys.modules,
+        "before": os.environ.get("MARK", ""),
+        "checkpoint": os.environ["PADDLEPRESS_CHECKPOINT"],
+        "temporary": tempfile.gettempdir(),
+        "chance": [np.random.random(), random.random()],
+        "descriptors": [str(Path(f"/proc/self/fd/{number}").readlink()).split(":")[0] for number in (0, 1, 2)],
+        "sockets": sum("socket" in str(one.readlink()) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()),
+    }
+    os.environ["MARK"] = "left by another task"
+    print(f"I am {number}", flush=True)
+    os.write(2, b"and this is said past Python\n")
+    if end == "crash":
+        ctypes.string_at(0)
+    if end == "memory":
+        raise MemoryError("none left")
+    Path(out.path).write_text(json.dumps(seen))
+
+
+def looks(end: str = "well") -> Any:
+    @dsl.pipeline(name="looks")
+    def pipeline() -> None:
+        look(number=1, end=end).set_display_name("one")
+        look(number=2, end="well").set_display_name("two")
+
+    return pipeline
