@@ -6,8 +6,8 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
@@ -331,19 +331,40 @@ def _log_model(
         run.info.experiment_id, variant.replace(".", "-"), run_id, params=run.data.params, model_type="pyfunc"
     )
     # Unlike mlflow.pyfunc.log_model, this takes run and model by their ids and starts no run of its own.
-    Model.log(
-        artifact_path=None,
-        model_id=model.model_id,
-        flavor=mlflow.pyfunc,
-        run_id=run_id,
-        python_model=str(CODE),
-        artifacts={"deployable": str(deployable.resolve()), "model": str(model_dir.resolve())},
-        signature=signature,
-        input_example=np.zeros((1, *shape), dtype),
-        # Given, for MLflow takes long to guess them.
-        pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
-    )
+    with _pins_believed():
+        Model.log(
+            artifact_path=None,
+            model_id=model.model_id,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            python_model=str(CODE),
+            artifacts={"deployable": str(deployable.resolve()), "model": str(model_dir.resolve())},
+            signature=signature,
+            input_example=np.zeros((1, *shape), dtype),
+            # Given, for MLflow takes long to guess them.
+            pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
+        )
     return str(model.model_id)
+
+
+@contextmanager
+def _pins_believed() -> Iterator[None]:
+    """Keep MLflow from looking whether what is installed has the version that was just asked of it.
+
+    It reads the list of files of every installed distribution for that, which took most of a registration's time.
+    """
+    from mlflow.utils import requirements_utils
+
+    name = "_check_requirement_satisfied"
+    before = getattr(requirements_utils, name, None)
+    if before is None:  # an MLflow that looks in another way
+        yield
+        return
+    setattr(requirements_utils, name, lambda requirement: None)
+    try:
+        yield
+    finally:
+        setattr(requirements_utils, name, before)
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
