@@ -30,7 +30,7 @@ def evaluate(
         test_data: input; the test split.
         evaluation: output; every figure, as JSON.
         metrics: output; the figures, for the Kubeflow UI.
-        latency_seconds: about how long each latency comparison takes.
+        latency_seconds: how long each latency comparison takes at the most.
     """
     with entry.task():
         from paddlepress.core.progress import Lines
@@ -72,7 +72,7 @@ def component() -> Any:
                 "metrics": ("Metrics", "The figures."),
             },
             settings={
-                "latency_seconds": (float, 1.5, "About how long each of the four latency comparisons takes."),
+                "latency_seconds": (float, 1.5, "How long each of the four latency comparisons takes at the most."),
             },
             traits=Traits(
                 alone=True,

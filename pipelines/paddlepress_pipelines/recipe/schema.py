@@ -136,7 +136,7 @@ class EvaluationSpec(_Part):
     """How variants are measured.
 
     Attributes:
-        latency_seconds: about how long each of the four latency comparisons with the base model takes.
+        latency_seconds: about how long each of the four latency comparisons with the base model takes at the most.
     """
 
     latency_seconds: float = Field(default=1.5, gt=0, le=600)

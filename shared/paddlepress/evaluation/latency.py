@@ -7,6 +7,7 @@ network alone: preprocessing is the same for both.
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 import time
@@ -28,6 +29,8 @@ BATCH_SIZES = (1, 32)
 _WARM_UP_S = 0.1
 _ROUNDS = 25
 _LEAST_ROUNDS = 5
+_ROUNDS_TO_TRUST = 9  # that their spread can be told from
+_PRECISE = 0.005
 _TURN_S = 0.002
 _MOST_CALLS = 25
 _LEAST_CALLS = 3
@@ -67,7 +70,8 @@ def interleaved(
 
     Args:
         base, variant: run one prediction each.
-        budget_s: about how long measuring may take; at least a few rounds are made.
+        budget_s: about how long measuring may take; at least a few rounds are made, and no more than it takes to know
+            the median of the ratios to half a percent, which a machine that does nothing else soon allows.
         seed: of the order of the turns.
         clock: what a call is timed with, in seconds; the wall clock if none is given. `time.thread_time` leaves out
             what other processes take on a machine so busy that no call is ever left alone; it sees only what the
@@ -83,7 +87,7 @@ def interleaved(
     times: tuple[list[float], list[float]] = ([], [])
     ratios: list[float] = []
     end = time.perf_counter() + budget_s
-    while len(ratios) < _LEAST_ROUNDS or time.perf_counter() < end:
+    while len(ratios) < _LEAST_ROUNDS or (time.perf_counter() < end and not _precise(ratios)):
         taken: tuple[list[float], list[float]] = ([], [])
         for _ in range(turns):
             for index in shuffled.sample((0, 1), 2):
@@ -158,6 +162,19 @@ def on_paddle(base: Model, variant: Model, sample: Array, budget_s: float = 1.5)
     sample = np.ascontiguousarray(sample)
     first, second = PaddleRunner(base), PaddleRunner(variant)
     return interleaved(lambda: first(sample), lambda: second(sample), budget_s)
+
+
+def _precise(ratios: list[float]) -> bool:
+    """Whether the median is known well enough: by the order of the ratios, whatever they are distributed like.
+
+    Of n ratios, those at n / 2 - sqrt(n) and n / 2 + sqrt(n) are the ends of an interval of 95% around the median.
+    """
+    count = len(ratios)
+    if count < _ROUNDS_TO_TRUST:
+        return False
+    ordered, reach = sorted(ratios), math.sqrt(count)
+    low, high = ordered[math.floor(count / 2 - reach)], ordered[min(count - 1, math.ceil(count / 2 + reach) - 1)]
+    return high - low <= 2 * _PRECISE * float(np.median(ordered))
 
 
 def _warm(call: Callable[[], Any], clock: Callable[[], float]) -> float:

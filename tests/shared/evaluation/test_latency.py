@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -76,3 +77,18 @@ def test_both_functions_take_turns(clock: Clock) -> None:
     measured = order[len(order) // 2 :]
     changes = sum(a != b for a, b in pairwise(measured))
     assert changes > 5
+
+
+def test_measuring_ends_once_the_ratio_is_known(clock: Clock) -> None:
+    """Equal calls tell the ratio after few rounds; where they vary, all of the time is used."""
+    steady = interleaved(clock.work(0.001), clock.work(0.002), budget_s=1.5)
+    spent = clock.now
+    chance = random.Random(0)
+
+    def varying() -> None:
+        clock.now += 0.001 * chance.uniform(1, 3)
+
+    clock.now = 0
+    noisy = interleaved(clock.work(0.001), varying, budget_s=1.5)
+    assert steady.rounds < 12 and spent < 1
+    assert clock.now > 1.5 and noisy.rounds > steady.rounds
