@@ -40,25 +40,15 @@ def register(
         from paddlepress.core import files
         from paddlepress.data.store import digest as data_digest
         from paddlepress.evaluation.result import Evaluation
-        from paddlepress.registry.register import RegisteredVersion
+        from paddlepress.registry.register import Delivered, RegisteredVersion, Variant
         from paddlepress.registry.register import register as register_variant
 
         made_from = data_digest(Path(data.path))
-        measured = Evaluation.load(Path(evaluation.path))
+        made = Variant(variant, entry.whole_numbers(chain), recipe_digest, made_from, entry.pipeline_run())
+        delivered = Delivered(Path(model.path), Path(deployable.path), Evaluation.load(Path(evaluation.path)))
 
         def work(client: MlflowClient) -> RegisteredVersion:
-            return register_variant(
-                client,
-                name=name,
-                variant=variant,
-                chain=entry.whole_numbers(chain),
-                model_dir=Path(model.path),
-                deployable=Path(deployable.path),
-                evaluation=measured,
-                recipe_digest=recipe_digest,
-                dataset_digest=made_from,
-                pipeline_run=entry.pipeline_run(),
-            )
+            return register_variant(client, name, made, delivered)
 
         registered = entry.on_registry(work)
         content = {"name": name, "variant": variant, "version": registered.version}

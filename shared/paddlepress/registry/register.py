@@ -52,19 +52,40 @@ class RegisteredVersion:
     created: bool
 
 
-def register(
-    client: MlflowClient,
-    *,
-    name: str,
-    variant: str,
-    chain: Sequence[Mapping[str, Any] | str],
-    model_dir: Path,
-    deployable: Path,
-    evaluation: Evaluation,
-    recipe_digest: str,
-    dataset_digest: str,
-    pipeline_run: str,
-) -> RegisteredVersion:
+@dataclass(frozen=True)
+class Variant:
+    """A variant, and what it was made from.
+
+    Attributes:
+        name: in the recipe.
+        chain: the techniques as the recipe writes them.
+        recipe_digest, dataset_digest: what it was made from.
+        pipeline_run: which run of the pipeline made it.
+    """
+
+    name: str
+    chain: Sequence[Mapping[str, Any] | str]
+    recipe_digest: str
+    dataset_digest: str
+    pipeline_run: str
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What came out.
+
+    Attributes:
+        artifact: of the model.
+        deployable: what is deployed: graph, encoded weights and manifest.
+        evaluation: what was measured of this model.
+    """
+
+    artifact: Path
+    deployable: Path
+    evaluation: Evaluation
+
+
+def register(client: MlflowClient, name: str, variant: Variant, delivered: Delivered) -> RegisteredVersion:
     """Register a variant once; the same variant of the same recipe and data is found again, not made twice.
 
     Data are those it was made from and those it was measured on. If it was only measured anew, the version found
@@ -80,13 +101,8 @@ def register(
     Args:
         client: from `paddlepress.registry.connection.connect`.
         name: the registered model, one per recipe.
-        variant: the variant's name in the recipe.
-        chain: the techniques as the recipe writes them.
-        model_dir: the model artifact.
-        deployable: what is deployed: graph, encoded weights and manifest.
-        evaluation: what was measured of this model.
-        recipe_digest, dataset_digest: what it was made from.
-        pipeline_run: which run of the pipeline made it.
+        variant: what is registered.
+        delivered: its files and figures.
 
     Raises:
         ArtifactError: a directory is damaged, or the three are not of the same model.
@@ -95,14 +111,14 @@ def register(
     from paddlepress.artifact import manifest as manifests
 
     check_name("the name", name)
-    check_name("variant", variant)
-    manifest = manifests.read(model_dir)
-    _check_same_model(manifest, model_dir, deployable, evaluation)
+    check_name("variant", variant.name)
+    manifest, evaluation = manifests.read(delivered.artifact), delivered.evaluation
+    _check_same_model(manifest, delivered)
     identity = {
-        keys.VARIANT: variant,
+        keys.VARIANT: variant.name,
         keys.MODEL_DIGEST: manifest.digest,
-        keys.RECIPE_DIGEST: recipe_digest,
-        keys.DATASET_DIGEST: dataset_digest,
+        keys.RECIPE_DIGEST: variant.recipe_digest,
+        keys.DATASET_DIGEST: variant.dataset_digest,
         keys.TEST_DATA_DIGEST: evaluation.data_digest,
     }
     # MLflow's own functions look the model up in whatever registry is in use.
@@ -110,23 +126,23 @@ def register(
         report = Path(folder) / EVALUATION
         evaluation.save(report)
         ensure_model(client, name)
-        facts = _facts(identity, chain, manifest, evaluation, report, pipeline_run)
+        facts = _facts(identity, variant, manifest, evaluation, report)
         found = _existing(client, name, identity)
         if found is not None and _mended(client, found, facts, evaluation, report):
             number = int(found.version)
             client.set_model_version_tag(name, str(number), keys.REGISTERED_AT, _now())
-            _move_baseline(client, name, variant, number)
+            _move_baseline(client, name, variant.name, number)
             return RegisteredVersion(number, created=False)
         _sweep(client, name, identity)
-        run_tags = {"mlflow.runName": variant, **identity, keys.PIPELINE_RUN: pipeline_run}
-        run_id, model_id = _log(client, name, run_tags, manifest, model_dir, deployable, evaluation, report)
+        run_tags = {"mlflow.runName": variant.name, **identity, keys.PIPELINE_RUN: variant.pipeline_run}
+        run_id, model_id = _log(client, name, run_tags, manifest, delivered, report)
         made = client.create_model_version(name, f"models:/{model_id}", run_id, tags=facts, model_id=model_id)
         number = int(made.version)
         if found is not None:
-            history.replaced(client, name, int(found.version), number, variant)
+            history.replaced(client, name, int(found.version), number, variant.name)
             client.delete_model_version(name, str(found.version))
         number = _settle(client, name, identity, number)
-        _move_baseline(client, name, variant, number)
+        _move_baseline(client, name, variant.name, number)
         return RegisteredVersion(number, created=number == int(made.version))
 
 
@@ -152,15 +168,14 @@ def refresh(client: MlflowClient, name: str, recipe_digests: Mapping[str, str]) 
             _move_baseline(client, name, variant, chosen)
 
 
-def _check_same_model(manifest: Manifest, model_dir: Path, deployable: Path, evaluation: Evaluation) -> None:
+def _check_same_model(manifest: Manifest, delivered: Delivered) -> None:
     from paddlepress.deployment import bundle
 
-    if bundle.read_manifest(deployable).digest != manifest.digest:
-        raise ArtifactError(f"{deployable} was made from another model than {model_dir}")
-    if evaluation.model_digest != manifest.digest:
-        raise ArtifactError(
-            f"the evaluation is of model {evaluation.model_digest[:12]}, and {model_dir} holds {manifest.digest[:12]}"
-        )
+    artifact, measured = delivered.artifact, delivered.evaluation.model_digest
+    if bundle.read_manifest(delivered.deployable).digest != manifest.digest:
+        raise ArtifactError(f"{delivered.deployable} was made from another model than {artifact}")
+    if measured != manifest.digest:
+        raise ArtifactError(f"the evaluation is of model {measured[:12]}, and {artifact} holds {manifest.digest[:12]}")
 
 
 def _existing(client: Any, name: str, identity: Mapping[str, str]) -> Any | None:
@@ -222,18 +237,17 @@ def _move_baseline(client: Any, name: str, variant: str, number: int) -> None:
 
 def _facts(
     identity: Mapping[str, str],
-    chain: Sequence[Mapping[str, Any] | str],
+    variant: Variant,
     manifest: Manifest,
     evaluation: Evaluation,
     report: Path,
-    pipeline_run: str,
 ) -> dict[str, str]:
     lineage = [entry.model_dump(mode="json") for entry in manifest.lineage]
     return {
         **identity,
-        keys.CHAIN: json.dumps([step if isinstance(step, str) else dict(step) for step in chain]),
+        keys.CHAIN: json.dumps([step if isinstance(step, str) else dict(step) for step in variant.chain]),
         keys.LINEAGE: json.dumps(lineage),
-        keys.PIPELINE_RUN: pipeline_run,
+        keys.PIPELINE_RUN: variant.pipeline_run,
         keys.EVALUATION_DIGEST: sha256_of(report),
         **_measured(evaluation),
         keys.REGISTERED_AT: _now(),
@@ -253,17 +267,15 @@ def _log(
     name: str,
     run_tags: Mapping[str, str],
     manifest: Manifest,
-    model_dir: Path,
-    deployable: Path,
-    evaluation: Evaluation,
+    delivered: Delivered,
     report: Path,
 ) -> tuple[str, str]:
     """Log the run and the model; gives their ids."""
     run_id = client.create_run(ensure_experiment(client, name), tags=dict(run_tags)).info.run_id
     try:
-        _log_evidence(client, run_id, manifest, evaluation)
+        _log_evidence(client, run_id, manifest, delivered.evaluation)
         client.log_artifact(run_id, str(report))
-        model_id = _log_model(client, run_id, run_tags[keys.VARIANT], manifest, model_dir, deployable)
+        model_id = _log_model(client, run_id, run_tags[keys.VARIANT], manifest, delivered)
     except BaseException:
         with suppress(Exception):
             client.set_terminated(run_id, "FAILED")
@@ -307,8 +319,7 @@ def _log_model(
     run_id: str,
     variant: str,
     manifest: Manifest,
-    model_dir: Path,
-    deployable: Path,
+    delivered: Delivered,
 ) -> str:
     import mlflow
     import numpy as np
@@ -318,7 +329,7 @@ def _log_model(
     from paddlepress.deployment.predictor import input_dtype
 
     if len(manifest.inputs) != 1:
-        raise RegistryError(f"{model_dir} has {len(manifest.inputs)} inputs; a registered model takes one")
+        raise RegistryError(f"{delivered.artifact} has {len(manifest.inputs)} inputs; a registered model takes one")
     shape, dtype = manifest.inputs[0].shape, np.dtype(input_dtype(manifest))
     signature = ModelSignature(
         Schema([TensorSpec(dtype, (-1, *shape))]),
@@ -338,7 +349,7 @@ def _log_model(
             flavor=mlflow.pyfunc,
             run_id=run_id,
             python_model=str(CODE),
-            artifacts={"deployable": str(deployable.resolve()), "model": str(model_dir.resolve())},
+            artifacts={"deployable": str(delivered.deployable.resolve()), "model": str(delivered.artifact.resolve())},
             signature=signature,
             input_example=np.zeros((1, *shape), dtype),
             # Given, for MLflow takes long to guess them.

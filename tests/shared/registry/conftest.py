@@ -18,10 +18,11 @@ import pytest
 from paddlepress.core import compute
 from paddlepress.data.statistics import measured
 from paddlepress.evaluation.result import Evaluation
+from paddlepress.registry import register as registering
 from paddlepress.registry import tags
 from paddlepress.registry.catalogue import Row
 from paddlepress.registry.connection import connect
-from paddlepress.registry.register import RegisteredVersion, register
+from paddlepress.registry.register import RegisteredVersion
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.tasks import Classification
 
@@ -39,18 +40,9 @@ class Variant:
     evaluation: Evaluation
 
     def register(self, client: Any, name: str = NAME, recipe_digest: str = "recipe-1") -> RegisteredVersion:
-        return register(
-            client,
-            name=name,
-            variant=self.name,
-            chain=self.chain,
-            model_dir=self.model_dir,
-            deployable=self.deployable,
-            evaluation=self.evaluation,
-            recipe_digest=recipe_digest,
-            dataset_digest="data-1",
-            pipeline_run="run-1",
-        )
+        variant = registering.Variant(self.name, self.chain, recipe_digest, "data-1", "run-1")
+        delivered = registering.Delivered(self.model_dir, self.deployable, self.evaluation)
+        return registering.register(client, name, variant, delivered)
 
 
 @dataclass(frozen=True)

@@ -213,16 +213,13 @@ import sys
 from pathlib import Path
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry.connection import connect
-from paddlepress.registry.register import register
+from paddlepress.registry.register import Delivered, Variant, register
 home, model_dir, deployable, evaluation = map(Path, sys.argv[1:])
 client = connect(home)
 print("ready", flush=True)
 sys.stdin.readline()
-done = register(
-    client, name="race", variant="student", chain=[], model_dir=model_dir, deployable=deployable,
-    evaluation=Evaluation.load(evaluation), recipe_digest="r", dataset_digest="d",
-    pipeline_run="p",
-)
+delivered = Delivered(model_dir, deployable, Evaluation.load(evaluation))
+done = register(client, "race", Variant("student", [], "r", "d", "p"), delivered)
 print(done.version, done.created)
 """
 
