@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from paddlepress_components.traits import Traits
 
 _FIXED = {
-    "load-data": "paddlepress_components.data.load_data",
     "train": "paddlepress_components.training.train",
     "import-model": "paddlepress_components.training.import_model",
     "export": "paddlepress_components.evaluation.export",
@@ -23,9 +22,19 @@ _FIXED = {
 }
 
 
+_LOAD = "load-data-"
+"""What the name of a source's component begins with."""
+
+
 def names() -> list[str]:
     """The names of all components; imports none of them."""
-    return [*_FIXED, *plugins.listed(plugins.TECHNIQUES)]
+    sources = [loading(name) for name in plugins.listed(plugins.SOURCES)]
+    return [*sources, *_FIXED, *plugins.listed(plugins.TECHNIQUES)]
+
+
+def loading(source: str) -> str:
+    """The name of the component that loads data from a source."""
+    return _LOAD + source
 
 
 def component(name: str) -> Any:
@@ -36,6 +45,10 @@ def component(name: str) -> Any:
     """
     if name in _FIXED:
         return import_module(_FIXED[name]).component()
+    if name.startswith(_LOAD):
+        from paddlepress_components.data import load_data
+
+        return load_data.component(name.removeprefix(_LOAD))
     from paddlepress_components.factory import technique_component
 
     return technique_component(name)

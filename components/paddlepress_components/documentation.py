@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,10 +124,17 @@ def page(name: str, sources: Sources) -> str:
     return "\n".join(parts) + "\n"
 
 
-def fields_table(chosen: type[BaseModel]) -> str:
-    """What can be set of a technique, or of a part of a recipe, as Markdown."""
+def fields_table(chosen: type[BaseModel], without: Collection[str] = ()) -> str:
+    """What can be set of a technique, or of a part of a recipe, as Markdown.
+
+    Args:
+        chosen: whose fields.
+        without: fields that are told elsewhere.
+    """
     rows = ["| field | default | valid | what it is |", "|---|---|---|---|"]
     for row in describe_fields(chosen):
+        if row["field"] in without:
+            continue
         valid = ", ".join(filter(None, (row["type"], row["range"])))
         cells = (f"`{row['field']}`", f"`{row['default']}`", valid, row["description"])
         rows.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")

@@ -79,7 +79,8 @@ class _Builder:
 
     def build(self) -> None:
         recipe = self.recipe
-        loaded = self._task("load-data", "load-data", recipe.data.model_dump(mode="json"))
+        loading = catalogue.loading(recipe.data.source)
+        loaded = self._task(loading, "load-data", recipe.data.model_dump(mode="json"))
         self.data, self.test_data = loaded.outputs["data"], loaded.outputs["test_data"]
         self.base = self._base()
         self.exported_base = self._exported(BASE, self.base)

@@ -110,12 +110,12 @@ def _data(seed: int, images: int | None) -> Any:
     """MNIST for learning and for testing, as stored; `images` of the training split, as the seed draws them."""
     import tempfile
 
-    from paddlepress.data.config import DataConfig
+    from paddlepress.data.sources.mnist import Mnist
     from paddlepress.data.store import load, prepare
 
     with tempfile.TemporaryDirectory(prefix="paddlepress-") as scratch:
         learning, test = Path(scratch) / "data", Path(scratch) / "test"
-        prepare(DataConfig(source="mnist", limit=images, seed=seed), learning, test)
+        prepare(Mnist(limit=images, seed=seed), learning, test)
         return load(learning), load(test)
 
 

@@ -20,7 +20,6 @@ dataset-fashion-mnist.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import hashlib
 import json
 import os
@@ -111,9 +110,10 @@ class Verdicts:
 def prepare(home: Path, data: Path) -> tuple[Any, dict[str, Any]]:
     """The learning data and the test sets by name, as they are stored; made if they are not there."""
     from paddlepress.core.errors import DataError
-    from paddlepress.data.config import DataConfig
+    from paddlepress.data.prepared import prepared
+    from paddlepress.data.sources.idx import Idx, read_folder
+    from paddlepress.data.splits import stratified_sample
     from paddlepress.data.store import load, save
-    from paddlepress.data.store import prepare as prepare_data
 
     learning, published, unseen = home / "data", home / "test", home / "unseen"
     try:
@@ -121,24 +121,16 @@ def prepare(home: Path, data: Path) -> tuple[Any, dict[str, Any]]:
     except DataError:
         for folder in (learning, published, unseen):
             shutil.rmtree(folder, ignore_errors=True)
-    config = DataConfig(source="idx", path=str(data), limit=IMAGES)
-    prepare_data(config, learning, published)
-    stored = load(learning)
-    save(unseen, stored.name, {"test": left_over(config)}, stored.task.classes, stored.statistics)
-    return stored, {UNSEEN: load(unseen), PUBLISHED: load(published)}
-
-
-def left_over(config: Any) -> Any:
-    """Images of the source's training files that neither train nor validate, each class in proportion."""
-    from paddlepress.data.raw import Raw
-    from paddlepress.data.sources.idx import read_folder
-    from paddlepress.data.splits import divide, stratified_sample
-
-    raw = read_folder(Path(config.path), "idx")
-    positions = np.arange(len(raw.train))
-    parts = divide(Raw(raw.name, dataclasses.replace(raw.train, inputs=positions), test=raw.test), config)
-    left = np.setdiff1d(positions, np.concatenate([parts.train.inputs, parts.validation.inputs]))
-    return raw.train.take(left[stratified_sample(raw.train.labels[left], UNSEEN_IMAGES, seed=0)])
+    source = Idx(path=str(data), limit=IMAGES)
+    raw = read_folder(data, "idx")
+    found = prepared(raw, source.wanted, source)
+    save(learning, found, found.learning)
+    save(published, found, {"test": found.parts.test})
+    # Images of the source's training files that neither train nor validate, each class in proportion.
+    used = np.concatenate([found.parts.train.rows, found.parts.validation.rows])
+    left = raw.train.take(np.setdiff1d(np.arange(len(raw.train)), used))
+    save(unseen, found, {"test": left.take(stratified_sample(left.targets, UNSEEN_IMAGES, seed=0))})
+    return load(learning), {UNSEEN: load(unseen), PUBLISHED: load(published)}
 
 
 def tell(metric: str, value: float, step: int) -> None:

@@ -9,7 +9,7 @@ import digits_models
 import numpy as np
 
 from paddlepress.artifact import store
-from paddlepress.data import DataConfig
+from paddlepress.data.sources.digits import Digits
 from paddlepress.data.store import prepare
 from paddlepress.deployment.export import export
 from paddlepress.network.edits import Factorize, Mask, Narrow, Quantize, Share, find
@@ -44,7 +44,7 @@ def make(folder: Path) -> None:
         store.save(model, folder / "model" / name)
     for name in ("float", "encoded", "int8"):
         export(models[name], folder / "model" / name, folder / "deployable" / name)
-    prepare(DataConfig(source="digits", calibration=100), folder / "data" / "data", folder / "data" / "test")
+    prepare(Digits(calibration=100), folder / "data" / "data", folder / "data" / "test")
     for path in RECIPES.glob("*.yaml"):
         (folder / "recipe" / path.stem).mkdir(parents=True)
         (folder / "recipe" / path.stem / "recipe.yaml").write_bytes(path.read_bytes())

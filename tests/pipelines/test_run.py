@@ -171,7 +171,7 @@ print(repr(100.0 * float((told == test["labels"].astype(str)).mean())))
 
 def test_production_needs_nothing_but_the_registered_model(home: Path) -> None:
     """On images as they come, the champion names classes with exactly the accuracy measured."""
-    (images,) = (home / "cache").glob("load-data-*/test_data/test.safetensors")
+    (images,) = (home / "cache").glob("load-data-*/test_data/test.inputs.npy")
     done = subprocess.run(
         [sys.executable, "-c", PRODUCTION, str(home), str(images)], capture_output=True, text=True, check=False
     )
@@ -187,7 +187,7 @@ def test_a_stock_runtime_predicts_what_the_registry_says(home: Path, tmp_path: P
     said = session.get_modelmeta().custom_metadata_map
     row = table(home)["filters50-int8"]
     assert (said["name"], said["version"], said["variant"]) == ("digits", str(row["version"]), "filters50-int8")
-    (images,) = (home / "cache").glob("load-data-*/test_data/test.safetensors")
+    (images,) = (home / "cache").glob("load-data-*/test_data/test.inputs.npy")
     test = load_file(images)
     (given,) = session.get_inputs()
     assert given.type == "tensor(uint8)"

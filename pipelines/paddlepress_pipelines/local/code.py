@@ -18,13 +18,14 @@ from pathlib import Path
 import paddlepress
 import paddlepress_components
 from paddlepress.core import files
-from paddlepress.core.plugins import ARCHITECTURES, MEASUREMENTS, TASKS, TECHNIQUES, listed
+from paddlepress.core.plugins import ARCHITECTURES, MEASUREMENTS, SOURCES, TASKS, TECHNIQUES, listed
+from paddlepress_components.catalogue import loading
 
 _DELIVERY_PACKAGES = frozenset({"registry", "report", "delivery"})
 _OWN = frozenset({"paddlepress", "paddlepress_components"})
 # Whose version can change what a task computes.
-_LIBRARIES = ("paddlepaddle", "paddle2onnx", "onnxruntime", "numpy", "scikit-learn")
-GROUPS = (TECHNIQUES, ARCHITECTURES, TASKS, MEASUREMENTS)
+_LIBRARIES = ("paddlepaddle", "paddle2onnx", "onnxruntime", "numpy", "scikit-learn", "pillow", "pandas")
+GROUPS = (TECHNIQUES, ARCHITECTURES, TASKS, SOURCES, MEASUREMENTS)
 _DYNAMIC = frozenset({"import_module", "__import__", "entry_points"})
 
 
@@ -57,6 +58,7 @@ def plugins_digest(component: str, architectures: frozenset[str] | None, *, meas
     """
     entries = [entry for name, entry in listed(TECHNIQUES).items() if name == component]
     entries += listed(TASKS).values()  # whatever is done to a network follows its task
+    entries += [entry for name, entry in listed(SOURCES).items() if loading(name) == component]
     if measures:
         entries += listed(MEASUREMENTS).values()
     entries += [

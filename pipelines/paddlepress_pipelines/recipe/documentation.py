@@ -10,8 +10,9 @@ import sys
 
 from pydantic import BaseModel
 
+from paddlepress.core import plugins
 from paddlepress.core.files import write_text
-from paddlepress.data.config import DataConfig
+from paddlepress.data.source import Source, source_class
 from paddlepress.evaluation.metrics import known
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.spec.preprocessing import Preprocessing
@@ -29,7 +30,7 @@ the fields are on the [techniques' pages](../../components/docs) and in `paddlep
 """
 _PARTS: dict[str, type[BaseModel]] = {
     "The recipe": Recipe,
-    "data": DataConfig,
+    "data": Source,
     "base": BaseModelSpec,
     "base.training": TrainingSettings,
     "base.preprocessing": Preprocessing,
@@ -46,9 +47,23 @@ def page() -> str:
     for heading, part in _PARTS.items():
         name = heading if part is Recipe else f"`{heading}`" + (", each of the list" if part is Gate else "")
         parts += [f"## {name}\n", fields_table(part)]
+        if part is Source:
+            for source in plugins.listed(plugins.SOURCES):
+                parts += _of_source(source)
     rows = [f"| `{name}` | {metric.unit} | {metric.description} |" for name, metric in known().items()]
     parts += ["## Metrics of gates and objective\n", "| metric | unit | what it is |", "|---|---|---|", *rows]
     return "\n".join(parts) + "\n"
+
+
+def _of_source(name: str) -> list[str]:
+    """What a source is, and the fields that it has beside those that all have."""
+    chosen = source_class(name)
+    if chosen.__module__.partition(".")[0] != "paddlepress":  # a plugin's own page
+        return []
+    own = set(chosen.model_fields) - set(Source.model_fields)
+    text = " ".join((chosen.__doc__ or "").split("Attributes:")[0].split())
+    table = [fields_table(chosen, without=set(Source.model_fields))] if own else []
+    return [f"### `source: {name}`\n", f"{text}\n", *table]
 
 
 def main() -> None:

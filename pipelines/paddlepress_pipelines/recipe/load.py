@@ -107,7 +107,7 @@ def _relevant(errors: list[ErrorDetails]) -> list[ErrorDetails]:
 def _explain(document: Document, error: ErrorDetails) -> list[tuple[int, str]]:
     """What pydantic found wrong at a place, with the line; a step's fields may be wrong in several ways."""
     where = tuple(map(str, error["loc"]))
-    owner = _owner(where[:-1])
+    owner = _owner(where[:-1], document.content)
     if error["type"] == "extra_forbidden":
         problem = str(UnknownName("key", where[-1], owner.model_fields))
         return [_located(document, where, dotted(where[:-1]), problem)]
@@ -130,15 +130,17 @@ def _located(document: Document, at: Key, subject: str, problem: str) -> tuple[i
     return line, f"{document.file}:{line}: {subject}: {problem}" if subject else f"{document.file}:{line}: {problem}"
 
 
-def _owner(where: Key) -> type[Any]:
+def _owner(where: Key, content: Any) -> type[Any]:
     """The pydantic class that a place in a recipe is checked by."""
     owner: Any = Recipe
     for part in where:
+        content = content.get(part) if isinstance(content, dict) else None
         if not hasattr(owner, "model_fields") or part not in owner.model_fields:
             continue
         owner = owner.model_fields[part].annotation
         arguments = [a for a in getattr(owner, "__args__", ()) if hasattr(a, "model_fields")]
         owner = arguments[0] if arguments else owner
+        owner = owner.chosen_by(content) if hasattr(owner, "chosen_by") else owner
     return owner if hasattr(owner, "model_fields") else Recipe
 
 

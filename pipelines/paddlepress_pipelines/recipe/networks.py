@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from paddlepress.core.errors import UsageError
-from paddlepress.data.config import DataConfig
+from paddlepress.data.source import Source
 from paddlepress.network import architectures
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification
+from paddlepress.tasks import Classification, Task
+from paddlepress.tasks.base import task_class
 from paddlepress_pipelines.recipe.document import Key
 from paddlepress_pipelines.recipe.schema import Step
 
@@ -45,22 +46,34 @@ def unknown(content: dict[str, Any]) -> Iterator[tuple[Key, str]]:
             yield named.at, str(error)
 
 
-def unbuildable(content: dict[str, Any], data: DataConfig) -> list[tuple[Key, str]]:
+def unbuildable(content: dict[str, Any], data: Source) -> list[tuple[Key, str]]:
     """Networks that can't be built with their arguments, with the key; those without arguments are not tried.
 
     Nor is any where the data's shape is not known before they are read.
     """
-    from paddlepress.data.sources import shape_of
     from paddlepress.network.architectures import sandbox
 
     found = {named.reference.model_dump_json(): named for named in _all(content) if named.reference.arguments}
-    shape = shape_of(data) if found else None
+    shape = data.shape() if found else None
     if shape is None:
         return []
     inputs = (TensorSpec(name="input", shape=shape),)
-    task = Classification(classes=data.classes or tuple(map(str, range(10))))
+    task = _as_far_as_told(data)
+    if task is None:
+        return []
     problems = sandbox.problems([named.reference for named in found.values()], inputs, task)
     return [(named.arguments_at, text) for named, text in zip(found.values(), problems, strict=True) if text]
+
+
+def _as_far_as_told(data: Source) -> Task | None:
+    """The task of a recipe whose data have not been read; None where they alone can tell."""
+    wanted = data.wanted
+    if wanted["kind"] == Classification.model_fields["kind"].default:
+        return Classification(classes=wanted.get("classes") or tuple(map(str, range(10))))
+    try:
+        return task_class(wanted["kind"]).stating(wanted)
+    except UsageError:
+        return None
 
 
 def _all(content: dict[str, Any]) -> Iterator[Named]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_serial
 
 from paddlepress.core.errors import RecipeError, UsageError, shown
 from paddlepress.core.fields import Fields, Place, worded
-from paddlepress.data.config import DataConfig
+from paddlepress.data.source import AnySource
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
 from paddlepress.spec.preprocessing import Preprocessing
@@ -165,7 +165,7 @@ class Recipe(_Part):
     description: str = Field(default="", max_length=10_000)
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: Annotated[str, worded("auto|cpu|gpu(:[0-9]{1,4})?", "auto, cpu, gpu, or one such as gpu:1")] = "auto"
-    data: DataConfig
+    data: AnySource
     base: BaseModelSpec
     variants: dict[Name, Annotated[tuple[Step, ...], Field(min_length=1)]] = Field(min_length=1)
     evaluation: EvaluationSpec = EvaluationSpec()

@@ -36,7 +36,7 @@ class CheckedManifest(BaseModel):
     Attributes:
         kind: what the directory is, for messages.
         error: what is raised when something is wrong with it.
-        newest: the highest `format_version` that can be read.
+        newest, oldest: the highest and the lowest `format_version` that can be read.
         sealed_since: the first that has a seal.
         files: by name.
         seal: SHA-256 of everything else that the manifest says, see `seal_of`; empty in manifests of former versions.
@@ -47,6 +47,7 @@ class CheckedManifest(BaseModel):
     kind: ClassVar[str]
     error: ClassVar[type[UsageError]]
     newest: ClassVar[int]
+    oldest: ClassVar[int] = 1
     sealed_since: ClassVar[int]
 
     files: dict[str, FileRecord]
@@ -131,6 +132,11 @@ def parse(data: bytes, path: Path, model: type[M]) -> M:
         raise model.error(
             f"{path} has format version {in_one_line(version, 20)}; this paddlepress reads up to {model.newest}. "
             "Upgrade paddlepress"
+        )
+    if version < model.oldest:
+        raise model.error(
+            f"{path} has format version {in_one_line(version, 20)}, of a former paddlepress; this one reads from "
+            f"{model.oldest} on. Make the {model.kind} again"
         )
     if (version >= model.sealed_since or SEAL in content) and content.get(SEAL) != seal_of(content):
         raise model.error(f"{path} does not match its own seal: damaged or tampered with")

@@ -12,9 +12,16 @@ from paddlepress.core.errors import UnknownName, UsageError
 TECHNIQUES = "paddlepress.techniques"
 ARCHITECTURES = "paddlepress.architectures"
 TASKS = "paddlepress.tasks"
+SOURCES = "paddlepress.sources"
 MEASUREMENTS = "paddlepress.measurements"
 
-_KINDS = {TECHNIQUES: "technique", ARCHITECTURES: "architecture", TASKS: "task", MEASUREMENTS: "measurement"}
+_KINDS = {
+    TECHNIQUES: "technique",
+    ARCHITECTURES: "architecture",
+    TASKS: "task",
+    SOURCES: "source",
+    MEASUREMENTS: "measurement",
+}
 
 
 def _origin(entry: EntryPoint) -> str:

@@ -6,13 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from paddlepress.data.config import DataConfig
     from paddlepress.data.dataset import Dataset, Split, StoredDataset, StoredSplit
+    from paddlepress.data.source import AnySource, Source
 
-__all__ = ["DataConfig", "Dataset", "Split", "StoredDataset", "StoredSplit"]
+__all__ = ["AnySource", "Dataset", "Source", "Split", "StoredDataset", "StoredSplit"]
 
-# Loaded on first use: recipes need the configuration, and that must not bring in NumPy.
-_HOMES = {"DataConfig": "config", **dict.fromkeys(("Dataset", "Split", "StoredDataset", "StoredSplit"), "dataset")}
+# Loaded on first use: recipes need sources, and that must not bring in NumPy.
+_HOMES = {
+    **dict.fromkeys(("AnySource", "Source"), "source"),
+    **dict.fromkeys(("Dataset", "Split", "StoredDataset", "StoredSplit"), "dataset"),
+}
 
 
 def __getattr__(name: str) -> Any:

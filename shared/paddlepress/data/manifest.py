@@ -4,31 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from paddlepress.core.errors import DataError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.core.manifests import record as record  # part of this module's interface
 from paddlepress.spec.signature import TensorSpec
+from paddlepress.tasks import AnyTask
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SEALED_SINCE = 2
 MANIFEST = "data.json"
 
 
 class SplitRecord(BaseModel):
-    """One split: how many examples, and the file that holds them."""
+    """One split: how many examples, and the files that hold their inputs and targets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(ge=1, lt=2**40)
-    file: str
+    inputs: str
+    targets: str
 
 
 class DataManifest(CheckedManifest):
@@ -37,24 +36,27 @@ class DataManifest(CheckedManifest):
     Attributes:
         name: where it came from, such as `mnist`.
         inputs: what a network must take.
-        classes: the classes' names, label 0 first.
+        task: what the targets mean.
+        targets: the form of the targets as they are stored.
         scale: what stored inputs are divided by first: 255 for images, 1 for floats.
         mean: of the scaled training inputs, for each channel or feature.
         std: the same, the standard deviation.
         splits: by name.
         files: by name.
-        digest: SHA-256 over everything that a reader gets: classes, statistics and examples.
+        digest: SHA-256 over everything that a reader gets: task, statistics and examples.
     """
 
     kind: ClassVar[str] = "data set"
     error: ClassVar[type[UsageError]] = DataError
     newest: ClassVar[int] = FORMAT_VERSION
+    oldest: ClassVar[int] = FORMAT_VERSION
     sealed_since: ClassVar[int] = SEALED_SINCE
 
     format_version: int = FORMAT_VERSION
     name: str
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
-    classes: tuple[str, ...] = Field(min_length=2)
+    task: AnyTask
+    targets: TensorSpec
     scale: float = Field(gt=0)
     mean: tuple[float, ...] = Field(min_length=1)
     std: tuple[float, ...] = Field(min_length=1)
@@ -62,15 +64,14 @@ class DataManifest(CheckedManifest):
     digest: Sha256
 
 
-def digest_of(manifest: DataManifest, splits: Mapping[str, tuple[NDArray[Any], NDArray[np.int64]]]) -> str:
-    """SHA-256 over a data set: what its manifest says of it, and every split's inputs and labels as stored."""
-    said = manifest.model_dump(mode="json", include={"inputs", "classes", "scale", "mean", "std"})
-    state = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
-    for name in sorted(splits):
-        for array in splits[name]:
-            state.update(f"{name} {array.dtype.str} {list(array.shape)}".encode())
-            state.update(np.ascontiguousarray(array).data)
-    return state.hexdigest()
+def digest_of(manifest: DataManifest) -> str:
+    """SHA-256 over a data set: what its manifest says of it, and the checksums of every split's inputs and targets."""
+    said = manifest.model_dump(mode="json", include={"inputs", "targets", "task", "scale", "mean", "std"})
+    said["splits"] = {
+        name: [split.count, *(manifest.files[file].sha256 for file in (split.inputs, split.targets))]
+        for name, split in manifest.splits.items()
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def write(manifest: DataManifest, directory: Path) -> None:
@@ -88,7 +89,10 @@ def read(directory: Path) -> DataManifest:
     path = directory / MANIFEST
     manifest = read_checked(path, DataManifest)
     for split, stated in manifest.splits.items():
-        if stated.file not in manifest.files:
-            named, file = in_one_line(repr(split), 100), in_one_line(repr(stated.file), 100)
-            raise DataError(f"{path} is damaged: the split {named} is in {file}, which is not among its files")
+        for file in (stated.inputs, stated.targets):
+            if file not in manifest.files:
+                named, file = in_one_line(repr(split), 100), in_one_line(repr(file), 100)
+                raise DataError(f"{path} is damaged: the split {named} is in {file}, which is not among its files")
+    if digest_of(manifest) != manifest.digest:
+        raise DataError(f"{path} does not match its digest: damaged or tampered with")
     return manifest

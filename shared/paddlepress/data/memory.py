@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
-from paddlepress.data.raw import Examples, Raw, class_names, examples, with_targets
-from paddlepress.data.splits import divide
-from paddlepress.data.statistics import measured
+from paddlepress.data.prepared import Prepared, prepared
+from paddlepress.data.raw import Examples, Raw, examples
 from paddlepress.data.store import INPUT_NAME
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification, Task
+from paddlepress.tasks import Task
+from paddlepress.tasks.base import DEFAULT_KIND
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the splits are that are taken from the training examples, see `DataConfig`."""
+    """How large the splits are that are taken from the training examples, see `Source`."""
 
     validation: float = 0.1
     test: float = 0.2
@@ -70,15 +70,12 @@ def from_arrays(
     Raises:
         DataError: arrays of a wrong shape or type, values out of range, or a split that would be empty.
     """
-    sizes = sizes or Sizes()
     if task is not None and classes:
         raise UsageError("'classes' are given beside a task, which states its own")
 
     def read(part: tuple[NDArray[Any], NDArray[Any]], origin: str, targets_origin: str) -> Examples:
         inputs, targets = (np.asarray(each) for each in part)
-        if task is None:
-            return examples(inputs, targets, origin, targets_origin)
-        return with_targets(inputs, task.read(targets, targets_origin), origin, targets_origin)
+        return examples(inputs, targets, origin, targets_origin)
 
     raw = Raw(
         name,
@@ -86,21 +83,18 @@ def from_arrays(
         None if validation is None else read(validation, "validation[0]", "validation[1]"),
         None if test is None else read(test, "test[0]", "test[1]"),
     )
-    task = task or Classification(classes=class_names(raw, classes))
-    parts = divide(raw, sizes)
-    task = task.fitted(parts.train.labels)
-    learning = {"train": parts.train, "validation": parts.validation, "calibration": parts.calibration}
-    found = [_stored(name, splits, task, parts.train.inputs) for splits in (learning, {"test": parts.test})]
-    return Data(*found)
+    wanted = task or {"kind": DEFAULT_KIND, **({"classes": classes} if classes else {})}
+    found = prepared(raw, wanted, sizes or Sizes())
+    return Data(_stored(found, found.learning), _stored(found, {"test": found.parts.test}))
 
 
-def _stored(name: str, splits: dict[str, Examples], task: Task, train: NDArray[Any]) -> StoredDataset:
-    statistics, inputs = measured(train), (TensorSpec(name=INPUT_NAME, shape=train.shape[1:]),)
-    said = [part.model_dump_json() for part in (task, statistics, *inputs)]
+def _stored(found: Prepared, splits: dict[str, Examples]) -> StoredDataset:
+    inputs = (TensorSpec(name=INPUT_NAME, shape=found.parts.train.stored.shape[1:]),)
+    said = [part.model_dump_json() for part in (found.task, found.statistics, *inputs)]
     sha = hashlib.sha256("\n".join(said).encode())
-    for split, part in sorted(splits.items()):
-        for array in (part.inputs, part.labels):
+    stored = {split: StoredSplit(part.inputs, part.targets) for split, part in splits.items()}
+    for split, each in sorted(stored.items()):
+        for array in (each.inputs, each.labels):
             sha.update(f"{split} {array.dtype.str} {list(array.shape)}".encode())
             sha.update(np.ascontiguousarray(array).data)
-    stored = {split: StoredSplit(part.inputs, part.labels) for split, part in splits.items()}
-    return StoredDataset(name, inputs, task, stored, sha.hexdigest(), statistics)
+    return StoredDataset(found.name, inputs, found.task, stored, sha.hexdigest(), found.statistics)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,29 +11,48 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
 
+CHUNK_BYTES = 2**24
+"""About how much of the inputs is in memory at once where they are read in parts."""
+
 
 @dataclass(frozen=True)
 class Examples:
-    """Examples with their labels.
+    """Examples with their targets.
 
     Attributes:
-        inputs: uint8 (images, 0..255) or float32; [n, channels, height, width] or [n, features].
-        labels: what is told of each example: int64 [n] where that is a class, else as its task reads it.
+        stored: uint8 (images, 0..255) or float32; [m, channels, height, width] or [m, features], in memory or in a
+            file that is mapped into it.
+        targets: what is told of each example, [n, ...]: as the source has it, or as the task reads it.
         origin: the file that the inputs came from, which errors name.
-        labels_origin: the file that the labels came from.
+        targets_origin: the file that the targets came from.
+        rows: the places of the examples among those stored, [n]; None: they are all of them, in order.
     """
 
-    inputs: NDArray[Any]
-    labels: NDArray[Any]
+    stored: NDArray[Any]
+    targets: NDArray[Any]
     origin: str
-    labels_origin: str
+    targets_origin: str
+    rows: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    @property
+    def inputs(self) -> NDArray[Any]:
+        """The inputs [n, ...] as one array."""
+        return self.stored if self.rows is None else self.stored[self.rows]
+
+    def chunks(self) -> Iterator[NDArray[Any]]:
+        """The inputs in order, a part at a time, so that not all of them need to be in memory."""
+        size = max(1, CHUNK_BYTES // max(1, self.stored[:1].nbytes))
+        for start in range(0, len(self), size):
+            part = slice(start, start + size)
+            yield self.stored[part] if self.rows is None else self.stored[self.rows[part]]
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """The examples at these positions."""
-        return Examples(self.inputs[indices], self.labels[indices], self.origin, self.labels_origin)
+        rows = indices if self.rows is None else self.rows[indices]
+        return replace(self, targets=self.targets[indices], rows=rows)
 
 
 @dataclass(frozen=True)
@@ -44,14 +64,14 @@ class Raw:
         train: what may be learned from.
         validation: the source's own validation split, if it has one.
         test: the source's own test split, if it has one.
-        classes: the source's own class names; empty if it has none.
+        names: what the source calls the classes, or the columns of targets; empty if it has no names for them.
     """
 
     name: str
     train: Examples
     validation: Examples | None = None
     test: Examples | None = None
-    classes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Examples]:
@@ -60,42 +80,21 @@ class Raw:
         return {name: part for name, part in named.items() if part is not None}
 
 
-def examples(inputs: NDArray[Any], labels: NDArray[Any], origin: str, labels_origin: str = "") -> Examples:
-    """Bring images or features and labels into their common form.
+def examples(inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str = "") -> Examples:
+    """Bring images or features into their common form, beside what is told of them.
 
     Args:
         inputs: [n, features], [n, height, width], [n, channels, height, width], or [n, height, width,
             channels] with 1 or 3 channels (taken so only if the second dimension is not 1 or 3); floats,
             or whole numbers in 0..255.
-        labels: whole numbers, [n] or [n, 1].
+        targets: [n, ...], which their task checks.
         origin: names the inputs in errors.
-        labels_origin: names the labels in errors; the same as `origin` if empty.
-
-    Raises:
-        DataError: a wrong shape or type, a value out of range or not finite, or different counts.
-    """
-    labels_origin = labels_origin or origin
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{labels_origin}: the labels are {labels.dtype} of shape {list(labels.shape)}. "
-            "Valid: whole numbers of shape [n]"
-        )
-    return with_targets(inputs, labels.astype(np.int64), origin, labels_origin)
-
-
-def with_targets(inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str) -> Examples:
-    """Bring images or features into their common form, beside targets that have been read by their task.
-
-    Args:
-        inputs: as for `examples`.
-        targets: [n, ...].
-        origin, targets_origin: name them in errors.
+        targets_origin: names the targets in errors; the same as `origin` if empty.
 
     Raises:
         DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
     """
+    targets_origin = targets_origin or origin
     inputs = _as_stored(channels_first(inputs, origin), origin)
     if len(inputs) != len(targets):
         raise DataError(
@@ -139,65 +138,27 @@ def _as_stored(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
     if inputs.dtype != np.uint8 and inputs.size and (inputs.min() < 0 or inputs.max() > 255):
         value = inputs.min() if inputs.min() < 0 else inputs.max()
         raise DataError(f"{origin}: the inputs are {inputs.dtype} and hold {value}. Valid: 0..255, or floats")
-    return inputs.astype(np.uint8)
+    return inputs.astype(np.uint8, copy=False)
 
 
-def class_names(raw: Raw, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """The classes of a data set, after checking that every label is among them and all shapes agree.
-
-    Args:
-        raw: the data set.
-        wanted: names given by the user; empty takes the source's own, or else the labels that occur in
-            the training examples as their own names.
+def check_same_form(raw: Raw) -> None:
+    """Check that all splits' inputs are alike.
 
     Raises:
-        DataError: a label outside of the classes, a class that the training examples lack, or splits
-            whose inputs differ in shape or type.
+        DataError: some differ in shape or type.
     """
-    if wanted and raw.classes and len(wanted) != len(raw.classes):
-        raise DataError(f"'classes' names {len(wanted)} classes, but {raw.name} has {len(raw.classes)}")
-    names = wanted or raw.classes
-    if not names:
-        highest = int(raw.train.labels.max())
-        _check_range(raw.train, highest + 1, "counted from 0")
-        present = np.unique(raw.train.labels)
-        if len(present) <= highest:
-            gap = next(label for label in range(highest + 1) if label >= len(present) or present[label] != label)
-            raise DataError(
-                f"{raw.train.labels_origin}: label {highest} occurs, but no training example has label {gap}. "
-                "Valid: labels 0..classes-1; if the gap is meant, name the classes with 'classes'"
-            )
-        names = tuple(str(label) for label in range(highest + 1))
-    if len(names) < 2:
-        raise DataError(f"{raw.train.labels_origin}: every label is {raw.train.labels[0]}. Valid: two classes or more")
     for part in raw.parts.values():
-        _check_range(part, len(names), f"the classes are {_shortened(names)}")
-        _check_same_form(raw.train, part)
-    return names
+        _compare(raw.train, part)
 
 
-def _check_range(part: Examples, classes: int, because: str) -> None:
-    outside = np.flatnonzero((part.labels < 0) | (part.labels >= classes))
-    if len(outside):
-        first = outside[0]
+def _compare(train: Examples, part: Examples) -> None:
+    if part.stored.shape[1:] != train.stored.shape[1:]:
         raise DataError(
-            f"{part.labels_origin}: label {part.labels[first]} of example {first} is outside of the classes "
-            f"({len(outside)} such labels). Valid: 0..{classes - 1}, {because}"
+            f"{part.origin}: the inputs have shape {list(part.stored.shape[1:])}, those of {train.origin} have "
+            f"{list(train.stored.shape[1:])}. Valid: the same shape in every split"
         )
-
-
-def _check_same_form(train: Examples, part: Examples) -> None:
-    if part.inputs.shape[1:] != train.inputs.shape[1:]:
+    if part.stored.dtype != train.stored.dtype:
         raise DataError(
-            f"{part.origin}: the inputs have shape {list(part.inputs.shape[1:])}, those of {train.origin} have "
-            f"{list(train.inputs.shape[1:])}. Valid: the same shape in every split"
-        )
-    if part.inputs.dtype != train.inputs.dtype:
-        raise DataError(
-            f"{part.origin}: the inputs are {part.inputs.dtype}, those of {train.origin} are {train.inputs.dtype}. "
+            f"{part.origin}: the inputs are {part.stored.dtype}, those of {train.origin} are {train.stored.dtype}. "
             "Valid: the same type in every split"
         )
-
-
-def _shortened(names: tuple[str, ...], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -29,7 +29,7 @@ class Divided:
 
 
 class Sizes(Protocol):
-    """How large splits are to be, see `DataConfig`."""
+    """How large splits are to be, see `Source`."""
 
     @property
     def validation(self) -> float: ...
@@ -45,7 +45,7 @@ class Sizes(Protocol):
     def seed(self) -> int: ...
 
 
-def divide(raw: Raw, config: Sizes) -> Divided:
+def divide(raw: Raw, sizes: Sizes) -> Divided:
     """Give a data set the splits that its source lacks, and cut them to the sizes asked for.
 
     The test split is taken first and the validation split next, so that neither depends on `limit`.
@@ -55,29 +55,29 @@ def divide(raw: Raw, config: Sizes) -> Divided:
     """
     # One stream of random numbers a purpose: changing one size leaves the other splits as they are.
     test_seed, validation_seed, limit_seed, test_limit_seed, calibration_seed = np.random.SeedSequence(
-        config.seed
+        sizes.seed
     ).spawn(5)
     train, test = raw.train, raw.test
     if test is None:
-        train, test = _hold_out(train, config.test, "test", test_seed)
+        train, test = _hold_out(train, sizes.test, "test", test_seed)
     validation = raw.validation
     if validation is None:
-        train, validation = _hold_out(train, config.validation, "validation", validation_seed)
-    if config.limit is not None and config.limit < len(train):
-        share = config.limit / len(train)
-        train = train.take(stratified_sample(strata(train), config.limit, limit_seed))
+        train, validation = _hold_out(train, sizes.validation, "validation", validation_seed)
+    if sizes.limit is not None and sizes.limit < len(train):
+        share = sizes.limit / len(train)
+        train = train.take(stratified_sample(strata(train), sizes.limit, limit_seed))
         kept = max(1, round(share * len(validation)))
         validation = validation.take(stratified_sample(strata(validation), kept, limit_seed))
-    if config.test_limit is not None:
-        test = test.take(stratified_sample(strata(test), config.test_limit, test_limit_seed))
-    calibration = train.take(balanced_sample(strata(train), config.calibration, calibration_seed))
+    if sizes.test_limit is not None:
+        test = test.take(stratified_sample(strata(test), sizes.test_limit, test_limit_seed))
+    calibration = train.take(balanced_sample(strata(train), sizes.calibration, calibration_seed))
     return Divided(train, validation, calibration, test)
 
 
 def strata(part: Examples) -> NDArray[np.int64]:
     """What examples are divided by, int64 [n]: their classes; where they have none all are alike."""
-    if part.labels.ndim == 1 and part.labels.dtype == np.int64:
-        return part.labels
+    if part.targets.ndim == 1 and part.targets.dtype == np.int64:
+        return part.targets
     return np.zeros(len(part), np.int64)
 
 

@@ -8,34 +8,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.data.raw import Examples
 from paddlepress.spec.preprocessing import Preprocessing
 
 
-def measured(stored: NDArray[Any]) -> Preprocessing:
+def measured(train: Examples) -> Preprocessing:
     """The preprocessing that training inputs [n, channels, ...] suggest: uint8 (divided by 255) or float32.
 
     A channel that never varies gets a standard deviation of 1.
     """
-    moments = _byte_moments if stored.dtype == np.uint8 else _float_moments
-    measured_moments = [moments(stored[:, channel]) for channel in range(stored.shape[1])]
+    moments = _byte_moments(train) if train.stored.dtype == np.uint8 else _float_moments(train.inputs)
     return Preprocessing(
-        dtype="uint8" if stored.dtype == np.uint8 else "float32",
-        scale=255.0 if stored.dtype == np.uint8 else 1.0,
-        mean=tuple(mean for mean, _ in measured_moments),
+        dtype="uint8" if train.stored.dtype == np.uint8 else "float32",
+        scale=255.0 if train.stored.dtype == np.uint8 else 1.0,
+        mean=tuple(mean for mean, _ in moments),
         # Rounding can leave a constant channel a deviation of its last bit.
-        std=tuple(std if std > 1e-7 * max(1.0, abs(mean)) else 1.0 for mean, std in measured_moments),
+        std=tuple(std if std > 1e-7 * max(1.0, abs(mean)) else 1.0 for mean, std in moments),
     )
 
 
-def _byte_moments(channel: NDArray[np.uint8]) -> tuple[float, float]:
+def _byte_moments(train: Examples) -> list[tuple[float, float]]:
     """Mean and standard deviation of bytes / 255, exact, so that every machine finds the same digest."""
-    counts = [int(count) for count in np.bincount(channel.reshape(-1), minlength=256)]
+    histograms = np.zeros((train.stored.shape[1], 256), np.int64)
+    for chunk in train.chunks():
+        for channel, histogram in enumerate(histograms):
+            histogram += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
+    return [_moments_of_counts([int(count) for count in histogram]) for histogram in histograms]
+
+
+def _moments_of_counts(counts: list[int]) -> tuple[float, float]:
     number = sum(counts)
     total = sum(count * value for value, count in enumerate(counts))
     squares = sum(count * value * value for value, count in enumerate(counts))
     return total / (255 * number), math.sqrt(number * squares - total * total) / (255 * number)
 
 
-def _float_moments(channel: NDArray[np.float32]) -> tuple[float, float]:
+def _float_moments(inputs: NDArray[Any]) -> list[tuple[float, float]]:
     """Mean and standard deviation, rounded to what does not depend on the order of summation."""
-    return float(np.float32(channel.mean(dtype=np.float64))), float(np.float32(channel.std(dtype=np.float64)))
+    channels = (inputs[:, channel] for channel in range(inputs.shape[1]))
+    return [
+        (float(np.float32(channel.mean(dtype=np.float64))), float(np.float32(channel.std(dtype=np.float64))))
+        for channel in channels
+    ]

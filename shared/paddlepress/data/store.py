@@ -1,4 +1,7 @@
-"""Data-set artifacts: `data.json` and a safetensors file a split."""
+"""Data-set artifacts: `data.json`, and for each split a NumPy file of inputs and one of targets.
+
+The files are mapped into memory, so a task holds what it looks at and no more.
+"""
 
 from __future__ import annotations
 
@@ -16,104 +19,92 @@ from paddlepress.core.fields import explain
 from paddlepress.core.files import replacing
 from paddlepress.core.progress import Progress, Silent
 from paddlepress.data import manifest as manifests
-from paddlepress.data import sources
-from paddlepress.data.config import DataConfig
 from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
-from paddlepress.data.raw import Examples, class_names
-from paddlepress.data.splits import divide
-from paddlepress.data.statistics import measured
+from paddlepress.data.prepared import Prepared, prepared
+from paddlepress.data.raw import Examples
+from paddlepress.data.source import Source
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification
 
 INPUT_NAME = "input"
+_INPUTS = (np.uint8, np.float32)
 
 
-def prepare(config: DataConfig, data_dir: Path, test_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
+def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Read a data set from its source and write it as two artifacts, so that no technique sees the test split.
 
     Args:
-        config: which data set, and how it is divided.
+        source: which data set, and how it is divided.
         data_dir: receives the splits `train`, `validation` and `calibration`.
         test_dir: receives the split `test`.
         progress: shows what takes time.
 
     Returns:
-        A summary for JSON: name, classes, inputs, mean, std, splits (name to count), digest and test_digest.
+        A summary for JSON: name, task, inputs, mean, std, splits (name to count), digest and test_digest.
 
     Raises:
-        DataError: the data can't be found, read or trusted, or does not fit together.
+        DataError: the data can't be found, read or trusted, or do not fit together.
     """
     progress = progress or Silent()
     with tempfile.TemporaryDirectory(prefix="paddlepress-") as scratch:
-        raw = sources.read(config, Path(scratch), progress)
-    classes = class_names(raw, config.classes)
-    parts = divide(raw, config)
-    if len(parts.calibration) < config.calibration:
-        progress.note(f"calibration uses all {len(parts.calibration)} training examples: there are no more")
-    statistics = measured(parts.train.inputs)
-    learning = {"train": parts.train, "validation": parts.validation, "calibration": parts.calibration}
-    data = save(data_dir, raw.name, learning, classes, statistics)
-    test = save(test_dir, raw.name, {"test": parts.test}, classes, statistics)
+        raw = source.read(Path(scratch), progress)
+        found = prepared(raw, source.wanted, source)
+        if len(found.parts.calibration) < source.calibration:
+            progress.note(f"calibration uses all {len(found.parts.calibration)} training examples: there are no more")
+        data, test = save(data_dir, found, found.learning), save(test_dir, found, {"test": found.parts.test})
     return {
-        "name": raw.name,
-        "classes": list(classes),
+        "name": found.name,
+        "task": found.task.model_dump(mode="json"),
         "inputs": [spec.model_dump(mode="json") for spec in data.inputs],
-        "mean": list(statistics.mean),
-        "std": list(statistics.std),
+        "mean": list(data.mean),
+        "std": list(data.std),
         "splits": {name: record.count for name, record in (data.splits | test.splits).items()},
         "digest": data.digest,
         "test_digest": test.digest,
     }
 
 
-def save(
-    directory: Path,
-    name: str,
-    splits: Mapping[str, Examples],
-    classes: tuple[str, ...],
-    statistics: Preprocessing,
-) -> DataManifest:
+def save(directory: Path, found: Prepared, splits: Mapping[str, Examples]) -> DataManifest:
     """Write a data-set artifact; an existing one at that path is replaced once the new one is whole.
 
     Args:
         directory: where to.
-        name: what the data set is called.
-        splits: examples by split name, inputs as stored: uint8 or float32.
-        classes: the classes' names, label 0 first.
-        statistics: of the training inputs, see `data.statistics.measured`.
+        found: what the data set is.
+        splits: its examples by split name.
 
     Raises:
         DataError: there is no split, or one is empty.
     """
-    from safetensors.numpy import save as encoded
-
     if not splits:
-        raise DataError(f"the data set {name!r} has no splits to write to {directory}")
+        raise DataError(f"the data set {found.name!r} has no splits to write to {directory}")
     for split, part in splits.items():
         if not len(part):
             raise DataError(f"{part.origin}: the split {split!r} is empty. Valid: at least one example")
-    shape = next(iter(splits.values())).inputs.shape[1:]
+    first = next(iter(splits.values()))
     with replacing(directory) as temporary:
         temporary.mkdir()
         for split, part in splits.items():
-            arrays = {"inputs": np.ascontiguousarray(part.inputs), "labels": np.ascontiguousarray(part.labels)}
-            # Not save_file: it makes a file that only its owner may read, and the next task may be another user.
-            (temporary / _file(split)).write_bytes(encoded(arrays))
+            _write_inputs(temporary / f"{split}.inputs.npy", part)
+            np.save(temporary / f"{split}.targets.npy", np.ascontiguousarray(part.targets), allow_pickle=False)
+        records = {
+            split: SplitRecord(count=len(part), inputs=f"{split}.inputs.npy", targets=f"{split}.targets.npy")
+            for split, part in splits.items()
+        }
+        files = [file for each in records.values() for file in (each.inputs, each.targets)]
         manifest = DataManifest(
-            name=name,
-            inputs=(TensorSpec(name=INPUT_NAME, shape=shape),),
-            classes=classes,
-            scale=statistics.scale,
-            mean=statistics.mean,
-            std=statistics.std,
-            splits={split: SplitRecord(count=len(part), file=_file(split)) for split, part in splits.items()},
-            files={_file(split): manifests.record(temporary / _file(split)) for split in splits},
+            name=found.name,
+            inputs=(TensorSpec(name=INPUT_NAME, shape=first.stored.shape[1:]),),
+            task=found.task,
+            targets=TensorSpec(name="targets", shape=first.targets.shape[1:], dtype=first.targets.dtype.name),
+            scale=found.statistics.scale,
+            mean=found.statistics.mean,
+            std=found.statistics.std,
+            splits=records,
+            files={file: manifests.record(temporary / file) for file in files},
             digest="0" * 64,  # until it is known
         )
-        stored = {split: (part.inputs, part.labels) for split, part in splits.items()}
-        manifest = manifest.model_copy(update={"digest": manifests.digest_of(manifest, stored)})
+        manifest = manifest.model_copy(update={"digest": manifests.digest_of(manifest)})
         manifests.write(manifest, temporary)
     return manifest
 
@@ -126,15 +117,13 @@ def load(directory: Path) -> StoredDataset:
     """
     manifest = manifests.read(directory)
     stored = {name: _read(directory, manifest, name) for name in manifest.splits}
-    if manifests.digest_of(manifest, stored) != manifest.digest:
-        raise DataError(f"{directory / MANIFEST} does not match its digest: damaged or tampered with")
     return StoredDataset(
         name=manifest.name,
         inputs=manifest.inputs,
-        task=Classification(classes=manifest.classes),
-        splits={name: StoredSplit(inputs, labels) for name, (inputs, labels) in stored.items()},
+        task=manifest.task,
+        splits=stored,
         digest=manifest.digest,
-        statistics=_statistics(directory, manifest, {inputs.dtype.name for inputs, _ in stored.values()}),
+        statistics=_statistics(directory, manifest, {split.inputs.dtype.name for split in stored.values()}),
     )
 
 
@@ -147,32 +136,47 @@ def digest(directory: Path) -> str:
     return manifests.read(directory).digest
 
 
-def _file(split: str) -> str:
-    return f"{split}.safetensors"
+def _write_inputs(path: Path, part: Examples) -> None:
+    shape = (len(part), *part.stored.shape[1:])
+    # Not open_memmap: a full disk would end the process with SIGBUS.
+    with path.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(part.stored.dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for chunk in part.chunks():
+            stream.write(np.ascontiguousarray(chunk).data)
 
 
-def _read(directory: Path, manifest: DataManifest, name: str) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    from safetensors.numpy import load_file
-
+def _read(directory: Path, manifest: DataManifest, name: str) -> StoredSplit:
     record = manifest.splits[name]
-    path = directory / record.file
+    inputs, targets = _mapped(directory / record.inputs), _mapped(directory / record.targets)
+    if inputs.dtype not in _INPUTS:
+        raise DataError(f"{directory / record.inputs} is damaged: it holds {inputs.dtype}")
+    _check(directory / record.inputs, inputs, (record.count, *manifest.inputs[0].shape), inputs.dtype.name)
+    _check(directory / record.targets, targets, (record.count, *manifest.targets.shape), manifest.targets.dtype)
     try:
-        arrays = load_file(path)
-    except Exception as error:  # it has several of its own for damaged files, and KeyError for types unknown to NumPy
+        read = manifest.task.read(np.array(targets), str(directory / record.targets))
+    except DataError as error:
+        raise DataError(f"{directory} is damaged: {error}") from None
+    return StoredSplit(inputs, read)
+
+
+def _mapped(path: Path) -> NDArray[Any]:
+    """The array of a NumPy file, mapped into memory; objects are never loaded."""
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # a damaged header fails in many ways, some of Python's tokenizer
         raise DataError(f"{path} is damaged: {in_one_line(error)}") from None
-    if set(arrays) != {"inputs", "labels"}:
-        found = in_one_line(", ".join(sorted(arrays)) or "nothing", 100)
-        raise DataError(f"{path} is damaged: it holds {found}, not 'inputs' and 'labels'")
-    inputs, labels = arrays["inputs"], arrays["labels"]
-    if inputs.dtype not in (np.uint8, np.float32) or labels.dtype != np.int64:
-        raise DataError(f"{path} is damaged: its inputs are {inputs.dtype} and its labels {labels.dtype}")
-    expected = (record.count, *manifest.inputs[0].shape)
-    if inputs.shape != expected or labels.shape != expected[:1]:
+    if not isinstance(found, np.ndarray):
+        raise DataError(f"{path} is damaged: it holds no array")
+    return found
+
+
+def _check(path: Path, array: NDArray[Any], shape: tuple[int, ...], dtype: str) -> None:
+    if array.shape != shape or array.dtype != np.dtype(dtype):
         raise DataError(
-            f"{path} has inputs of shape {list(inputs.shape)} and {list(labels.shape)} labels, "
-            f"{MANIFEST} says {in_one_line(list(expected))}"
+            f"{path} has {array.dtype} of shape {in_one_line(list(array.shape))}, {MANIFEST} says {dtype} of shape "
+            f"{in_one_line(list(shape))}"
         )
-    return inputs, labels
 
 
 def _statistics(directory: Path, manifest: DataManifest, dtypes: set[str]) -> Preprocessing:

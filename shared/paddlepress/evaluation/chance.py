@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from paddlepress.spec.metric import Metric
+from paddlepress.tasks.base import Guess, Score
+
 if TYPE_CHECKING:
     from paddlepress.data import Split
     from paddlepress.network.model import Model
@@ -20,38 +23,29 @@ def near_chance(model: Model, split: Split, look_at: str) -> str:
         split: inputs as its network takes them; an empty one warns of nothing.
         look_at: what may be wrong, for the message.
     """
-    import numpy as np
-
-    if not len(split):
+    guess = model.task.guess(split.labels) if len(split) else None
+    if guess is None:
         return ""
     score = model.task.score(model.predict(split.inputs), split.labels)
-    most = int(np.bincount(split.labels).max())
     about = f" (now {model.preprocessing.text()})" if model.preprocessing is not None else ""
-    return warning(
-        score.value, score.low, model.task.out_features, most / len(split), "validation", f"{look_at}{about}"
-    )
+    return warning(score, guess, model.task.metrics[model.task.primary], "validation", f"{look_at}{about}")
 
 
-def warning(percent: float, low: float, classes: int, most: float, split: str, look_at: str) -> str:
-    """A warning if a base model's accuracy is hardly better than guessing; empty if it is better.
+def warning(score: Score, guess: Guess, metric: Metric, split: str, look_at: str) -> str:
+    """A warning if a base model is hardly better than guessing; empty if it is better.
 
-    Guessing is one class of all at random, or always the most frequent one, if that is right more often. Hardly better
-    is an accuracy whose 95% interval reaches down to it, or that is less than a tenth of the way from it to 100%.
+    Hardly better is a score whose 95% interval reaches down to that of guessing, or that is less than a tenth of the
+    way from it to 100%.
 
     Args:
-        percent: the accuracy.
-        low: lower end of its interval, percent.
-        classes: how many there are.
-        most: the most frequent class's share of the examples, 0 to 1.
+        score, guess: of the model, and of guessing.
+        metric: what they are; in percent, more is better.
         split: which examples, such as `test`.
         look_at: what may be wrong.
     """
-    even, largest = 100 / classes, 100 * most
-    chance = max(even, largest)
-    if low > chance and percent > chance + _NEXT_TO_NOTHING * (100 - chance):
+    if score.low > guess.value and score.value > guess.value + _NEXT_TO_NOTHING * (100 - guess.value):
         return ""
-    guess = "always naming the most frequent class" if largest > even else f"guessing among {classes} classes"
     return (
-        f"The base model is right in {percent:.1f}% of the {split} examples, and {guess} is in {chance:.1f}%: what is "
-        f"made from it is worth nothing. Look at {look_at}"
+        f"{metric.label} of the base model on the {split} examples is {score.value:.1f}%, and that of {guess.words} is "
+        f"{guess.value:.1f}%: what is made from it is worth nothing. Look at {look_at}"
     )

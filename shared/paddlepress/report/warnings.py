@@ -5,6 +5,8 @@ from __future__ import annotations
 from paddlepress.evaluation.chance import warning
 from paddlepress.report.data import ReportData, VariantReport
 from paddlepress.report.figures import percent, times
+from paddlepress.tasks.base import Score
+from paddlepress.tasks.classification import ACCURACY, best_guess
 
 _BATCHES = (("1", "b1"), ("32", "b32"))
 _FEWER = 0.99
@@ -54,6 +56,6 @@ def _near_chance(report: ReportData) -> str:
     if base is None or accuracy is None or classes < 2:
         return ""
     low, counts = base.figure("accuracy_low"), [row.count for row in base.per_class]
-    most = max(counts, default=0) / max(1, sum(counts))
-    look_at = "its preprocessing, the order of its classes and its training"
-    return warning(accuracy, accuracy if low is None else low, classes, most, "test", look_at)
+    score = Score(accuracy, accuracy if low is None else low, accuracy)
+    guess = best_guess(counts or [0] * classes)
+    return warning(score, guess, ACCURACY, "test", "its preprocessing, the order of its classes and its training")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import BeforeValidator, SerializeAsAny, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, SerializeAsAny, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from paddlepress.core import plugins
-from paddlepress.core.errors import DataError, PaddlepressError
+from paddlepress.core.errors import DataError, PaddlepressError, UnknownName, UsageError
+from paddlepress.core.fields import explain, explain_all
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.record import Record
 from paddlepress.spec.signature import TensorSpec
@@ -40,6 +41,19 @@ class Score:
     high: float
 
 
+@dataclass(frozen=True)
+class Guess:
+    """How good whoever guesses is.
+
+    Attributes:
+        value: the primary metric.
+        words: what is done instead of looking at the inputs, such as `guessing among 10 classes`.
+    """
+
+    value: float
+    words: str
+
+
 class Task(Record, ABC):
     """What a network is for. Subclass it, add fields, implement what is abstract, and register it.
 
@@ -65,6 +79,34 @@ class Task(Record, ABC):
     def out_features(self) -> int:
         """The size of the last dimension of a network's first output, which an architecture is built with."""
         return self.outputs[0].shape[-1]
+
+    @classmethod
+    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+        """The task that data are for: what a recipe states of it, completed by what the data say.
+
+        Args:
+            stated: fields; what is left out is taken from the data.
+            targets: of the training examples, [n, ...], as the source has them.
+            names: what the source calls the classes, labels or columns; empty where it has no names.
+            origin: what the targets are called in errors.
+
+        Raises:
+            UsageError: the fields do not fit.
+            DataError: the targets are none of this task.
+        """
+        return cls.stating(stated)
+
+    @classmethod
+    def stating(cls, fields: Mapping[str, Any]) -> Self:
+        """The task with these fields.
+
+        Raises:
+            UsageError: they do not fit, in words.
+        """
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            raise UsageError(f"task: {explain(error, cls)}") from None
 
     @abstractmethod
     def read(self, values: Array, origin: str) -> Array:
@@ -112,6 +154,10 @@ class Task(Record, ABC):
         Raises:
             DataError: there are no examples, or not as many outputs as targets.
         """
+
+    def guess(self, targets: Array) -> Guess | None:
+        """How good a model is that has learned nothing, on examples with these targets [n, ...]; None: unknown."""
+        return None
 
     @abstractmethod
     def agreement(self, outputs: Array, others: Array) -> float:
@@ -185,6 +231,36 @@ def task_class(kind: str) -> type[Task]:
     """
     found: type[Task] = plugins.load(plugins.TASKS, kind)
     return found
+
+
+def stated_task(value: Any) -> Any:
+    """A task as a recipe states it, as a mapping of `kind` and those of its fields that are given.
+
+    Args:
+        value: a task's name, or such a mapping, in which the kind may be left out.
+
+    Raises:
+        ValueError: there is no such task, or a field is unknown or wrong; all that is wrong is told.
+    """
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping) or not value:
+        return value
+    try:
+        chosen = task_class(str(value.get("kind", DEFAULT_KIND)))
+    except PaddlepressError as error:
+        raise ValueError(str(error)) from None
+    unknown = [str(key) for key in value if key not in chosen.model_fields]
+    problems = [str(UnknownName("field", key, chosen.model_fields)) for key in unknown]
+    try:
+        chosen.model_validate({key: part for key, part in value.items() if key not in unknown})
+    except ValidationError as error:  # what is missing is taken from the data
+        present = [one for one in error.errors() if one["type"] != "missing"]
+        texts = explain_all(error, chosen)
+        problems += [text for one, text in zip(error.errors(), texts, strict=True) if one in present]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return dict(value)
 
 
 def _of_its_kind(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from paddlepress.core.errors import DataError
+from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Score, Task
+from paddlepress.tasks.base import Guess, Score, Task
 from paddlepress.tasks.intervals import wilson
 
 if TYPE_CHECKING:
@@ -42,21 +42,36 @@ class Classification(Task):
         """Logits, one a class."""
         return (TensorSpec(name="logits", shape=(len(self.classes),)),)
 
+    @classmethod
+    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+        """With the classes that are stated, or else the source's own, or else the labels that occur."""
+        wanted = tuple(stated.get("classes", ()))
+        if wanted and names and len(wanted) != len(names):
+            raise DataError(f"'classes' names {len(wanted)} classes, but {origin} has {len(names)}")
+        classes = wanted or names or _occurring(_column(targets, origin), origin)
+        if len(classes) < 2:
+            raise DataError(f"{origin}: every label is {targets.flat[0]}. Valid: two classes or more")
+        return cls.stating({**stated, "classes": classes})
+
     def read(self, values: Array, origin: str) -> Array:
-        """Labels, int64 [n]."""
+        """Labels, int64 [n], of labels or of classes' names."""
         import numpy as np
 
-        found = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-        if found.ndim != 1 or found.dtype.kind not in "iu":
-            raise DataError(
-                f"{origin}: the labels are {values.dtype} of shape {list(values.shape)}. "
-                "Valid: whole numbers of shape [n]"
-            )
+        found = _column(values, origin)
+        if found.dtype.kind in "UO":
+            places = {name: place for place, name in enumerate(self.classes)}
+            found = np.array([places.get(str(name), -1) for name in found], np.int64)
+            told = values.reshape(-1)
+        else:
+            told = found
         outside = np.flatnonzero((found < 0) | (found >= len(self.classes)))
         if len(outside):
+            first = outside[0]
+            named = told.dtype.kind in "UO"
+            valid = "" if named else f"0..{len(self.classes) - 1}, "
             raise DataError(
-                f"{origin}: label {found[outside[0]]} of example {outside[0]} is outside of the {len(self.classes)} "
-                f"classes. Valid: 0..{len(self.classes) - 1}"
+                f"{origin}: label {in_one_line(told[first], 60)} of example {first} is outside of the classes "
+                f"({len(outside)} such labels). Valid: {valid}the classes are {_shortened(self.classes)}"
             )
         return found.astype(np.int64)
 
@@ -78,6 +93,12 @@ class Classification(Task):
         """The share of examples whose largest logit is the label's, in percent, with its Wilson interval."""
         percent = accuracy(outputs, targets)
         return Score(percent, *wilson(percent, len(targets)))
+
+    def guess(self, targets: Array) -> Guess:
+        """One class of all at random, or always the most frequent one, if that is right more often."""
+        import numpy as np
+
+        return best_guess(np.bincount(targets, minlength=len(self.classes)).tolist())
 
     def agreement(self, outputs: Array, others: Array) -> float:
         """The share of examples that two models classify alike, in percent."""
@@ -118,6 +139,56 @@ class Classification(Task):
     def describe(self) -> str:
         """Kind and number of classes."""
         return f"classification, {len(self.classes)} classes"
+
+
+def best_guess(counts: Sequence[int]) -> Guess:
+    """How often whoever knows nothing but the classes is right.
+
+    Args:
+        counts: examples of each class.
+    """
+    even, largest = 100 / len(counts), 100 * max(counts) / max(1, sum(counts))
+    if largest > even:
+        return Guess(largest, "always naming the most frequent class")
+    return Guess(even, f"guessing among {len(counts)} classes")
+
+
+def _column(values: Array, origin: str) -> Array:
+    """Labels or names [n]."""
+    found = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    if found.ndim != 1 or found.dtype.kind not in "iuUO":
+        raise DataError(
+            f"{origin}: the labels are {values.dtype} of shape {list(values.shape)}. "
+            "Valid: whole numbers, or classes' names, of shape [n]"
+        )
+    return found
+
+
+def _occurring(labels: Array, origin: str) -> tuple[str, ...]:
+    """The classes that labels or names [n] speak of."""
+    import numpy as np
+
+    if labels.dtype.kind in "UO":
+        return tuple(sorted({str(name) for name in labels}))
+    present = np.unique(labels)
+    highest = int(present.max())
+    if present[0] < 0:
+        first, count = np.flatnonzero(labels < 0)[0], int((labels < 0).sum())
+        raise DataError(
+            f"{origin}: label {labels[first]} of example {first} is outside of the classes ({count} such labels). "
+            f"Valid: 0..{max(highest, 0)}, counted from 0"
+        )
+    if len(present) <= highest:
+        gap = next(label for label in range(highest + 1) if label >= len(present) or present[label] != label)
+        raise DataError(
+            f"{origin}: label {highest} occurs, but no training example has label {gap}. "
+            "Valid: labels 0..classes-1; if the gap is meant, name the classes with 'classes'"
+        )
+    return tuple(str(label) for label in range(highest + 1))
+
+
+def _shortened(names: tuple[str, ...], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def kl_divergence(target: paddle.Tensor, log_student: paddle.Tensor) -> paddle.Tensor:

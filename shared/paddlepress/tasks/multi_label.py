@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -45,6 +45,12 @@ class MultiLabel(Task):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Logits, one a label."""
         return (TensorSpec(name="logits", shape=(len(self.labels),)),)
+
+    @classmethod
+    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+        """With the labels that are stated, or else the source's own names, or else numbers."""
+        count = targets.shape[1] if targets.ndim > 1 else 1
+        return cls.stating({"labels": names or tuple(map(str, range(count))), **stated})
 
     def read(self, values: Array, origin: str) -> Array:
         """Zeros and ones, float32 [n, labels]."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Score, Task
+from paddlepress.tasks.base import Guess, Score, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,6 +58,13 @@ class Regression(Task):
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Standardized predictions, one a target."""
         return (TensorSpec(name="predictions", shape=(len(self.targets),)),)
+
+    @classmethod
+    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+        """With the targets that are stated, or else the source's own names, or else numbers."""
+        count = targets.shape[1] if targets.ndim > 1 else 1
+        numbered = ("target",) if count == 1 else tuple(f"target {place}" for place in range(count))
+        return cls.stating({"targets": names or numbered, **stated})
 
     def read(self, values: Array, origin: str) -> Array:
         """Finite float32 [n, targets]."""
@@ -110,6 +117,10 @@ class Regression(Task):
         variance = 4 * bounded * (1 - bounded) ** 2 * (count - 2) ** 2 / ((count**2 - 1) * (count + 3))
         half = 1.959964 * math.sqrt(variance)
         return Score(100 * share, 100 * (share - half), min(100.0, 100 * (share + half)))
+
+    def guess(self, targets: Array) -> Guess:
+        """Always the mean, which explains nothing."""
+        return Guess(0.0, "always naming the mean")
 
     def agreement(self, outputs: Array, others: Array) -> float:
         """The share of one model's variance that the other's predictions have in common, in percent, at least 0."""

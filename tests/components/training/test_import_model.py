@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
-from paddlepress.data import DataConfig, StoredDataset
+from paddlepress.data import StoredDataset
 from paddlepress.data import store as data_store
+from paddlepress.data.sources.npz import Npz
 from paddlepress.network.model import Model
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
@@ -38,7 +39,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     found = load_digits()
     np.savez(folder / "digits.npz", x=np.minimum(found.images * 16, 255).astype(np.uint8), y=found.target)
-    config = DataConfig(source="npz", path=str(folder / "digits.npz"), calibration=50)
+    config = Npz(path=str(folder / "digits.npz"), calibration=50)
     data_store.prepare(config, folder / "data", folder / "test")
     return folder / "data"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from paddlepress.artifact import store
-from paddlepress.data import DataConfig
 from paddlepress.data import store as data_store
+from paddlepress.data.sources.digits import Digits
 from paddlepress.network import architectures
 from paddlepress.training import base
 from paddlepress_components.entry import ERROR_PREFIX
@@ -21,7 +21,7 @@ from tests.components.artifacts import Artifact
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    data_store.prepare(DataConfig(source="digits", calibration=50), folder / "data", folder / "test")
+    data_store.prepare(Digits(calibration=50), folder / "data", folder / "test")
     return folder / "data"
 
 

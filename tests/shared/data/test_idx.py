@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as nps
 
 from paddlepress.core.errors import DataError
 from paddlepress.core.progress import Silent
-from paddlepress.data import DataConfig
-from paddlepress.data.sources import idx, read
+from paddlepress.data.sources import idx
+from paddlepress.data.sources.idx import Idx
 
 CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
@@ -80,7 +80,7 @@ def test_a_damaged_gzip_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_of_idx_files(tmp_path: Path) -> None:
     """A folder with training and test files is read as images with one channel and their labels."""
-    raw = read(DataConfig(source="idx", path=str(folder(tmp_path / "data"))), tmp_path, Silent())
+    raw = Idx(path=str(folder(tmp_path / "data"))).read(tmp_path, Silent())
     assert raw.train.inputs.shape == (20, 1, 4, 5) and raw.train.inputs.dtype == np.uint8
     assert raw.test is not None and len(raw.test) == 10
 
@@ -107,7 +107,7 @@ def test_counts_that_differ(tmp_path: Path) -> None:
 def test_files_that_are_missing(tmp_path: Path) -> None:
     """A folder without training files, or with images but no labels, is refused, saying what is there."""
     with pytest.raises(DataError, match=r"absent: it does not exist"):
-        read(DataConfig(source="idx", path=str(tmp_path / "absent")), tmp_path, Silent())
+        Idx(path=str(tmp_path / "absent")).read(tmp_path, Silent())
     data = folder(tmp_path / "data")
     (data / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"no t10k-labels-idx1-ubyte\[.gz\]"):

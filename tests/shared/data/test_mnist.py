@@ -17,8 +17,8 @@ import pytest
 
 from paddlepress.core.errors import DataError
 from paddlepress.core.progress import Silent
-from paddlepress.data import DataConfig
-from paddlepress.data.sources import idx, mnist, read
+from paddlepress.data.sources import idx, mnist
+from paddlepress.data.sources.mnist import Mnist
 from paddlepress.data.sources.mnist_pickle import read_pickle
 
 TRAIN = [4932, 5678, 4968, 5101, 4859, 4506, 4951, 5175, 4842, 4988]
@@ -37,15 +37,15 @@ def real() -> Path:
 
 def test_the_whole_of_mnist(real: Path, tmp_path: Path) -> None:
     """50,000 training, 10,000 validation and 10,000 test images of bytes, with the labels everyone knows."""
-    raw = read(DataConfig(source="mnist"), tmp_path, Silent())
+    raw = Mnist().read(tmp_path, Silent())
     assert raw.validation is not None and raw.test is not None
     for part, counts in ((raw.train, TRAIN), (raw.validation, VALIDATION), (raw.test, TEST)):
-        assert np.bincount(part.labels).tolist() == counts
+        assert np.bincount(part.targets).tolist() == counts
         assert part.inputs.shape == (sum(counts), 1, 28, 28) and part.inputs.dtype == np.uint8
     # The mean of all 60,000 training images that every tutorial states.
     whole = (raw.train.inputs.sum(dtype=np.int64) + raw.validation.inputs.sum(dtype=np.int64)) / (60_000 * 784 * 255)
     assert whole == pytest.approx(0.1307, abs=5e-5)
-    assert raw.classes == tuple("0123456789")
+    assert raw.names == tuple("0123456789")
 
 
 def pickled(path: Path, content: Any, protocol: int = 2) -> Path:
@@ -63,7 +63,7 @@ def small(scale: int, dtype: str = "f4") -> tuple[Any, Any]:
 def test_a_pickle_of_the_users_own(scale: int, protocol: int, tmp_path: Path) -> None:
     """A pickle that today's Python wrote is read too, and gives back the bytes its floats were made from."""
     path = pickled(tmp_path / "own.pkl.gz", (small(scale), small(scale), small(scale)), protocol)
-    raw = read(DataConfig(source="mnist", path=str(path)), tmp_path, Silent())
+    raw = Mnist(path=str(path)).read(tmp_path, Silent())
     np.testing.assert_array_equal(
         raw.train.inputs.reshape(20, 784), np.random.default_rng(0).integers(0, 256, (20, 784))
     )
@@ -125,7 +125,7 @@ def test_a_digest_that_does_not_match(tmp_path: Path) -> None:
     """`sha256` is checked before the file is read."""
     path = pickled(tmp_path / "own.pkl.gz", ())
     with pytest.raises(DataError, match=r"own.pkl.gz has SHA-256 [0-9a-f]{64}, 'sha256' says 00000"):
-        read(DataConfig(source="mnist", path=str(path), sha256="0" * 64), tmp_path, Silent())
+        Mnist(path=str(path), sha256="0" * 64).read(tmp_path, Silent())
 
 
 def write_idx(path: Path, array: Any) -> None:
@@ -137,11 +137,11 @@ def test_mnist_from_idx_files(tmp_path: Path) -> None:
     """Of the 60,000 training images in MNIST's own files the last 10,000 are for validation, as in the pickle."""
     write_idx(tmp_path / f"train-{idx.IMAGES}.gz", np.arange(60_000).reshape(-1, 1, 1) // 256)
     write_idx(tmp_path / f"train-{idx.LABELS}.gz", np.arange(60_000) % 10)
-    raw = read(DataConfig(source="mnist", path=str(tmp_path)), tmp_path, Silent())
+    raw = Mnist(path=str(tmp_path)).read(tmp_path, Silent())
     assert raw.validation is not None
     assert (len(raw.train), len(raw.validation)) == (50_000, 10_000)
     assert raw.validation.inputs[0, 0, 0, 0] == 50_000 // 256
-    assert raw.name == "mnist" and raw.classes == tuple("0123456789")
+    assert raw.name == "mnist" and raw.names == tuple("0123456789")
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_paddles_download_is_the_second_source(offline: Path, tmp_path: Path, mo
         write_idx(source / f"{name}-{idx.LABELS}.gz", np.arange(count) % 10)
     paths = [str(path) for path in source.iterdir()]
     monkeypatch.setattr(mnist, "_PADDLE_SCRIPT", f"import json; print('noise'); print(json.dumps({paths!r}))")
-    raw = read(DataConfig(source="mnist"), tmp_path, Silent())
+    raw = Mnist().read(tmp_path, Silent())
     assert len(raw.train) == 30 and raw.test is not None and len(raw.test) == 20
     monkeypatch.setattr(mnist, "_PADDLE_SCRIPT", "raise SystemExit('not asked again')")
     assert mnist.cached(Silent()) == offline / "mnist" / "idx"

@@ -9,10 +9,21 @@ import numpy as np
 import pytest
 
 from paddlepress.core.errors import DataError
-from paddlepress.data.raw import class_names
+from paddlepress.data.memory import Sizes
+from paddlepress.data.prepared import prepared
+from paddlepress.data.raw import Raw
 from paddlepress.data.sources import npz
+from paddlepress.tasks import Classification
 
 LABELS = np.arange(12) % 3
+
+
+def class_names(raw: Raw, classes: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes that a data set turns out to have."""
+    wanted = {"kind": "classification", **({"classes": classes} if classes else {})}
+    task = prepared(raw, wanted, Sizes()).task
+    assert isinstance(task, Classification)
+    return task.classes
 
 
 def archive(path: Path, **arrays: Any) -> Path:
@@ -79,7 +90,7 @@ NAN[7, 2] = np.nan
 def test_arrays_that_do_not_fit(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:
     """Arrays that are missing, mismatched or not finite are refused, naming file, array and value."""
     with pytest.raises(DataError, match=message) as caught:
-        npz.read_file(archive(tmp_path, **arrays))
+        class_names(npz.read_file(archive(tmp_path, **arrays)), ())
     assert "data.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 

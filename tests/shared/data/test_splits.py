@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddlepress.core.errors import DataError
-from paddlepress.data import DataConfig
 from paddlepress.data.raw import Examples, Raw
+from paddlepress.data.sources.digits import Digits
 from paddlepress.data.splits import apportion, balanced_sample, divide, held_out, stratified_sample
 
 label_arrays = st.lists(st.integers(0, 6), min_size=1, max_size=300).map(lambda values: np.array(values, np.int64))
@@ -96,9 +96,7 @@ def test_apportionment_adds_up(counts: list[int], share: float) -> None:
 )
 def test_a_divided_data_set(count: int, share: float, test: float, limit: int, seed: int) -> None:
     """Training, validation and test share no example, calibration is part of training, and limits hold."""
-    config = DataConfig(
-        source="digits", validation=share, test=test, seed=seed, limit=limit, calibration=16, test_limit=limit
-    )
+    config = Digits(validation=share, test=test, seed=seed, limit=limit, calibration=16, test_limit=limit)
     parts = divide(Raw("raw", examples(count)), config)
     train, validation, held = positions(parts.train), positions(parts.validation), positions(parts.test)
     assert not train & validation and not train & held and not validation & held
@@ -109,7 +107,7 @@ def test_a_divided_data_set(count: int, share: float, test: float, limit: int, s
 
 def test_without_limits_nothing_is_lost() -> None:
     """Every example is in exactly one of training, validation and test."""
-    parts = divide(Raw("raw", examples(101)), DataConfig(source="digits"))
+    parts = divide(Raw("raw", examples(101)), Digits())
     assert positions(parts.train) | positions(parts.validation) | positions(parts.test) == set(range(101))
     assert len(parts.train) + len(parts.validation) + len(parts.test) == 101
 
@@ -117,7 +115,7 @@ def test_without_limits_nothing_is_lost() -> None:
 def test_a_limit_leaves_the_test_split_alone() -> None:
     """`limit` changes neither the test split nor which examples validation draws from."""
     raw = Raw("raw", examples(400))
-    full, limited = divide(raw, DataConfig(source="digits")), divide(raw, DataConfig(source="digits", limit=50))
+    full, limited = divide(raw, Digits()), divide(raw, Digits(limit=50))
     assert positions(full.test) == positions(limited.test)
     assert positions(limited.train) < positions(full.train)
     assert positions(limited.validation) < positions(full.validation)
@@ -127,11 +125,11 @@ def test_a_limit_leaves_the_test_split_alone() -> None:
 def test_a_sources_own_splits_are_kept() -> None:
     """Validation and test splits that the source has are used as they are."""
     raw = Raw("raw", examples(50), validation=examples(20), test=examples(30))
-    parts = divide(raw, DataConfig(source="digits"))
+    parts = divide(raw, Digits())
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (50, 20, 30)
 
 
 def test_a_split_that_would_be_empty() -> None:
     """Too few examples to hold any out is told, naming file, share and count."""
     with pytest.raises(DataError, match=r"tiny: the test split would be empty: 0.2 of 4 examples"):
-        divide(Raw("raw", examples(4, origin="tiny")), DataConfig(source="digits"))
+        divide(Raw("raw", examples(4, origin="tiny")), Digits())

@@ -17,12 +17,15 @@ from s3_server import S3Server
 
 from paddlepress.core.errors import DataError
 from paddlepress.core.storage import push
-from paddlepress.data import DataConfig, Dataset, manifest
+from paddlepress.data import Dataset, manifest
+from paddlepress.data.sources.digits import Digits
+from paddlepress.data.sources.idx import Idx
+from paddlepress.data.sources.npz import Npz
 from paddlepress.data.store import digest, load, prepare
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.testing import trained
 
-DIGITS = DataConfig(source="digits", calibration=100)
+DIGITS = Digits(calibration=100)
 
 
 @pytest.fixture
@@ -84,9 +87,9 @@ def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
     x = np.random.default_rng(0).integers(0, 256, (600, 16, 16, 3), dtype=np.uint8)
     x[..., 2] = 7  # a channel that never varies
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(600) % 3)
-    summary = prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+    summary = prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     pixels = 16 * 16 * 3 * summary["splits"]["train"]
-    assert pixels < (tmp_path / "d" / "train.safetensors").stat().st_size < pixels * 1.1
+    assert pixels < (tmp_path / "d" / "train.inputs.npy").stat().st_size < pixels * 1.1
     assert summary["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01) and summary["std"][2] == 1
     assert load(tmp_path / "d").split("train").inputs.dtype == np.uint8
     inputs = normalized(tmp_path / "d").split("train").inputs
@@ -99,7 +102,7 @@ def test_features_are_normalized_one_by_one(tmp_path: Path) -> None:
     """Each feature of a table gets its own mean and deviation; floats are not divided by 255."""
     x = np.random.default_rng(0).normal([5, -300], [0.1, 50], (500, 2))
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(500) % 2)
-    summary = prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+    summary = prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     assert summary["mean"] == pytest.approx([5, -300], rel=0.05) and summary["std"] == pytest.approx([0.1, 50], rel=0.1)
     np.testing.assert_allclose(normalized(tmp_path / "d").split("train").inputs.std(axis=0), 1, atol=1e-3)
 
@@ -143,42 +146,46 @@ def forge(**changes: Any) -> Callable[[Path], None]:
     """A change with the digest computed anew."""
 
     def change(data: Path) -> None:
-        stored = {name: (part.inputs, part.labels) for name, part in load(data).splits.items()}
-        change_manifest(**changes)(data)
-        change_manifest(digest=manifest.digest_of(manifest.read(data), stored))(data)
+        whole = manifest.read(data)
+        changed = whole.model_validate({**whole.model_dump(mode="json"), **changes})
+        change_manifest(**changes, digest=manifest.digest_of(changed))(data)
 
     return change
 
 
 def flip(data: Path) -> None:
-    content = bytearray((data / "train.safetensors").read_bytes())
+    content = bytearray((data / "train.inputs.npy").read_bytes())
     content[-100] ^= 1
-    (data / "train.safetensors").write_bytes(content)
+    (data / "train.inputs.npy").write_bytes(content)
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: (data / "train.safetensors").unlink(), r"train.safetensors is missing"),
-        (lambda data: os.truncate(data / "train.safetensors", 99), r"has 99 bytes, data.json says \d+: truncated"),
-        (flip, r"train.safetensors does not match its checksum in data.json"),
+        (lambda data: (data / "train.inputs.npy").unlink(), r"train.inputs.npy is missing"),
+        (lambda data: os.truncate(data / "train.inputs.npy", 99), r"has 99 bytes, data.json says \d+: truncated"),
+        (flip, r"train.inputs.npy does not match its checksum in data.json"),
         (lambda data: (data / "data.json").unlink(), r"no data set at .*: it has no data.json"),
         (lambda data: (data / "data.json").write_text("{"), r"data.json is damaged: it is not JSON"),
         (lambda data: (data / "data.json").write_text("[]"), r"data.json is damaged: it states no format_version"),
-        (change_manifest(format_version=3), r"data.json has format version 3; .*Upgrade"),
+        (change_manifest(format_version=4), r"data.json has format version 4; .*Upgrade"),
+        (
+            change_manifest(format_version=2),
+            r"has format version 2, of a former paddlepress; .*Make .* again",
+        ),
         (change_manifest(mean=[0.5]), r"data.json does not match its digest"),
         (forge(mean=[0.5, 0.5]), r"data.json is damaged: 'mean' has 2 numbers, and inputs .* have 1 channels"),
         (forge(std=[0]), r"data.json is damaged: 'std' is .*: holds 0"),
         (change_manifest(mean="x"), r"data.json is damaged: mean"),
-        (change_manifest(files={}), r"the split 'train' is in 'train.safetensors', which is not among its files"),
+        (change_manifest(files={}), r"the split 'train' is in 'train.inputs.npy', which is not among its files"),
         (lambda data: replace_text(data / "data.json", "digits", "doubts"), r"data.json does not match its own seal"),
         (
             change_manifest(files={"../x": {"sha256": "0" * 64, "bytes": 1}}),
             r"names the file '../x', which",
         ),
         (
-            change_manifest(splits={"train": {"count": 1, "file": "validation.safetensors"}}),
-            r"validation.safetensors has inputs of shape \[144, 1, 8, 8\].*data.json says \[1, 1, 8, 8\]",
+            forge(splits={"train": {"count": 1, "inputs": "train.inputs.npy", "targets": "train.targets.npy"}}),
+            r"train.inputs.npy has uint8 of shape \[1294, 1, 8, 8\], data.json says uint8 of shape \[1, 1, 8, 8\]",
         ),
     ],
 )
@@ -203,7 +210,7 @@ def test_nothing_is_written_for_bad_data(tmp_path: Path) -> None:
     """Data that is refused leaves neither artifact behind."""
     np.savez(tmp_path / "data.npz", x=np.full((9, 2), np.nan), y=np.arange(9) % 3)
     with pytest.raises(DataError, match="finite"):
-        prepare(DataConfig(source="npz", path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
+        prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     assert [path.name for path in tmp_path.iterdir()] == ["data.npz"]
 
 
@@ -219,11 +226,11 @@ def test_data_from_s3(s3: S3Server, tmp_path: Path) -> None:
     stored = push(tmp_path / "data.npz", f"s3://{s3.bucket}/data/")
     push(tmp_path / "idx", f"s3://{s3.bucket}/data/idx/")
     configs = [
-        DataConfig(source="npz", path=str(tmp_path / "data.npz")),
-        DataConfig(source="npz", path=stored),
-        DataConfig(source="idx", path=f"s3://{s3.bucket}/data/idx"),
+        Npz(path=str(tmp_path / "data.npz")),
+        Npz(path=stored),
+        Idx(path=f"s3://{s3.bucket}/data/idx"),
     ]
     digests = {prepare(config, tmp_path / "d", tmp_path / "t")["digest"] for config in configs}
     assert len(digests) == 1
     with pytest.raises(DataError, match=r"s3://.*/data/absent.npz: there is no such object"):
-        prepare(DataConfig(source="npz", path=f"s3://{s3.bucket}/data/absent.npz"), tmp_path / "d", tmp_path / "t")
+        prepare(Npz(path=f"s3://{s3.bucket}/data/absent.npz"), tmp_path / "d", tmp_path / "t")

@@ -37,10 +37,10 @@ SKEWED = np.repeat([0, 1], [950, 50])
 @pytest.mark.parametrize(
     ("labels", "right", "words"),
     [
-        (EVEN, 0.10, "guessing among 10 classes is in 10.0%"),
-        (EVEN, 0.15, "right in 15.0% of the validation examples"),
+        (EVEN, 0.10, "that of guessing among 10 classes is 10.0%"),
+        (EVEN, 0.15, "Accuracy of the base model on the validation examples is 15.0%"),
         (EVEN, 0.50, ""),
-        (SKEWED, 0.95, "always naming the most frequent class is in 95.0%"),
+        (SKEWED, 0.95, "always naming the most frequent class is 95.0%"),
         (SKEWED, 0.99, ""),
         (EVEN[:20], 0.20, "guessing among 10 classes"),  # four of twenty may be luck
         (EVEN[:20], 0.90, ""),

@@ -7,32 +7,43 @@ import math
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
 from paddlepress.core.errors import DataError
+from paddlepress.core.fields import Place
 from paddlepress.core.progress import Progress
 from paddlepress.core.storage import is_s3
-from paddlepress.data.config import DataConfig
-from paddlepress.data.raw import Examples, Raw, examples
-from paddlepress.data.sources.files import local_path
+from paddlepress.data import places
+from paddlepress.data.source import Located
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from paddlepress.data.raw import Examples, Raw
 
 ELEMENT_TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
 TRAIN, TEST = ("train",), ("t10k", "test")
 
 
-def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
-    """Read the folder at `config.path`: training files, and test files (`t10k-` or `test-`) if there are any.
+class Idx(Located):
+    """A folder of IDX files named as MNIST's."""
 
-    Raises:
-        DataError: files are missing, damaged or do not fit together.
-    """
-    if is_s3(config.path):
-        config = config.model_copy(update={"path": config.path.rstrip("/") + "/"})
-    return read_folder(local_path(config, into, progress), "idx")
+    source: Literal["idx"] = Field(default="idx", description="where the data come from")
+    path: Annotated[str, Place()] = Field(
+        min_length=1, description="a folder of IDX files, a local path or an s3:// location"
+    )
+
+    def read(self, into: Path, progress: Progress) -> Raw:
+        """Read the folder: training files, and test files (`t10k-` or `test-`) if there are any.
+
+        Raises:
+            DataError: files are missing, damaged or do not fit together.
+        """
+        place = self.path.rstrip("/") + "/" if is_s3(self.path) else self.path
+        return read_folder(places.local(place, into, progress), "idx")
 
 
 def read_folder(folder: Path, name: str) -> Raw:
@@ -41,6 +52,8 @@ def read_folder(folder: Path, name: str) -> Raw:
     Raises:
         DataError: files are missing, damaged or do not fit together.
     """
+    from paddlepress.data.raw import Raw
+
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder. Valid: a folder with train-{IMAGES}[.gz] and train-{LABELS}[.gz]")
     train = _pair(folder, TRAIN)
@@ -57,6 +70,8 @@ def read_file(path: Path) -> NDArray[Any]:
     Raises:
         DataError: it has another form, or more or fewer bytes than its dimensions say.
     """
+    import numpy as np
+
     content = _content(path)
     if len(content) < 4:
         raise DataError(f"{path} is no IDX file: it has {len(content)} bytes. Valid: at least 4")
@@ -89,6 +104,8 @@ def _content(path: Path) -> bytes:
 
 
 def _pair(folder: Path, prefixes: tuple[str, ...]) -> Examples | None:
+    from paddlepress.data.raw import examples
+
     images, labels = _find(folder, prefixes, IMAGES), _find(folder, prefixes, LABELS)
     if images is None and labels is None:
         return None

