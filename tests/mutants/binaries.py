@@ -77,6 +77,44 @@ def weights(source: random.Random, data: bytes) -> tuple[str, bytes]:
     return f"weights {kind}", _safetensors(header, bytes(body))
 
 
+def array(source: random.Random, data: bytes) -> tuple[str, bytes]:
+    """A NumPy file with something changed."""
+    length = int.from_bytes(data[8:10], "little")
+    header, body = data[10 : 10 + length].decode(), bytearray(data[10 + length :])
+    kind = source.choice(["bits", "header", "header", "shape", "dtype", "cut", "longer", "version", "length"])
+    if kind == "bits":
+        for _ in range(source.choice([1, 1, 3, 50])):
+            body[source.randrange(len(body))] ^= 1 << source.randrange(8)
+    elif kind == "header":
+        place = source.randrange(len(header))
+        junk = source.choice(["(" * 90, "\0", "__import__('os')", "{", "9" * 900, "é", "'", ""])
+        header = header[:place] + junk + header[place + source.randrange(9) :]
+    elif kind == "shape":
+        shape = tuple(source.choice([0, 1, -1, 8, 2**31, 2**40, 2**63]) for _ in range(source.randrange(6)))
+        header = _described(header, "shape", repr(shape))
+    elif kind == "dtype":
+        header = _described(
+            header, "descr", repr(source.choice(["|O", "<f4", ">f4", "|u1", "<i8", "|S9", "<U9", "x", "<M8[s]"]))
+        )
+    elif kind == "cut":
+        del body[source.randrange(len(body)) :]
+    elif kind == "longer":
+        body += source.randbytes(source.randrange(1, 99))
+    start, stated = bytearray(data[:8]), len(header.encode())
+    if kind == "version":
+        start[source.choice([0, 5, 6, 7])] = source.choice([0, 2, 3, 9, 255])
+    if kind == "length":
+        stated = source.choice([0, 1, 9999, 2**16 - 1])
+    return f"array {kind}", bytes(start) + (stated % 2**16).to_bytes(2, "little") + header.encode() + bytes(body)
+
+
+def _described(header: str, key: str, value: str) -> str:
+    """A NumPy header that says something else of its array."""
+    after = {"descr": ", 'fortran_order'", "shape": ", }"}[key]
+    before, _, rest = header.partition(f"'{key}': ")
+    return f"{before}'{key}': {value}{rest[rest.index(after) :]}"
+
+
 def _rearranged(source: random.Random, header: dict[str, Any], body: bytes, name: str, kind: str) -> bytes:
     """The same tensors but for one, with offsets that are right."""
     tensors = {

@@ -146,9 +146,9 @@ def _data(folder: Path) -> Reading:
     from paddlepress.data import manifest, store
 
     about, stored = manifest.read(folder), store.load(folder)
-    results: dict[str, Any] = {"classes": stored.task.classes, "statistics": stored.statistics, "inputs": stored.inputs}
+    results: dict[str, Any] = {"task": stored.task, "statistics": stored.statistics, "inputs": stored.inputs}
     for name, split in stored.splits.items():
-        results |= {f"{name} inputs": split.inputs, f"{name} labels": split.labels}
+        results |= {f"{name} inputs": np.array(split.inputs), f"{name} labels": np.array(split.labels)}
     return Reading(results, (about.name,), stored.digest)
 
 

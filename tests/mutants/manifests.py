@@ -116,11 +116,11 @@ def record(source: random.Random, about: dict[str, Any]) -> None:
 def data_set(source: random.Random, about: dict[str, Any]) -> None:
     """Change what is said of the data and their splits."""
     split = about["splits"][source.choice(sorted(about["splits"]))]
-    kind = source.randrange(7)
+    kind = source.randrange(8)
     if kind == 0:
         split["count"] = source.choice(values.NUMBERS)
     elif kind == 1:
-        split["file"] = source.choice(values.NAMES)
+        split[source.choice(["inputs", "targets"])] = source.choice(values.NAMES)
     elif kind == 2:
         about["mean"] = [source.choice(values.NUMBERS) for _ in range(source.randrange(4))]
     elif kind == 3:
@@ -128,7 +128,20 @@ def data_set(source: random.Random, about: dict[str, Any]) -> None:
     elif kind == 4:
         about["scale"] = source.choice(values.NUMBERS)
     elif kind == 5:
-        about["classes"] = source.choice([["a", "a"], ["a"] * 10, ["x", "y"], [], ["0"]])
+        about["task"] = source.choice(
+            [
+                *({"classes": classes} for classes in (["a", "a"], ["a"] * 10, ["x", "y"], [], ["0"])),
+                {"kind": "regression", "targets": ["x"], "mean": [1e308], "std": [1e-320]},
+                {"kind": "multi-label", "labels": ["x"]},
+                {"kind": source.choice(values.NAMES)},
+            ]
+        )
+    elif kind == 6:
+        about["targets"] = {
+            "name": "targets",
+            "shape": [source.choice([1, 8, 0, 2**40]) for _ in range(source.randrange(3))],
+            "dtype": source.choice(["int64", "float32", "uint8", "bool"]),
+        }
     else:
         about["inputs"] = [{"name": "input", "shape": [source.choice([1, 8, 0, 2**40]) for _ in range(3)]}]
 

@@ -106,7 +106,8 @@ def _change(source: random.Random, target: str, parts: sealing.Parts) -> str:
             values.edit_tree(source, parts.manifest)
     elif kind == "tensors":
         name = source.choice(sorted(parts.weights))
-        kind, parts.weights[name] = binaries.weights(source, parts.weights[name])
+        change = binaries.array if target == "data" else binaries.weights
+        kind, parts.weights[name] = change(source, parts.weights[name])
     elif kind == "text":
         kind, parts.text = manifests.text(source, parts.manifest)
     elif kind == "edits":

@@ -25,7 +25,7 @@ class Parts:
 
     Attributes:
         manifest: what it says of itself.
-        weights: the safetensors files by name.
+        weights: the safetensors files, or the NumPy files of a data set, by name.
         graph: of a deployable.
         text: the manifest's text, where it is not to be made of `manifest`.
         packed: a deployable's files as they were.
@@ -93,20 +93,15 @@ def _records(stated: dict[str, Any], files: Files) -> dict[str, Any]:
 
 def _sign(target: str, parts: Parts) -> None:
     """Make the digests anew."""
-    nowhere = Path("mutant")
     if target == "data":
         content = dict(parts.manifest)
         content.pop(manifests.SEAL, None)
-        about = data.DataManifest.model_validate({**content, "digest": "0" * 64})
-        stored = {}
-        for name, split in about.splits.items():
-            arrays = store.parse_arrays(parts.weights[split.file], nowhere)
-            stored[name] = (arrays["inputs"], arrays["labels"])
-        parts.manifest["digest"] = data.digest_of(about, stored)
+        content["files"] = _records(content["files"], parts.weights)
+        parts.manifest["digest"] = data.digest_of(data.DataManifest.model_validate({**content, "digest": "0" * 64}))
         return
     said = parts.manifest.get("model", parts.manifest)
     about = artifacts.Manifest.model_validate({**said, "digest": "0" * 64})
-    tensors = store.decode_all(about, store.parse_arrays(parts.weights[WEIGHTS], nowhere))
+    tensors = store.decode_all(about, store.parse_arrays(parts.weights[WEIGHTS], Path("mutant")))
     said["digest"] = digest_of(about.architecture, about.inputs, about.preprocessing, about.task, about.edits, tensors)
     if target == "deployable":
         whole = bundle.DeployableManifest.model_validate({**parts.manifest, "digest": "0" * 64})

@@ -182,6 +182,6 @@ def test_preprocessing_that_does_not_fit_is_refused(
 def test_a_base_near_chance_is_warned_of(lenet: Model, bring: Import) -> None:
     """A network that guesses is imported, with a warning of what to look at that goes with the output as JSON."""
     (warning,) = json.loads(json.dumps(bring(lenet).metadata))["warnings"]
-    assert "of the validation examples" in warning and "what is made from it is worth nothing" in warning
+    assert "on the validation examples" in warning and "what is made from it is worth nothing" in warning
     assert "its preprocessing (base.preprocessing in a recipe)" in warning
     assert "uint8 / 255, mean 0, std 1" in warning

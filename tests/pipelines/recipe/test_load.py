@@ -266,7 +266,7 @@ def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
         load(path)
     expected = [
         (1, "unknown key 'nome'. Did you mean 'name'?"),
-        (2, "data.source is 'mnits'"),
+        (2, "data: unknown source 'mnits'"),
         (4, "unknown architecture 'lenat'. Did you mean 'lenet'?"),
         (5, "'yes' is text"),
         (8, "variants.sparse.0: prune-weights: 'sparsity' is 1.8: must be > 0 and < 1"),

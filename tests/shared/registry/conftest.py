@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from paddlepress.core import compute
+from paddlepress.data.raw import Examples
 from paddlepress.data.statistics import measured
 from paddlepress.evaluation.result import Evaluation
 from paddlepress.registry import register as registering
@@ -71,7 +72,7 @@ def digits() -> tuple[Digits, Digits]:
 
     images, labels = load_digits(return_X_y=True)
     images = (images.reshape(-1, 1, 8, 8) * 15).astype(np.uint8)
-    statistics = measured(images[:1200])
+    statistics = measured(Examples(images[:1200], labels[:1200], "digits", "digits"))
     return Digits(images[:1200], statistics, labels[:1200]), Digits(images[1200:], statistics, labels[1200:])
 
 
