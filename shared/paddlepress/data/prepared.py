@@ -12,7 +12,7 @@ from paddlepress.data.splits import Divided, Sizes, divide
 from paddlepress.data.statistics import measured
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.tasks import Task
-from paddlepress.tasks.base import task_class
+from paddlepress.tasks.base import Targets, task_class
 
 
 @dataclass(frozen=True)
@@ -63,4 +63,6 @@ def _completed(raw: Raw, wanted: Mapping[str, Any]) -> Task:
     train = raw.train
     if not len(train):
         raise DataError(f"{train.origin} holds no examples. Valid: at least one")
-    return task_class(wanted["kind"]).of_data(fields, train.targets, raw.names, train.targets_origin)
+    return task_class(wanted["kind"]).of_data(
+        fields, Targets(train.targets, train.targets_origin, raw.classes, raw.columns)
+    )

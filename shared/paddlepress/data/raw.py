@@ -64,14 +64,16 @@ class Raw:
         train: what may be learned from.
         validation: the source's own validation split, if it has one.
         test: the source's own test split, if it has one.
-        names: what the source calls the classes, or the columns of targets; empty if it has no names for them.
+        classes: the source's own class names, label 0 first; empty if it has none.
+        columns: what the source calls the columns of its targets; empty if it has no names for them.
     """
 
     name: str
     train: Examples
     validation: Examples | None = None
     test: Examples | None = None
-    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     @property
     def parts(self) -> dict[str, Examples]:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 from paddlepress.core import plugins
 from paddlepress.core.errors import PaddlepressError
 from paddlepress.core.fields import Fields, Place, worded
+from paddlepress.core.storage import is_s3
 from paddlepress.tasks.base import DEFAULT_KIND, stated_task, task_class
 
 if TYPE_CHECKING:
@@ -122,15 +123,21 @@ class Located(Source):
             raise ValueError("is neither a local path nor an S3 location. Valid: a local path, or s3://bucket/key")
         return value
 
-    def local_path(self, into: Path, progress: Progress) -> Path:
+    def local_path(self, into: Path, progress: Progress, *, folder: bool = False) -> Path:
         """The local file or folder that `path` names, downloaded if need be.
+
+        Args:
+            into: a directory for what is downloaded.
+            progress: is told of downloads.
+            folder: it is a folder, whether or not an s3:// location ends in a slash.
 
         Raises:
             DataError: there is none.
         """
         from paddlepress.data.places import local
 
-        return local(self.path, into, progress)
+        slash = "/" if folder and is_s3(self.path) and not self.path.endswith("/") else ""
+        return local(self.path + slash, into, progress)
 
 
 Digest = Annotated[

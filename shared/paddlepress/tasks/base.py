@@ -54,6 +54,23 @@ class Guess:
     words: str
 
 
+@dataclass(frozen=True)
+class Targets:
+    """The targets of training examples, as a source has them.
+
+    Attributes:
+        values: [n, ...].
+        origin: what they are called in errors.
+        classes: the names of classes, in the order of their labels; empty where the source has none.
+        columns: the names of what each example has several of, in their order; empty where the source has none.
+    """
+
+    values: Array
+    origin: str
+    classes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
 class Task(Record, ABC):
     """What a network is for. Subclass it, add fields, implement what is abstract, and register it.
 
@@ -81,14 +98,12 @@ class Task(Record, ABC):
         return self.outputs[0].shape[-1]
 
     @classmethod
-    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+    def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """The task that data are for: what a recipe states of it, completed by what the data say.
 
         Args:
             stated: fields; what is left out is taken from the data.
-            targets: of the training examples, [n, ...], as the source has them.
-            names: what the source calls the classes, labels or columns; empty where it has no names.
-            origin: what the targets are called in errors.
+            targets: of the training examples.
 
         Raises:
             UsageError: the fields do not fit.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Guess, Score, Task
+from paddlepress.tasks.base import Guess, Score, Targets, Task
 from paddlepress.tasks.intervals import wilson
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ class Classification(Task):
         return (TensorSpec(name="logits", shape=(len(self.classes),)),)
 
     @classmethod
-    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+    def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """With the classes that are stated, or else the source's own, or else the labels that occur."""
-        wanted = tuple(stated.get("classes", ()))
-        if wanted and names and len(wanted) != len(names):
-            raise DataError(f"'classes' names {len(wanted)} classes, but {origin} has {len(names)}")
-        classes = wanted or names or _occurring(_column(targets, origin), origin)
+        wanted, told, origin = tuple(stated.get("classes", ())), targets.classes, targets.origin
+        if wanted and told and len(wanted) != len(told):
+            raise DataError(f"'classes' names {len(wanted)} classes, but {origin} has {len(told)}")
+        classes = wanted or told or _occurring(_column(targets.values, origin), origin)
         if len(classes) < 2:
-            raise DataError(f"{origin}: every label is {targets.flat[0]}. Valid: two classes or more")
+            raise DataError(f"{origin}: every label is {targets.values.flat[0]}. Valid: two classes or more")
         return cls.stating({**stated, "classes": classes})
 
     def read(self, values: Array, origin: str) -> Array:

@@ -10,7 +10,7 @@ from pydantic import Field
 from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Score, Task
+from paddlepress.tasks.base import Score, Targets, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,10 +47,10 @@ class MultiLabel(Task):
         return (TensorSpec(name="logits", shape=(len(self.labels),)),)
 
     @classmethod
-    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+    def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """With the labels that are stated, or else the source's own names, or else numbers."""
-        count = targets.shape[1] if targets.ndim > 1 else 1
-        return cls.stating({"labels": names or tuple(map(str, range(count))), **stated})
+        count = targets.values.shape[1] if targets.values.ndim > 1 else 1
+        return cls.stating({"labels": targets.columns or tuple(map(str, range(count))), **stated})
 
     def read(self, values: Array, origin: str) -> Array:
         """Zeros and ones, float32 [n, labels]."""

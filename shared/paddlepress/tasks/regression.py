@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Guess, Score, Task
+from paddlepress.tasks.base import Guess, Score, Targets, Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,11 +60,11 @@ class Regression(Task):
         return (TensorSpec(name="predictions", shape=(len(self.targets),)),)
 
     @classmethod
-    def of_data(cls, stated: Mapping[str, Any], targets: Array, names: tuple[str, ...], origin: str) -> Task:
+    def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """With the targets that are stated, or else the source's own names, or else numbers."""
-        count = targets.shape[1] if targets.ndim > 1 else 1
+        count = targets.values.shape[1] if targets.values.ndim > 1 else 1
         numbered = ("target",) if count == 1 else tuple(f"target {place}" for place in range(count))
-        return cls.stating({"targets": names or numbered, **stated})
+        return cls.stating({"targets": targets.columns or numbered, **stated})
 
     def read(self, values: Array, origin: str) -> Array:
         """Finite float32 [n, targets]."""

@@ -45,7 +45,7 @@ def test_the_whole_of_mnist(real: Path, tmp_path: Path) -> None:
     # The mean of all 60,000 training images that every tutorial states.
     whole = (raw.train.inputs.sum(dtype=np.int64) + raw.validation.inputs.sum(dtype=np.int64)) / (60_000 * 784 * 255)
     assert whole == pytest.approx(0.1307, abs=5e-5)
-    assert raw.names == tuple("0123456789")
+    assert raw.classes == tuple("0123456789")
 
 
 def pickled(path: Path, content: Any, protocol: int = 2) -> Path:
@@ -141,7 +141,7 @@ def test_mnist_from_idx_files(tmp_path: Path) -> None:
     assert raw.validation is not None
     assert (len(raw.train), len(raw.validation)) == (50_000, 10_000)
     assert raw.validation.inputs[0, 0, 0, 0] == 50_000 // 256
-    assert raw.name == "mnist" and raw.names == tuple("0123456789")
+    assert raw.name == "mnist" and raw.classes == tuple("0123456789")
 
 
 @pytest.fixture

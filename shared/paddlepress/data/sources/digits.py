@@ -31,7 +31,7 @@ class Digits(Source):
 
         digits = load_digits()
         whole = examples(digits.images.astype(np.uint8), digits.target, "scikit-learn's digits")
-        return Raw("digits", whole, names=tuple(str(label) for label in range(10)))
+        return Raw("digits", whole, classes=tuple(str(label) for label in range(10)))
 
     def shape(self) -> tuple[int, ...]:
         """One channel of 8 by 8 pixels."""

@@ -14,8 +14,6 @@ from pydantic import Field
 from paddlepress.core.errors import DataError
 from paddlepress.core.fields import Place
 from paddlepress.core.progress import Progress
-from paddlepress.core.storage import is_s3
-from paddlepress.data import places
 from paddlepress.data.source import Located
 
 if TYPE_CHECKING:
@@ -42,8 +40,7 @@ class Idx(Located):
         Raises:
             DataError: files are missing, damaged or do not fit together.
         """
-        place = self.path.rstrip("/") + "/" if is_s3(self.path) else self.path
-        return read_folder(places.local(place, into, progress), "idx")
+        return read_folder(self.local_path(into, progress, folder=True), "idx")
 
 
 def read_folder(folder: Path, name: str) -> Raw:

@@ -36,7 +36,7 @@ SHA256 = "f11bb9e41d6c1b6c124aa38fd605497bdcfe2ee08cf7c2bb5a41ab5d759e1416"
 VALIDATION = 10_000
 """How many examples at the end of the 60,000 are by convention the validation split."""
 
-NAMES = tuple(str(label) for label in range(10))
+CLASSES = tuple(str(label) for label in range(10))
 DOWNLOAD_TIMEOUT_S = 600
 HINT = "give 'path': a local or s3:// mnist.pkl.gz, or a folder of MNIST's IDX files"
 
@@ -75,7 +75,7 @@ class Mnist(Located):
 
         path = places.local(self.path, into, progress) if self.path else cached(progress)
         places.check_digest(path, self.sha256, "'sha256'")
-        return _read_folder(path) if path.is_dir() else replace(read_pickle(path), names=NAMES)
+        return _read_folder(path) if path.is_dir() else replace(read_pickle(path), classes=CLASSES)
 
     def shape(self) -> tuple[int, ...]:
         """One channel of 28 by 28 pixels."""
@@ -193,7 +193,7 @@ def _read_folder(folder: Path) -> Raw:
     """MNIST's own files have no validation split; the pickle's is the end of the training files."""
     import numpy as np
 
-    raw = replace(idx.read_folder(folder, "mnist"), names=NAMES)
+    raw = replace(idx.read_folder(folder, "mnist"), classes=CLASSES)
     count = len(raw.train)
     if count != 60_000:
         return raw

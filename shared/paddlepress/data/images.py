@@ -1,0 +1,172 @@
+"""Image files as arrays of one size, decoded by Pillow, and the fields of sources that read some."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from paddlepress.core.errors import DataError, in_one_line
+from paddlepress.data.source import Located
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from paddlepress.core.progress import Progress
+    from paddlepress.data.raw import Examples
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
+_LARGEST_SIDE = 4096
+_AT_ONCE = 64
+_TOLD = 3
+
+
+def _side_of_a_square(value: Any) -> Any:
+    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _height_and_width(value: tuple[int, ...]) -> tuple[int, ...]:
+    if len(value) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in value):
+        raise ValueError(f"must be a height and a width in pixels, each 1 to {_LARGEST_SIDE}, or one number for both")
+    return value
+
+
+class Images(Located):
+    """Fields of a source of image files."""
+
+    size: Annotated[tuple[int, ...], BeforeValidator(_side_of_a_square), AfterValidator(_height_and_width)] = Field(
+        description="height and width that every image is brought to, in pixels, or one number for both"
+    )
+    resize: Literal["stretch", "pad", "crop"] = Field(
+        default="stretch",
+        description="stretch ignores the aspect ratio; pad fits the whole image in and fills the rest with black; crop "
+        "fills the size and cuts off what is over, evenly on both sides",
+    )
+    color: Literal["rgb", "grayscale"] = Field(default="rgb", description="three channels, or one")
+    on_error: Literal["fail", "skip"] = Field(
+        default="fail", description="what an image that can't be read does: end the run, or be left out and counted"
+    )
+
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width."""
+        return (3 if self.color == "rgb" else 1, *self.size)
+
+    def decoded(
+        self, files: Sequence[Path], targets: NDArray[Any], origins: tuple[str, str], into: Path, progress: Progress
+    ) -> Examples:
+        """Images in a file that is mapped into memory, with their targets.
+
+        Args:
+            files: the images.
+            targets: [n, ...], one each.
+            origins: what inputs and targets are called in errors.
+            into: a directory for the file.
+            progress: shows how many are done.
+
+        Raises:
+            DataError: one can't be read and is not to be skipped, or none can.
+        """
+        import numpy as np
+
+        from paddlepress.data.raw import Examples
+
+        place = into / f"decoded-{len(list(into.iterdir()))}"
+        kept, failed = [], []
+        with place.open("wb") as stream:
+            read = progress.track(self._each(files), len(files), f"reading {origins[0]}")
+            for number, image in enumerate(read):
+                if isinstance(image, Unreadable):
+                    failed.append(image.reason)
+                else:
+                    kept.append(number)
+                    stream.write(image.data)
+        if failed and (self.on_error == "fail" or not kept):
+            raise DataError(
+                f"{'; '.join(failed[:_TOLD])}{f'; and {len(failed) - _TOLD} more' if len(failed) > _TOLD else ''}. "
+                "Valid: images that Pillow reads; on_error: skip leaves others out"
+            )
+        if failed:
+            more = f" and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
+            progress.note(f"{len(failed)} of {len(files)} images are left out: {'; '.join(failed[:_TOLD])}{more}")
+        stored = np.memmap(place, np.uint8, "r", shape=(len(kept), *self.shape()))
+        return Examples(stored, targets[kept], *origins)
+
+    def _each(self, files: Sequence[Path]) -> Iterator[NDArray[np.uint8] | Unreadable]:
+        """Decode in threads, which Pillow lets run side by side, without getting far ahead."""
+        threads = min(8, len(os.sched_getaffinity(0)))
+        with ThreadPoolExecutor(threads) as pool:
+            for start in range(0, len(files), _AT_ONCE * threads):
+                yield from pool.map(self._decode, files[start : start + _AT_ONCE * threads])
+
+    def _decode(self, file: Path) -> NDArray[np.uint8] | Unreadable:
+        try:
+            return decode(file, (self.size[0], self.size[1]), self.resize, self.color == "rgb")
+        except DataError as error:
+            return Unreadable(str(error))
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An image that can't be read, and why."""
+
+    reason: str
+
+
+def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArray[np.uint8]:
+    """An image file as bytes.
+
+    The orientation that a camera has noted is applied, transparency is laid on white, and sampling is by an
+    antialiased bilinear filter.
+
+    Args:
+        file: of a format that Pillow reads.
+        size: height and width.
+        resize: `stretch`, `pad` or `crop`.
+        color: three channels, or one.
+
+    Returns:
+        uint8 [channels, height, width], contiguous.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    wanted = (size[1], size[0])
+    try:
+        with Image.open(file) as opened:
+            opened.draft("RGB" if color else "L", wanted)  # of a JPEG far too large only a fraction is decoded
+            image = ImageOps.exif_transpose(opened)
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            elif image.mode.startswith("I;16"):  # Pillow would clip these to white
+                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+            fitted = _fitted(image.convert("RGB" if color else "L"), wanted, resize)
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist") from None
+    except Exception as error:  # Pillow's readers fail in many ways
+        reason = "it is no image that Pillow knows" if "cannot identify" in str(error) else in_one_line(error)
+        raise DataError(f"{file} can't be read: {reason}") from None
+    pixels = np.asarray(fitted)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1) if color else pixels[None])
+
+
+def _fitted(image: Image.Image, wanted: tuple[int, int], resize: str) -> Image.Image:
+    """An image brought to a width and height."""
+    from PIL import Image, ImageOps
+
+    method = Image.Resampling.BILINEAR
+    if resize == "pad":
+        return ImageOps.pad(image, wanted, method)
+    if resize == "crop":
+        return ImageOps.fit(image, wanted, method)
+    return image.resize(wanted, method)

@@ -1,0 +1,115 @@
+"""Tables: formats, columns and splits, and clear words for what is no table of numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from paddlepress.core.errors import DataError
+from paddlepress.core.progress import Silent
+from paddlepress.data.sources.table import Table
+from paddlepress.data.store import load, prepare
+from paddlepress.tasks import Classification, Regression
+
+
+def wine() -> pd.DataFrame:
+    """scikit-learn's wines: 178 wines of three cultivars, 13 measurements each."""
+    from sklearn.datasets import load_wine
+
+    found = load_wine(as_frame=True)
+    frame: pd.DataFrame = found.frame.rename(columns={"target": "cultivar"})
+    return frame.assign(cultivar=frame["cultivar"].map(dict(enumerate(found.target_names))))
+
+
+WRITERS = {
+    "csv": lambda frame, path: frame.to_csv(path, index=False),
+    "tsv": lambda frame, path: frame.to_csv(path, index=False, sep="\t"),
+    "parquet": lambda frame, path: frame.to_parquet(path),
+    "jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
+}
+
+
+def test_every_format_gives_the_same(tmp_path: Path) -> None:
+    """The same table as csv, tsv, parquet or jsonl is the same data set, with the classes by name."""
+    digests = set()
+    for kind, write in WRITERS.items():
+        write(wine(), tmp_path / f"wine.{kind}")
+        source = Table(path=str(tmp_path / f"wine.{kind}"), target=("cultivar",))
+        digests.add(prepare(source, tmp_path / "d", tmp_path / "t")["digest"])
+    assert len(digests) == 1
+    stored = load(tmp_path / "d")
+    assert isinstance(stored.task, Classification) and stored.task.classes == ("class_0", "class_1", "class_2")
+    assert stored.inputs[0].shape == (13,) and stored.split("train").inputs.dtype == np.float32
+
+
+def test_a_regression_of_chosen_columns(tmp_path: Path) -> None:
+    """A task may be stated: the targets have the columns' names, and only the columns named are learned from."""
+    wine().to_csv(tmp_path / "wine.csv", index=False)
+    fields: Any = {"target": ["hue", "proline"], "inputs": ["alcohol", "ash"], "task": "regression"}
+    prepare(Table(path=str(tmp_path / "wine.csv"), **fields), tmp_path / "d", tmp_path / "t")
+    stored = load(tmp_path / "d")
+    assert isinstance(stored.task, Regression) and stored.task.targets == ("hue", "proline")
+    train = stored.split("train")
+    assert train.inputs.shape[1:] == (2,) and train.labels.dtype == np.float32
+    np.testing.assert_allclose(stored.task.mean, train.labels.mean(axis=0), rtol=1e-5)
+
+
+def test_a_column_of_splits(tmp_path: Path) -> None:
+    """A column may say what each example is for."""
+    frame = wine().assign(part=["train", "val", "test", "train", "train"] * 35 + ["train"] * 3)
+    frame.to_csv(tmp_path / "wine.csv", index=False)
+    source = Table(path=str(tmp_path / "wine.csv"), target=("cultivar",), split="part")
+    raw = source.read(tmp_path, Silent())
+    assert raw.validation is not None and raw.test is not None
+    assert [len(part) for part in (raw.train, raw.validation, raw.test)] == [108, 35, 35]
+    assert raw.train.inputs.shape[1] == 13
+
+
+@pytest.mark.parametrize(
+    ("change", "fields", "message"),
+    [
+        (lambda f: f, {"target": "cultivr"}, r"has no column 'cultivr'. Did you mean 'cultivar'\? It has: alcohol, "),
+        (lambda f: f, {"target": "cultivar", "inputs": ["ash", "size"]}, r"has no column 'size'"),
+        (lambda f: f, {"target": "ash"}, r"the column 'cultivar' is no column of numbers: row 0 holds 'class_0'"),
+        (lambda f: f.assign(ash=None), {"target": "cultivar"}, r"'ash' of row 0 is missing \(178 such rows\)"),
+        (lambda f: f.assign(cultivar=None), {"target": "cultivar"}, r"the target of row 0 is missing"),
+        (lambda f: f, {"target": "ash", "inputs": ["hue"]}, r"\[ash\]: the labels are float64 of shape"),
+        (
+            lambda f: f,
+            {"target": "ash", "inputs": ["hue"], "split": "cultivar"},
+            r"'cultivar' of row 0 is 'class_0'. Va",
+        ),
+        (lambda f: f[["cultivar"]], {"target": "cultivar"}, r"has no column to learn from beside cultivar"),
+        (lambda f: f[:0], {"target": "cultivar"}, r"holds no examples"),
+        (lambda f: f.assign(hue=np.inf), {"target": "cultivar"}, r"input 0 holds inf"),
+    ],
+)
+def test_what_is_wrong_with_a_table(change: Any, fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """A column that is not there, text, missing or infinite values are named with row and value."""
+    change(wine()).to_csv(tmp_path / "wine.csv", index=False)
+    with pytest.raises(DataError, match=message) as caught:
+        prepare(Table(path=str(tmp_path / "wine.csv"), **fields), tmp_path / "d", tmp_path / "t")
+    assert "wine.csv" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.xlsx", b"x", r"x.xlsx: .xlsx is no table's. Valid: .csv, .tsv, .parquet, .jsonl"),
+        ("x.csv", b"", r"x.csv can't be read as csv"),
+        ("x.csv", b'a,b\n1,2\n"3,4,5', r"x.csv can't be read as csv"),
+        ("x.csv", b"\xff\xfe\x00", r"x.csv can't be read as csv"),
+        ("x.parquet", b"PAR1", r"x.parquet can't be read as parquet"),
+        ("x.jsonl", b"{", r"x.jsonl can't be read as jsonl"),
+    ],
+)
+def test_files_that_are_no_tables(name: str, content: bytes, message: str, tmp_path: Path) -> None:
+    """A file of another kind, empty or damaged is refused by name, in one line."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        Table(path=str(tmp_path / name), target=("b",)).read(tmp_path, Silent())
+    assert "\n" not in str(caught.value)
