@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from paddlepress.core.errors import PaddlepressError
     from paddlepress.data.memory import Data, Sizes, from_arrays
+    from paddlepress.data.raw import Examples, Raw
+    from paddlepress.data.source import Source
     from paddlepress.evaluation.measurement import Measurement, Subject
     from paddlepress.evaluation.result import Evaluation
     from paddlepress.network.model import Model
@@ -37,15 +39,18 @@ __all__ = [
     "Context",
     "Data",
     "Evaluation",
+    "Examples",
     "Measurement",
     "Metric",
     "Model",
     "MultiLabel",
     "PaddlepressError",
     "Preprocessing",
+    "Raw",
     "Regression",
     "Score",
     "Sizes",
+    "Source",
     "Subject",
     "Task",
     "Technique",
@@ -70,15 +75,18 @@ _HOMES = {
     "Context": "paddlepress.techniques",
     "Data": "paddlepress.data.memory",
     "Evaluation": "paddlepress.evaluation.result",
+    "Examples": "paddlepress.data.raw",
     "Measurement": "paddlepress.evaluation.measurement",
     "Metric": "paddlepress.spec.metric",
     "Model": "paddlepress.network.model",
     "MultiLabel": "paddlepress.tasks",
     "PaddlepressError": "paddlepress.core.errors",
     "Preprocessing": "paddlepress.spec.preprocessing",
+    "Raw": "paddlepress.data.raw",
     "Regression": "paddlepress.tasks",
     "Score": "paddlepress.tasks",
     "Sizes": "paddlepress.data.memory",
+    "Source": "paddlepress.data.source",
     "Subject": "paddlepress.evaluation.measurement",
     "Task": "paddlepress.tasks",
     "Technique": "paddlepress.techniques",

@@ -110,7 +110,7 @@ def test_contributing_shows_what_is_installed_here() -> None:
     """The code of the page is that of the example, which the tests above use."""
     text = (PACKAGE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```python\n# (\S+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert {name for name, _ in shown} == {"technique.py", "architecture.py", "task.py", "measurement.py"}
+    assert {name for name, _ in shown} == {"technique.py", "architecture.py", "task.py", "source.py", "measurement.py"}
     for name, code in shown:
         assert code == (PACKAGE / "paddlepress_example" / name).read_text(encoding="utf-8"), name
         lines = [line for line in code.splitlines() if line.strip()]
@@ -119,29 +119,34 @@ def test_contributing_shows_what_is_installed_here() -> None:
     assert project.strip() in (PACKAGE / "pyproject.toml").read_text(encoding="utf-8")
 
 
-COUNTING = """
-import numpy as np, paddlepress as pp
-from sklearn.datasets import load_digits
-from paddlepress.core.progress import Silent
-from paddlepress_example.task import Counts
-
-images = load_digits().images.astype("uint8")
-inked = (images > 8).sum(axis=(1, 2))  # how many pixels are dark
-data = pp.from_arrays(images, inked, task=Counts(targets=("inked",)))
-base = pp.train("example-mlp", data, epochs=20, batch_size=32, learning_rate=0.01, progress=Silent())
-small = pp.compress(base, "prune-below-deviation", data, quality=0.1, progress=Silent())
-found = pp.evaluate(small, base, data, latency_seconds=0.05, progress=Silent())
-assert found.metrics["r2"] > 40, found.metrics
-assert found.metrics["sparsity"] > 0.03
-assert "no probabilities" in found.missing["calibration_error"]
-pp.save(small, "small")
-assert pp.load("small").task == data.learning.task
+COUNTING = """\
+name: counting
+data: {source: ink, darkness: 6, task: counts, calibration: 50}
+base:
+  architecture: example-mlp
+  training: {epochs: 20, batch_size: 32, learning_rate: 0.01}
+variants:
+  fewer: [prune-below-deviation: {quality: 0.1}]
+gates: [{metric: r2, at_least: 35}]
+evaluation: {latency_seconds: 0.2}
 """
 
 
-def test_its_task_is_trained_compressed_and_measured(installed: dict[str, str], tmp_path: Path) -> None:
-    """A plugin's task goes all the way; what has no meaning for it is missing, with the reason."""
-    done = subprocess.run(
-        [sys.executable, "-c", COUNTING], env=installed, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_its_source_and_task_go_all_the_way(installed: dict[str, str], tmp_path: Path) -> None:
+    """A recipe of a plugin's source, task, architecture and technique ends in a champion that can be exported.
+
+    What has no meaning for the task is missing, with the reason.
+    """
+    (tmp_path / "counting.yaml").write_text(COUNTING)
+    home = str(tmp_path / "home")
+    said = paddlepress(installed, "run", str(tmp_path / "counting.yaml"), "--home", home)
+    assert "R squared %" in said and "fewer (version" in said
+    text = paddlepress(installed, "compare", "counting", "--home", home, "--json")
+    rows = {row["variant"]: row for row in json.loads(text)}
+    assert rows["fewer"]["passes_gates"] and rows["fewer"]["r2"] > 35 and rows["fewer"]["sparsity"] > 0.03
+    assert "calibration_error" not in rows["fewer"]
+    (found,) = Path(home).glob("cache/load-data-*/test_data/data.json")
+    assert json.loads(found.read_text())["task"] == {"kind": "counts", "targets": ["inked"], "mean": [], "std": []}
+
+    paddlepress(installed, "export", "counting@champion", "-o", str(tmp_path / "exported"), "--home", home)
+    assert (tmp_path / "exported" / "model.onnx").is_file()

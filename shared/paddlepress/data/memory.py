@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.prepared import Prepared, prepared
-from paddlepress.data.raw import Examples, Raw, examples
+from paddlepress.data.raw import Examples, Raw
 from paddlepress.data.store import INPUT_NAME
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Task
@@ -75,7 +75,7 @@ def from_arrays(
 
     def read(part: tuple[NDArray[Any], NDArray[Any]], origin: str, targets_origin: str) -> Examples:
         inputs, targets = (np.asarray(each) for each in part)
-        return examples(inputs, targets, origin, targets_origin)
+        return Examples.of(inputs, targets, origin, targets_origin)
 
     raw = Raw(
         name,

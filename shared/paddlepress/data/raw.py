@@ -34,6 +34,31 @@ class Examples:
     targets_origin: str
     rows: NDArray[np.int64] | None = None
 
+    @classmethod
+    def of(cls, inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str = "") -> Examples:
+        """Bring images or features into their common form, beside what is told of them.
+
+        Args:
+            inputs: [n, features], [n, height, width], [n, channels, height, width], or [n, height, width,
+                channels] with 1 or 3 channels (taken so only if the second dimension is not 1 or 3); floats,
+                or whole numbers in 0..255.
+            targets: [n, ...], which their task checks.
+            origin: names the inputs in errors.
+            targets_origin: names the targets in errors; the same as `origin` if empty.
+
+        Raises:
+            DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
+        """
+        targets_origin = targets_origin or origin
+        inputs = _as_stored(channels_first(inputs, origin), origin)
+        if len(inputs) != len(targets):
+            raise DataError(
+                f"{origin} has {len(inputs)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
+            )
+        if not len(targets):
+            raise DataError(f"{origin} holds no examples. Valid: at least one")
+        return cls(np.ascontiguousarray(inputs), targets, origin, targets_origin)
+
     def __len__(self) -> int:
         return len(self.targets)
 
@@ -82,33 +107,8 @@ class Raw:
         return {name: part for name, part in named.items() if part is not None}
 
 
-def examples(inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str = "") -> Examples:
-    """Bring images or features into their common form, beside what is told of them.
-
-    Args:
-        inputs: [n, features], [n, height, width], [n, channels, height, width], or [n, height, width,
-            channels] with 1 or 3 channels (taken so only if the second dimension is not 1 or 3); floats,
-            or whole numbers in 0..255.
-        targets: [n, ...], which their task checks.
-        origin: names the inputs in errors.
-        targets_origin: names the targets in errors; the same as `origin` if empty.
-
-    Raises:
-        DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
-    """
-    targets_origin = targets_origin or origin
-    inputs = _as_stored(channels_first(inputs, origin), origin)
-    if len(inputs) != len(targets):
-        raise DataError(
-            f"{origin} has {len(inputs)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
-        )
-    if not len(targets):
-        raise DataError(f"{origin} holds no examples. Valid: at least one")
-    return Examples(np.ascontiguousarray(inputs), targets, origin, targets_origin)
-
-
 def channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
-    """Inputs as [n, channels, height, width] or [n, features]; see `examples`."""
+    """Inputs as [n, channels, height, width] or [n, features]; see `Examples.of`."""
     if inputs.ndim == 3:
         inputs = inputs[:, None]
     elif inputs.ndim == 4 and inputs.shape[3] in (1, 3) and inputs.shape[1] not in (1, 3):

@@ -68,7 +68,9 @@ def evaluate(
             else:
                 missing[metric] = f"it came out as {value}"
     return Evaluation(
+        primary=subject.model.task.primary,
         metrics=measured,
+        test_examples=len(split),
         per_class=_groups(subject, reference, split),
         missing=missing,
         environment=environment(),

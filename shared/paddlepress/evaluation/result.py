@@ -47,8 +47,10 @@ class Evaluation(BaseModel):
     """Everything that was measured of one model.
 
     Attributes:
+        primary: the name of the metric that says how good the model is.
         metrics: by the names of `evaluation.metrics.known`; one that was not measured is not there.
-        per_class: in the order of the logits; classes without test examples are left out.
+        test_examples: how many were scored; 0 in evaluations of before, which tell it by their classes.
+        per_class: the task's groups, such as classes; those without test examples are left out.
         missing: why a metric was not measured.
         environment: processor, cores, and versions of what computed.
         model_digest, base_digest, data_digest: of what was measured, against what, and on what.
@@ -57,7 +59,9 @@ class Evaluation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    primary: str = "accuracy"
     metrics: Annotated[dict[str, float], AfterValidator(_known)]
+    test_examples: int = 0
     per_class: list[ClassResult] = []
     missing: dict[str, str] = {}
     environment: dict[str, str] = {}

@@ -30,7 +30,7 @@ class Mark:
         key: what its table row carries as well, so that the page can link the two.
         label: its name.
         x: what it costs (bytes, milliseconds); less is better.
-        y: accuracy, percent.
+        y: how good it is, percent.
         low: lower end of the confidence interval; None draws no bar.
         high: its upper end.
         details: lines for the tooltip.
@@ -59,6 +59,7 @@ class Frame:
         ident: a prefix for element ids, unique on the page.
         title: names the chart.
         x_title: what the cost is, with its unit.
+        y_title: what says how good a variant is.
         x_text: writes a cost at a tick.
         width: in CSS pixels.
         height: in CSS pixels.
@@ -68,6 +69,7 @@ class Frame:
     ident: str
     title: str
     x_title: str
+    y_title: str
     x_text: Callable[[float], str]
     width: int = 520
     height: int = 380
@@ -75,7 +77,7 @@ class Frame:
 
 
 def floor_of(values: Sequence[float]) -> float:
-    """The lowest accuracy that the axis must show for the good variants to be told apart.
+    """The lowest score that the axis must show for the good variants to be told apart.
 
     A variant that broke (20 points below all others) would press the rest into one line, so what is
     further below the best than four times the median distance, and than two points, is drawn at the edge.
@@ -87,12 +89,12 @@ def floor_of(values: Sequence[float]) -> float:
 
 
 def front_of(marks: Sequence[Mark]) -> list[int]:
-    """The indices of the marks that none beats in both accuracy and cost."""
+    """The indices of the marks that none beats in both score and cost."""
     return pareto_front([(mark.x, mark.y) for mark in marks], (False, True))
 
 
 def trade_off(marks: Sequence[Mark], frame: Frame) -> str:
-    """Accuracy against a cost, with the Pareto front as a stepped line.
+    """How good variants are against a cost, with the Pareto front as a stepped line.
 
     Args:
         marks: at least one; costs above zero.
@@ -143,7 +145,7 @@ def _svg(marks: Sequence[Mark], frame: Frame, front: Sequence[int]) -> ElementTr
     _add(
         svg,
         "desc",
-        f"{len(marks)} variants: accuracy upwards, {frame.x_title} to the right, so up and left is better. "
+        f"{len(marks)} variants: {frame.y_title} upwards, {frame.x_title} to the right, so up and left is better. "
         f"On the Pareto front: {names}.",
         id=f"{frame.ident}-desc",
     )
@@ -170,7 +172,7 @@ def _axes(svg: ElementTree.Element, frame: Frame, x_scale: Scale, y_scale: Scale
 
 
 def _front(svg: ElementTree.Element, marks: Sequence[Mark], x_scale: Scale, y_scale: Scale) -> list[Box]:
-    """Draw the front from cheap to accurate; returns the boxes its lines cover."""
+    """Draw the front from cheap to good; returns the boxes its lines cover."""
     ordered = sorted(marks, key=lambda mark: (mark.x, mark.y))
     corners = [(x_scale(ordered[0].x), y_scale(ordered[0].y))]
     for mark in ordered[1:]:

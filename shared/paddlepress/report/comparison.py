@@ -27,8 +27,8 @@ OUTDATED = "outdated"
 """In the place of a gate's metric: the figures are of another base model or of other data."""
 EARLIER, DEPOSED = "of an earlier run", "deposed"
 """Notes on versions that are shown beside the recipe's own."""
-# What `compare --json` and `--csv` tell of each variant, beside every further metric.
-LEADING = ("accuracy", "drop", "bytes", "ratio", "parameters", "macs", "speedup_b1", "speedup_b32")
+# What `compare --json` and `--csv` tell of each variant after how good it is, before every further metric.
+LEADING = ("drop", "bytes", "ratio", "parameters", "macs", "speedup_b1", "speedup_b32")
 
 
 def compare(
@@ -79,6 +79,7 @@ def compare(
         title=title or name,
         created=datetime.now(UTC),
         dataset=_dataset(chosen, evaluations),
+        primary=evaluations[chosen[0].version].primary,
         objective=f"The champion has the {objective} among the variants that pass their gates",
         champion=Champion(variant=champion.variant, version=str(champion.version), reason=champion_reason)
         if champion
@@ -125,7 +126,8 @@ def decided(report: ReportData, decision: Mapping[str, Any]) -> ReportData:
 
 def flat_rows(report: ReportData) -> list[dict[str, Any]]:
     """One flat object per variant, for programs: variant, version, aliases and every metric; null if not measured."""
-    names = list(dict.fromkeys([*LEADING, *(name for variant in report.variants for name in variant.metrics)]))
+    every = (name for variant in report.variants for name in variant.metrics)
+    names = list(dict.fromkeys([report.primary, *LEADING, *every]))
     return [
         {
             "variant": variant.variant,
@@ -256,7 +258,8 @@ def _evaluations(client: MlflowClient, rows: Sequence[catalogue.Row]) -> dict[in
 
 
 def _dataset(rows: Sequence[catalogue.Row], evaluations: dict[int, Evaluation]) -> DatasetSummary:
-    classes = evaluations[rows[0].version].per_class
+    evaluation = evaluations[rows[0].version]
+    classes = evaluation.per_class
     names = []
     for step in rows[0].lineage:
         parameters = step.get("parameters") if isinstance(step, dict) else None
@@ -264,6 +267,6 @@ def _dataset(rows: Sequence[catalogue.Row], evaluations: dict[int, Evaluation]) 
     return DatasetSummary(
         # An imported model brings the data it was trained on; the latest step is this pipeline's own.
         name=next((name for name in reversed(names) if name), "test data"),
-        test_examples=sum(entry.count for entry in classes),
+        test_examples=evaluation.test_examples or sum(entry.count for entry in classes),
         classes=len(classes),
     )

@@ -123,6 +123,7 @@ class ReportData(_Frozen):
         title: the page's heading.
         created: when the figures were put together; a time without zone is taken as UTC.
         dataset: what the variants were judged on.
+        primary: the metric that says how good a variant is.
         objective: what the champion is chosen by, in words.
         champion: None as long as no variant passed its gates.
         variants: in the recipe's order, the base model among them.
@@ -134,6 +135,7 @@ class ReportData(_Frozen):
     title: str
     created: datetime
     dataset: DatasetSummary
+    primary: str = "accuracy"
     objective: str = ""
     champion: Champion | None = None
     variants: tuple[VariantReport, ...]

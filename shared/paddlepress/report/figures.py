@@ -11,12 +11,7 @@ MISSING = "—"
 Writer = Callable[[float], str]
 
 
-METHODS: tuple[tuple[str, str], ...] = (
-    (
-        "Accuracy",
-        "On the deployed runtime, with test examples that no technique has seen. The interval is Wilson's, at 95%: "
-        "two variants whose intervals overlap widely can't be told apart by this test set.",
-    ),
+_METHODS: tuple[tuple[str, str], ...] = (
     (
         "Size",
         "Bytes of all files that are deployed: graph, encoded weights with all that decoding needs, manifest. "
@@ -29,15 +24,33 @@ METHODS: tuple[tuple[str, str], ...] = (
         "is the base model's median, divided by that speed-up.",
     ),
     ("Agreement", "How often the variant gives the base model's answer, right or wrong."),
-    ("Pareto front", "The variants that no other variant beats in accuracy and in cost at once."),
+    ("Pareto front", "The variants that no other variant beats in score and in cost at once."),
 )
-"""How each figure was measured, for the foot of the page."""
+
+
+def methods(primary: str) -> tuple[tuple[str, str], ...]:
+    """How each figure was measured, for the foot of the page: what it is, and a text.
+
+    Args:
+        primary: the metric that says how good a variant is.
+    """
+    score = (
+        f"On the deployed runtime, with test examples that no technique has seen: {description(primary)}. The interval "
+        "is at 95%: two variants whose intervals overlap widely can't be told apart by this test set."
+    )
+    return ((label(primary), score), *_METHODS)
 
 
 def label(name: str) -> str:
     """What a metric is called; one without a label goes by its own name."""
     metric = known().get(name)
     return metric.label if metric is not None and metric.label else name.replace("_", " ")
+
+
+def in_text(name: str) -> str:
+    """What a metric is called within a sentence: `accuracy`, but `R squared` and `F1`."""
+    text = label(name)
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def description(name: str) -> str:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paddlepress.report.data import ReportData, VariantReport
-from paddlepress.report.figures import MISSING, human_bytes, milliseconds, percent, points, signed_points, times
+from paddlepress.report.figures import (
+    MISSING,
+    human_bytes,
+    in_text,
+    label,
+    milliseconds,
+    percent,
+    points,
+    signed_points,
+    times,
+)
 
 _TIE = "as fast"
 
@@ -51,12 +61,12 @@ def headline(data: ReportData) -> Headline | None:
     if champion is None:
         sentence = "It was promoted from an earlier run; no variant of this one replaced it."
         return Headline(data.champion.variant, data.champion.version, sentence, data.champion.reason, ())
-    sentence = "The uncompressed model stays in place." if champion.is_base else _sentence(champion)
-    tiles = _tiles(champion, data.base)
+    sentence = "The uncompressed model stays in place." if champion.is_base else _sentence(champion, data.primary)
+    tiles = _tiles(champion, data.base, data.primary)
     return Headline(champion.variant, data.champion.version, sentence, data.champion.reason, tiles)
 
 
-def _sentence(champion: VariantReport) -> str:
+def _sentence(champion: VariantReport, primary: str) -> str:
     ratio, speed, drop = (champion.figure(name) for name in ("ratio", "speedup_b1", "drop"))
     gains = []
     if ratio is not None:
@@ -66,11 +76,21 @@ def _sentence(champion: VariantReport) -> str:
     text = " and ".join(gains)
     if drop is None:
         return f"{text[:1].upper()}{text[1:]}." if text else ""
-    cost = "as accurate as the base model"
-    if points(drop) != points(0):
-        cost = f"{points(abs(drop))} points {'less' if drop > 0 else 'more'} accurate than the base model"
+    cost = _cost(drop, primary)
     text = f"{text}, {cost}" if text else cost
     return f"{text[:1].upper()}{text[1:]}."
+
+
+def _cost(drop: float, primary: str) -> str:
+    same = points(drop) == points(0)
+    if primary == "accuracy":
+        if same:
+            return "as accurate as the base model"
+        return f"{points(abs(drop))} points {'less' if drop > 0 else 'more'} accurate than the base model"
+    name = in_text(primary)
+    if same:
+        return f"with the base model's {name}"
+    return f"{points(abs(drop))} points of {name} {'worse' if drop > 0 else 'better'} than the base model"
 
 
 def _speed_words(champion: VariantReport, speed: float) -> str:
@@ -80,8 +100,8 @@ def _speed_words(champion: VariantReport, speed: float) -> str:
     return f"{times(speed)} faster" if speed >= 1 else f"{times(1 / speed)} slower"
 
 
-def _tiles(champion: VariantReport, base: VariantReport | None) -> tuple[Tile, ...]:
-    return (_size(champion, base), _speed(champion, base), _accuracy(champion, base), _agreement(champion))
+def _tiles(champion: VariantReport, base: VariantReport | None, primary: str) -> tuple[Tile, ...]:
+    return (_size(champion, base), _speed(champion, base), _score(champion, primary), _agreement(champion))
 
 
 def _size(champion: VariantReport, base: VariantReport | None) -> Tile:
@@ -105,17 +125,17 @@ def _speed(champion: VariantReport, base: VariantReport | None) -> Tile:
     return Tile("Faster" if gained else "Speed", times(speed), note, *_bar(time, before))
 
 
-def _accuracy(champion: VariantReport, base: VariantReport | None) -> Tile:
-    accuracy, drop = champion.figure("accuracy"), champion.figure("drop")
-    if accuracy is None:
-        return Tile("Accuracy", MISSING, champion.reason_missing("accuracy"))
-    low, high = champion.figure("accuracy_low"), champion.figure("accuracy_high")
+def _score(champion: VariantReport, primary: str) -> Tile:
+    score, drop = champion.figure(primary), champion.figure("drop")
+    if score is None:
+        return Tile(label(primary), MISSING, champion.reason_missing(primary))
+    low, high = champion.figure(f"{primary}_low"), champion.figure(f"{primary}_high")
     notes = []
     if drop is not None and not champion.is_base:
         notes.append(f"{signed_points(-drop, 2)} points")
     if low is not None and high is not None:
         notes.append(f"95% interval {low:.2f}–{high:.2f}")
-    return Tile("Accuracy", percent(accuracy), ", ".join(notes))
+    return Tile(label(primary), percent(score), ", ".join(notes))
 
 
 def _agreement(champion: VariantReport) -> Tile:

@@ -104,8 +104,8 @@ class Heat:
     left_out: int
 
 
+_INTERVAL = "95% interval"
 COLUMNS = (
-    ("accuracy", "Accuracy", "95% interval"),
     ("drop", "Drop", "points"),
     ("bytes", "Size", ""),
     ("ratio", "Smaller", ""),
@@ -116,14 +116,19 @@ COLUMNS = (
     ("speedup_b32", "Speed-up", "batch 32"),
     ("agreement", "Agreement", "with base"),
 )
-"""Metric and heading, in two lines, of the comparison's columns, between the variant's name and its gates."""
+"""Metric and heading, in two lines, of the comparison's columns, between how good a variant is and its gates."""
 
 
-def columns() -> list[Column]:
+def columns(data: ReportData) -> list[Column]:
     """The comparison's figure columns."""
     return [
-        Column(label, note, figures.description(name), figures.higher_is_better(name)) for name, label, note in COLUMNS
+        Column(label, note, figures.description(name), figures.higher_is_better(name))
+        for name, label, note in _columns(data)
     ]
+
+
+def _columns(data: ReportData) -> tuple[tuple[str, str, str], ...]:
+    return ((data.primary, figures.label(data.primary), _INTERVAL), *COLUMNS)
 
 
 def rows(data: ReportData) -> list[Row]:
@@ -139,7 +144,7 @@ def rows(data: ReportData) -> list[Row]:
             variant=variant,
             champion=data.is_champion(variant),
             fronts=tuple(label for label, keys in fronts.items() if key in keys),
-            cells=tuple(cell(variant, name, most.get(name)) for name, _, _ in COLUMNS),
+            cells=tuple(cell(variant, name, most.get(name)) for name, _, _ in _columns(data)),
             steps=tuple(view_of(step) for step in variant.chain),
         )
         for key, variant in enumerate(data.variants)
@@ -162,7 +167,7 @@ def _note(variant: VariantReport, name: str) -> tuple[str, str]:
     """The second line of a cell and its title."""
     low, high = variant.figure(f"{name}_low"), variant.figure(f"{name}_high")
     if low is not None and high is not None:
-        what = "95% confidence interval" if name == "accuracy" else "quartiles of the interleaved runs"
+        what = "quartiles of the interleaved runs" if name.startswith("speedup") else "95% confidence interval"
         return f"{low:.2f}–{high:.2f}", what
     if name == "parameters":
         nonzeros, value = variant.figure("nonzeros"), variant.figure("parameters")
@@ -176,10 +181,10 @@ def _most(data: ReportData, name: str) -> float:
 
 
 def marks_of(data: ReportData, cost: str) -> list[Mark]:
-    """The variants that have both an accuracy and a cost, as a chart's points."""
+    """The variants that have both a score and a cost, as a chart's points."""
     marks = []
     for key, variant in enumerate(data.variants):
-        x, y = variant.figure(cost), variant.figure("accuracy")
+        x, y = variant.figure(cost), variant.figure(data.primary)
         if x is None or y is None or x <= 0:
             continue
         mark = Mark(
@@ -187,9 +192,9 @@ def marks_of(data: ReportData, cost: str) -> list[Mark]:
             label=variant.variant,
             x=x,
             y=y,
-            low=variant.figure("accuracy_low"),
-            high=variant.figure("accuracy_high"),
-            details=_details(variant),
+            low=variant.figure(f"{data.primary}_low"),
+            high=variant.figure(f"{data.primary}_high"),
+            details=_details(variant, data.primary),
             base=variant.is_base,
             champion=data.is_champion(variant),
             passed=not variant.failed_gates,
@@ -198,10 +203,10 @@ def marks_of(data: ReportData, cost: str) -> list[Mark]:
     return marks
 
 
-def _details(variant: VariantReport) -> tuple[str, ...]:
+def _details(variant: VariantReport, primary: str) -> tuple[str, ...]:
     lines = []
     for name, label in (
-        ("accuracy", "Accuracy"),
+        (primary, figures.label(primary)),
         ("drop", "Drop"),
         ("bytes", "Size"),
         ("ratio", "Smaller"),
@@ -213,7 +218,7 @@ def _details(variant: VariantReport) -> tuple[str, ...]:
         if value is None:
             continue
         text = figures.written(name, value)
-        if name == "accuracy" and (note := _note(variant, name)[0]):
+        if name == primary and (note := _note(variant, name)[0]):
             text += f" ({note})"
         lines.append(f"{label}: {text}{' points' if name == 'drop' else ''}")
     if variant.gates:
@@ -226,11 +231,12 @@ def _best(marks: list[Mark]) -> list[Mark]:
 
 
 def plots(data: ReportData) -> list[Plot]:
-    """Accuracy against size, and against latency at both batch sizes."""
+    """How good variants are against size, and against latency at both batch sizes."""
+    name = figures.label(data.primary)
     return [
-        _plot(data, "bytes", "size", "Accuracy and size", "size on disk", figures.short_bytes, True),
-        _plot(data, "latency_b1_ms", "b1", "Accuracy and latency, batch 1", "latency, batch 1", figures.short_ms),
-        _plot(data, "latency_b32_ms", "b32", "Accuracy and latency, batch 32", "latency, batch 32", figures.short_ms),
+        _plot(data, "bytes", "size", f"{name} and size", "size on disk", figures.short_bytes, True),
+        _plot(data, "latency_b1_ms", "b1", f"{name} and latency, batch 1", "latency, batch 1", figures.short_ms),
+        _plot(data, "latency_b32_ms", "b32", f"{name} and latency, batch 32", "latency, batch 32", figures.short_ms),
     ]
 
 
@@ -243,17 +249,18 @@ def _plot(
     x_text: figures.Writer,
     logarithmic: bool | None = None,
 ) -> Plot:
-    marks = marks_of(data, cost)
+    marks, score = marks_of(data, cost), data.primary
     drawn = {mark.key for mark in marks}
     absent = tuple(
-        f"{variant.variant} ({variant.reason_missing(cost if variant.figure('accuracy') is not None else 'accuracy')})"
+        f"{variant.variant} ({variant.reason_missing(cost if variant.figure(score) is not None else score)})"
         for index, variant in enumerate(data.variants)
         if index not in drawn
     )
     if not marks:
         return Plot(key, "", "", absent)
-    wide = Frame(f"{key}-wide", title, x_title, x_text, 520, 390, logarithmic)
-    narrow = Frame(f"{key}-narrow", title, x_title, x_text, 330, 360, logarithmic)
+    name = figures.in_text(score)
+    wide = Frame(f"{key}-wide", title, x_title, name, x_text, 520, 390, logarithmic)
+    narrow = Frame(f"{key}-narrow", title, x_title, name, x_text, 330, 360, logarithmic)
     return Plot(key, trade_off(marks, wide), trade_off(marks, narrow), absent)
 
 

@@ -47,7 +47,7 @@ class _Column:
         return max(map(cell_len, lines), default=0)
 
 
-def table(rows: Iterable[VariantReport], width: int) -> Table:
+def table(rows: Iterable[VariantReport], width: int, primary: str = "accuracy") -> Table:
     """Variants side by side; the one that has the alias `champion` stands out.
 
     On a narrow terminal whole columns are left out rather than names or figures cut; the gates' column names the
@@ -56,6 +56,7 @@ def table(rows: Iterable[VariantReport], width: int) -> Table:
     Args:
         rows: variants in the order to show them.
         width: cells that a line of the terminal has.
+        primary: the metric that says how good a variant is.
 
     Returns:
         A table for `rich.console.Console.print`. Names are text, never markup.
@@ -64,7 +65,7 @@ def table(rows: Iterable[VariantReport], width: int) -> Table:
     from rich.table import Table
 
     shown = list(rows)
-    columns = _fitting(_columns(shown), width)
+    columns = _fitting(_columns(shown, primary), width)
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
     for column in columns:
         if column.heading in (VARIANT, GATES):
@@ -82,7 +83,7 @@ def show(report: ReportData, console: Console) -> None:
     """Print a comparison: the table, which gates were missed and by how much, and the warnings."""
     from rich.text import Text
 
-    console.print(table(report.variants, console.width))
+    console.print(table(report.variants, console.width, report.primary))
     missed = [(row.variant, gate.text) for row in report.variants for gate in row.gates if not gate.passed]
     if missed:
         console.print(Text("\nGates missed", "bold"))
@@ -95,7 +96,7 @@ def show(report: ReportData, console: Console) -> None:
             console.print(Text.assemble(("  ! ", "yellow"), text))
 
 
-def _columns(rows: Sequence[VariantReport]) -> list[_Column]:
+def _columns(rows: Sequence[VariantReport], primary: str) -> list[_Column]:
     from rich.text import Text
 
     def column(heading: str, cells: Iterable[str]) -> _Column:
@@ -104,7 +105,7 @@ def _columns(rows: Sequence[VariantReport]) -> list[_Column]:
     return [
         _Column(VARIANT, tuple(map(_name, rows))),
         column("V", (row.version or figures.MISSING for row in rows)),
-        column("Accuracy %", map(accuracy, rows)),
+        column(f"{figures.label(primary)} %", (score(row, primary) for row in rows)),
         *(
             column(heading, (figures.written(name, row.figure(name)).replace(" ", "") for row in rows))
             for name, heading in _FIGURES
@@ -134,10 +135,10 @@ def _name(row: VariantReport) -> Text:
     return name
 
 
-def accuracy(row: VariantReport) -> str:
+def score(row: VariantReport, primary: str) -> str:
     """`98.95 ±0.20`, percent: half the width of the 95% confidence interval, in points."""
-    value, low, high = (row.figure(name) for name in ("accuracy", "accuracy_low", "accuracy_high"))
-    text = figures.written("accuracy", value)
+    value, low, high = (row.figure(name) for name in (primary, f"{primary}_low", f"{primary}_high"))
+    text = figures.written(primary, value)
     return text if value is None or low is None or high is None else f"{value:.2f} ±{(high - low) / 2:.2f}"
 
 

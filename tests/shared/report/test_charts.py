@@ -8,7 +8,7 @@ from paddlepress.report.figures import human_bytes
 
 
 def draw(marks: list[Mark]) -> ElementTree.Element:
-    return ElementTree.fromstring(trade_off(marks, Frame("t", "Accuracy and size", "size", human_bytes)))
+    return ElementTree.fromstring(trade_off(marks, Frame("t", "Accuracy and size", "size", "accuracy", human_bytes)))
 
 
 def classes(svg: ElementTree.Element) -> list[str]:
@@ -49,7 +49,7 @@ def test_front_steps_through_its_points() -> None:
 
 def test_names_are_escaped() -> None:
     """A variant named like a tag stays text."""
-    written = trade_off([Mark(0, "<script>x</script>&", 1, 1)], Frame("t", "t", "x", human_bytes))
+    written = trade_off([Mark(0, "<script>x</script>&", 1, 1)], Frame("t", "t", "x", "accuracy", human_bytes))
     assert "<script" not in written
     assert "&lt;script&gt;x&lt;/script&gt;&amp;" in written
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from paddlepress.report import render
 from paddlepress.report.data import ReportData, VariantReport
 from paddlepress.report.terminal import show, table
 
@@ -63,3 +64,26 @@ def test_missing_figures_and_markup_are_harmless() -> None:
     text = printed((VariantReport(variant="[red]x"),), 100)
     assert "[red]x" in text
     assert text.splitlines()[-1].count("—") == 9
+
+
+def test_another_task_is_shown_by_its_own_metric(make_report: Callable[..., ReportData]) -> None:
+    """Of a regression the table, the page and its sentence speak of R squared and nowhere of accuracy."""
+    metrics = {"r2": 55.0, "r2_low": 50.0, "r2_high": 60.0, "bytes": 20_000.0, "macs": 5_000.0, "latency_b1_ms": 0.1}
+    better = {**metrics, "r2": 54.0, "drop": 1.0, "bytes": 5_000.0, "ratio": 4.0, "speedup_b1": 1.5}
+    rows = (
+        VariantReport(variant="base", version="1", metrics=metrics),
+        VariantReport(variant="int8", version="2", chain=({"technique": "x"},), metrics=better),  # type: ignore[arg-type]
+    )
+    report = make_report(
+        champion={"variant": "int8", "version": "2", "reason": "highest ratio"},
+        variants=rows,
+        primary="r2",
+        dataset={"name": "table", "test_examples": 100, "classes": 0},
+        objective="",
+    )
+    stream = io.StringIO()
+    show(report, Console(file=stream, width=140, color_system=None))
+    page = render(report)
+    assert "R squared %" in stream.getvalue() and "54.00 ±5.00" in stream.getvalue()
+    assert "1.00 points of R squared worse than the base model" in page and "R squared and size" in page
+    assert "Accuracy" not in stream.getvalue() + page

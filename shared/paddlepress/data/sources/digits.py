@@ -27,10 +27,10 @@ class Digits(Source):
         import numpy as np
         from sklearn.datasets import load_digits
 
-        from paddlepress.data.raw import Raw, examples
+        from paddlepress.data.raw import Examples, Raw
 
         digits = load_digits()
-        whole = examples(digits.images.astype(np.uint8), digits.target, "scikit-learn's digits")
+        whole = Examples.of(digits.images.astype(np.uint8), digits.target, "scikit-learn's digits")
         return Raw("digits", whole, classes=tuple(str(label) for label in range(10)))
 
     def shape(self) -> tuple[int, ...]:

@@ -101,7 +101,7 @@ def _content(path: Path) -> bytes:
 
 
 def _pair(folder: Path, prefixes: tuple[str, ...]) -> Examples | None:
-    from paddlepress.data.raw import examples
+    from paddlepress.data.raw import Examples
 
     images, labels = _find(folder, prefixes, IMAGES), _find(folder, prefixes, LABELS)
     if images is None and labels is None:
@@ -114,7 +114,7 @@ def _pair(folder: Path, prefixes: tuple[str, ...]) -> Examples | None:
         raise DataError(f"{images} has shape {list(pixels.shape)}. Valid: images of shape [n, height, width]")
     if targets.ndim != 1:
         raise DataError(f"{labels} has shape {list(targets.shape)}. Valid: labels of shape [n]")
-    return examples(pixels, targets, str(images), str(labels))
+    return Examples.of(pixels, targets, str(images), str(labels))
 
 
 def _find(folder: Path, prefixes: tuple[str, ...], kind: str) -> Path | None:

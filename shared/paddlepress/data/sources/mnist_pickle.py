@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from paddlepress.core import pickled_arrays
 from paddlepress.core.errors import DataError
-from paddlepress.data.raw import Examples, Raw, examples
+from paddlepress.data.raw import Examples, Raw
 
 
 def read_pickle(path: Path) -> Raw:
@@ -47,7 +47,7 @@ def _images(pair: tuple[NDArray[Any], NDArray[Any]], origin: str) -> Examples:
     images, labels = pair
     if images.ndim != 2 or images.shape[1] != 784:
         raise DataError(f"{origin}: the images have shape {list(images.shape)}. Valid: [n, 784]")
-    return examples(_pixels(images, origin).reshape(-1, 28, 28), labels, origin)
+    return Examples.of(_pixels(images, origin).reshape(-1, 28, 28), labels, origin)
 
 
 def _pixels(images: NDArray[Any], origin: str) -> NDArray[np.uint8]:

@@ -81,7 +81,7 @@ def read_file(path: Path) -> Raw:
 def shape_of(path: Path) -> tuple[int, ...] | None:
     """The shape of one example, without reading any; None where the archive does not tell.
 
-    The shape is that of `examples`: [channels, height, width] or [features].
+    The shape is that of `Examples.of`: [channels, height, width] or [features].
     """
     import numpy as np
 
@@ -103,7 +103,7 @@ def shape_of(path: Path) -> tuple[int, ...] | None:
 
 
 def _part(archive: NpzFile, suffix: str, path: Path) -> Examples | None:
-    from paddlepress.data.raw import examples
+    from paddlepress.data.raw import Examples
 
     x, y = f"x{suffix}", f"y{suffix}"
     present = {x, y} & set(archive.files)
@@ -111,4 +111,4 @@ def _part(archive: NpzFile, suffix: str, path: Path) -> Examples | None:
         return None
     if len(present) == 1:
         raise DataError(f"{path} holds {present.pop()} without its counterpart. {VALID}")
-    return examples(archive[x], archive[y], f"{path}[{x}]", f"{path}[{y}]")
+    return Examples.of(archive[x], archive[y], f"{path}[{x}]", f"{path}[{y}]")

@@ -95,7 +95,7 @@ class Table(Located):
     def _part(self, frame: pd.DataFrame, inputs: Sequence[str], path: Path) -> Examples:
         import numpy as np
 
-        from paddlepress.data.raw import examples
+        from paddlepress.data.raw import Examples
 
         columns = [_numbers(frame[name], name, path) for name in inputs]
         chosen = frame[list(self.target)] if len(self.target) > 1 else frame[self.target[0]]
@@ -108,7 +108,7 @@ class Table(Located):
         if targets.dtype.kind not in "iuf":
             targets = targets.astype(str) if targets.dtype.kind != "b" else targets.astype(np.int64)
         stacked = np.stack(columns, axis=1).astype(np.float32)
-        return examples(stacked, targets, str(path), f"{path}[{', '.join(self.target)}]")
+        return Examples.of(stacked, targets, str(path), f"{path}[{', '.join(self.target)}]")
 
 
 def _frame(path: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import paddle
@@ -29,7 +30,7 @@ class Perceptron(nn.Layer):
 
     def __init__(self, sizes: Sequence[int]) -> None:
         super().__init__()
-        self.layers = nn.LayerList([nn.Linear(before, after) for before, after in zip(sizes, sizes[1:], strict=False)])
+        self.layers = nn.LayerList([nn.Linear(before, after) for before, after in pairwise(sizes)])
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = x.flatten(1)

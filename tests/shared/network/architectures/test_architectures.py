@@ -28,7 +28,13 @@ def build(name: str, inputs: tuple[TensorSpec, ...] = MNIST, **arguments: object
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("lenet", 421_642), ("lenet-half", 105_866), ("lenet-300-100", 266_610), ("lenet5-caffe", 431_080)],
+    [
+        ("lenet", 421_642),
+        ("lenet-half", 105_866),
+        ("lenet-300-100", 266_610),
+        ("lenet5-caffe", 431_080),
+        ("mlp", 55_050),
+    ],
 )
 def test_the_networks_have_the_papers_sizes(name: str, parameters: int) -> None:
     """As many parameters as the papers count, and one logit per class."""

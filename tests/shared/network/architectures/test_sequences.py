@@ -65,6 +65,8 @@ def test_an_image_is_read_by_rows() -> None:
         ("vit", {"mlp_ratio": 0}, "mlp_ratio is 0"),
         ("lstm", {"hidden": "64"}, "hidden is '64'"),
         ("lstm", {"layers": 65}, "layers is 65"),
+        ("mlp", {"hidden": 64}, "hidden is 64; it must be a list"),
+        ("mlp", {"hidden": [64, 0]}, "hidden is 0; it must be a whole number from 1"),
     ],
 )
 def test_bad_arguments(name: str, arguments: dict[str, object], words: str) -> None:
