@@ -64,7 +64,7 @@ def test_chains_that_begin_alike_share_their_tasks() -> None:
 def test_no_technique_can_see_the_test_data() -> None:
     """The test split flows to what measures variants, and a champion of an earlier run, and nowhere else."""
     tasks = tasks_of(pipeline(load("mnist")).pipeline_spec).values()
-    seers = {task.component for task in tasks if ("load-data", "test_data") in task.inputs.values()}
+    seers = {task.component for task in tasks if ("load-data-mnist", "test_data") in task.inputs.values()}
     assert seers == {"export", "evaluate", "compare"}
 
 
@@ -117,4 +117,4 @@ def test_training_tasks_ask_for_gpus(tmp_path: Path) -> None:
     for name in ("exec-train", "exec-prune-filters"):
         assert found[name]["accelerator"]["resourceCount"] == "2"
         assert found[name]["resourceMemoryLimit"] == "8Gi"
-    assert found["exec-load-data"] is None and found["exec-promote"] is None
+    assert found["exec-load-data-digits"] is None and found["exec-promote"] is None

@@ -123,7 +123,7 @@ def test_the_networks_that_a_task_builds_are_known(tmp_path: Path) -> None:
     """From the recipe, from a technique's fields and from the models that it gets; of a foreign model nothing is."""
     found = tasks(tmp_path, RECIPE)
     lenet = {"model": {"type": "system.Model", "metadata": {"architecture": "lenet"}}}
-    assert cache._architectures(found["load-data"], {}) == frozenset()
+    assert cache._architectures(found["load-data-digits"], {}) == frozenset()
     assert cache._architectures(found["train"], {}) == {"lenet"}
     assert cache._architectures(found["quantize-post-training"], lenet) == {"lenet"}
     assert cache._architectures(found["distill-offline"], lenet) == {"lenet", "lenet-half"}
