@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime
 import pytest
-from safetensors.numpy import load_file
 
 import paddlepress as pp
 from paddlepress_pipelines.recipe.schema import shipped
@@ -158,22 +158,21 @@ def test_show_takes_a_variant_of_the_last_run(home: Path, tmp_path: Path) -> Non
 PRODUCTION = """
 import sys
 import mlflow, numpy as np
-from safetensors.numpy import load_file
 
 mlflow.set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")
 model = mlflow.pyfunc.load_model("models:/digits@champion")
-test = load_file(sys.argv[2])
-assert test["inputs"].dtype == np.uint8
-told = model.predict(test["inputs"])["label"].to_numpy()
-print(repr(100.0 * float((told == test["labels"].astype(str)).mean())))
+inputs, labels = (np.load(f"{sys.argv[2]}/test.{name}.npy") for name in ("inputs", "targets"))
+assert inputs.dtype == np.uint8
+told = model.predict(inputs)["label"].to_numpy()
+print(repr(100.0 * float((told == labels.astype(str)).mean())))
 """
 
 
 def test_production_needs_nothing_but_the_registered_model(home: Path) -> None:
     """On images as they come, the champion names classes with exactly the accuracy measured."""
-    (images,) = (home / "cache").glob("load-data-*/test_data/test.inputs.npy")
+    (test,) = (home / "cache").glob("load-data-*/test_data")
     done = subprocess.run(
-        [sys.executable, "-c", PRODUCTION, str(home), str(images)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", PRODUCTION, str(home), str(test)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) == pytest.approx(table(home)["filters50-int8"]["accuracy"])
@@ -187,12 +186,11 @@ def test_a_stock_runtime_predicts_what_the_registry_says(home: Path, tmp_path: P
     said = session.get_modelmeta().custom_metadata_map
     row = table(home)["filters50-int8"]
     assert (said["name"], said["version"], said["variant"]) == ("digits", str(row["version"]), "filters50-int8")
-    (images,) = (home / "cache").glob("load-data-*/test_data/test.inputs.npy")
-    test = load_file(images)
+    (test,) = (home / "cache").glob("load-data-*/test_data")
     (given,) = session.get_inputs()
     assert given.type == "tensor(uint8)"
-    (logits,) = session.run(["logits"], {given.name: test["inputs"]})
-    assert 100.0 * (logits.argmax(1) == test["labels"]).mean() == pytest.approx(row["accuracy"])
+    (logits,) = session.run(["logits"], {given.name: np.load(test / "test.inputs.npy")})
+    assert 100.0 * (logits.argmax(1) == np.load(test / "test.targets.npy")).mean() == pytest.approx(row["accuracy"])
 
 
 def test_exports_by_version_alias_and_folder(home: Path, tmp_path: Path) -> None:

@@ -200,7 +200,9 @@ def test_a_changed_file_outside_is_noticed(tmp_path: Path) -> None:
         f"name: r\ndata: {{source: npz, path: {data}}}\n"
         "base: {architecture: lenet}\nvariants: {v: [prune-filters]}\n"
     )
-    task = next(t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component.startswith("load-data-"))
+    task = next(
+        t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component.startswith("load-data-")
+    )
     cache = Cache(tmp_path / "cache", "registry")
     keys = []
     for content in (b"one", b"two", b"one"):

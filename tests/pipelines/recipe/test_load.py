@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from subprocess import run
@@ -361,3 +362,12 @@ def test_reading_a_recipe_imports_nothing_heavy(tmp_path: Path) -> None:
     )
     done = run([sys.executable, "-c", code, str(write(tmp_path, GOOD))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_sources_are_right(tmp_path: Path) -> None:
+    """Every source that the README shows is one, with fields that it has."""
+    text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^data: \{.*?\}", text.partition("## Your own data")[2], re.MULTILINE)
+    assert len(shown) == 5
+    for line in shown:
+        load(write(tmp_path, f"name: r\n{line}\nbase: {{architecture: mlp}}\nvariants: {{v: [prune-weights]}}\n"))
