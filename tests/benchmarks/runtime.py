@@ -219,7 +219,7 @@ def static(home: Path, base: Any, dataset: Any) -> Path:
         """Batches of the calibration split."""
 
         def __init__(self) -> None:
-            images = dataset.split("calibration").inputs
+            images = np.asarray(dataset.split("calibration").inputs)
             self.batches: Iterator[Any] = iter(np.array_split(images, max(1, len(images) // 100)))
 
         def get_next(self) -> dict[str, Any] | None:
@@ -276,7 +276,7 @@ def trained(
     base = base_model(home, stored, seed)
     dataset = stored.for_model(base)
     sets = {name: test.split("test") for name, test in tests.items()}
-    seen = {name: test.for_model(base).split("test").inputs for name, test in tests.items()}
+    seen = {name: np.asarray(test.for_model(base).split("test").inputs) for name, test in tests.items()}
     samples = {batch: np.ascontiguousarray(seen[UNSEEN][:batch], np.float32) for batch in BATCHES}
     rows: dict[str, Row] = {}
     predictors: dict[str, Any] = {}  # kept, since a session reads the weights from its predictor's memory

@@ -28,6 +28,7 @@ from paddlepress_components.factorization.kernels import Places
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+    from paddlepress.spec.tensors import Inputs
 
 # What factors stand for: a layer that computes something else with its weight can't be replaced by them.
 _FORWARDS = (nn.Linear.forward, nn.Conv2D.forward, Conv2D.forward)
@@ -178,7 +179,7 @@ def _places(layer: nn.Layer, given: Sequence[int], made: Sequence[int]) -> Place
 
 
 def moments(
-    model: Model, layers: Mapping[str, nn.Layer], inputs: NDArray[Any], batch_size: int = 256
+    model: Model, layers: Mapping[str, nn.Layer], inputs: Inputs, batch_size: int = 256
 ) -> dict[str, NDArray[np.float64]]:
     """The sum of `x x^T` over the inputs x of each dense layer, [features, features].
 

@@ -21,6 +21,7 @@ from paddlepress_components.quantization.histograms import Calibrator, Histogram
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+    from paddlepress.spec.tensors import Inputs
 
 REREAD = (0.25, 0.5, 0.75)
 """After which shares of the steps the ranges are read again; the last quarter trains with grids that stay,
@@ -36,7 +37,7 @@ class Ranges:
         calibrator, percentile: which part of the values a range covers.
     """
 
-    examples: NDArray[Any]
+    examples: Inputs
     calibrator: Calibrator
     percentile: float
 

@@ -24,6 +24,7 @@ from paddlepress.surgery.regions import Place, Region, regions
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+    from paddlepress.spec.tensors import Inputs
 
 Range = tuple[float, float]
 Grid = tuple[float, int]
@@ -50,7 +51,7 @@ def regions_of(model: Model, layers: Collection[str], for_others: bool, progress
 def ranges_at(
     model: Model,
     found: Sequence[Region],
-    inputs: NDArray[Any],
+    inputs: Inputs,
     read_range: Callable[[NDArray[Any]], Range],
 ) -> dict[Place, Range]:
     """The ranges of the values at all places of regions, over calibration data.

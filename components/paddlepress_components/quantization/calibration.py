@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TechniqueRefused
 from paddlepress.forward.layer_hooks import before
+from paddlepress.spec.tensors import Inputs
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
 
 def input_ranges(
     network: paddle.nn.Layer,
     layers: Mapping[str, paddle.nn.Layer],
-    inputs: NDArray[Any],
+    inputs: Inputs,
     percentile: float = 100.0,
     batch_size: int = 256,
     calibrator: Calibrator = "percentile",
@@ -65,7 +66,7 @@ def input_ranges(
 def _observe(
     network: paddle.nn.Layer,
     layers: Mapping[str, paddle.nn.Layer],
-    inputs: NDArray[Any],
+    inputs: Inputs,
     batch_size: int,
     see: Callable[[str, NDArray[Any]], None],
 ) -> None:

@@ -13,6 +13,7 @@ from paddle import nn
 from paddle.nn.layer.norm import _BatchNormBase
 
 from paddlepress.forward.layer_hooks import before
+from paddlepress.spec.tensors import Inputs
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class _Enough(Exception):
 
 
 def layer_inputs(
-    network: nn.Layer, layer: nn.Layer, calls: int, inputs: NDArray[Any], batch_size: int = 128
+    network: nn.Layer, layer: nn.Layer, calls: int, inputs: Inputs, batch_size: int = 128
 ) -> Iterator[paddle.Tensor]:
     """What a layer receives, rounded if its input is.
 

@@ -14,7 +14,7 @@ from paddle import nn
 from paddlepress.artifact.codec import encode_quantized
 from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.grids import quantize_weight
-from paddlepress.spec.tensors import Quantized
+from paddlepress.spec.tensors import Inputs, Quantized
 from paddlepress.tasks import Task
 from paddlepress_components.quantization.rounding import fixed_zeros
 
@@ -48,7 +48,7 @@ def options(
     layers: Mapping[str, nn.Layer],
     candidates: Sequence[Bits],
     fields: IntegerFields,
-    inputs: NDArray[Any],
+    inputs: Inputs,
     size: Size,
     progress: Progress,
 ) -> dict[str, list[Option]]:

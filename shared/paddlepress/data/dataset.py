@@ -1,4 +1,4 @@
-"""A classification data set in memory: as it is stored, and as a model takes it."""
+"""A data set: as it is stored, and as a model takes it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,53 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import DataError
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
+from paddlepress.spec.tensors import Inputs
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+
+
+class PreprocessedInputs:
+    """Inputs as a network takes them, made of the stored ones when they are asked for.
+
+    The stored ones may be a file that is mapped into memory, so that a data set larger than memory can be learned from:
+    a slice, or the rows at some places, are read and preprocessed by themselves; `numpy.asarray` makes all at once.
+
+    Args:
+        stored: uint8 or float32 array [n, *shape].
+        preprocessing: what makes float32 of them.
+    """
+
+    def __init__(self, stored: NDArray[Any], preprocessing: Preprocessing) -> None:
+        self.stored, self.preprocessing = stored, preprocessing
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[n, *shape]."""
+        return self.stored.shape
+
+    @property
+    def ndim(self) -> int:
+        """How many dimensions there are, the examples' own and that of their number."""
+        return self.stored.ndim
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Of what is given."""
+        return np.dtype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        return self.preprocessing.apply(self.stored[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("preprocessed inputs are made anew, which is a copy")
+        found = self[:]
+        return found if dtype is None else found.astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -22,11 +65,12 @@ class Split:
     """Examples of one purpose.
 
     Attributes:
-        inputs: float32 array [n, *shape], as the network takes them: after its model's preprocessing.
+        inputs: float32 [n, *shape], as the network takes them: after its model's preprocessing. An array, or what gives
+            a slice or some rows as one.
         labels: the targets: int64 [n], each in 0..classes-1, for classes; else as the task reads them.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Inputs
     labels: NDArray[Any]
 
     def __len__(self) -> int:
@@ -130,7 +174,10 @@ class StoredDataset:
             name=self.name,
             inputs=self.inputs,
             task=self.task,
-            splits={name: Split(preprocessing.apply(part.inputs), part.labels) for name, part in self.splits.items()},
+            splits={
+                name: Split(PreprocessedInputs(part.inputs, preprocessing), part.labels)
+                for name, part in self.splits.items()
+            },
             digest=self.digest,
             preprocessing=preprocessing,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import paddle
 
+    from paddlepress.spec.tensors import Inputs
 
-def outputs_of(network: paddle.nn.Layer, inputs: NDArray[Any], batch_size: int = 256) -> NDArray[np.float32]:
+
+def outputs_of(network: paddle.nn.Layer, inputs: Inputs, batch_size: int = 256) -> NDArray[np.float32]:
     """A network's outputs in evaluation mode, without gradients; its mode is restored afterwards.
 
     Args:
         network: gives one tensor.
-        inputs: float32 array [n, *shape], n at least 1.
+        inputs: float32 [n, *shape], n at least 1.
         batch_size: how many go through the network at once.
 
     Returns:

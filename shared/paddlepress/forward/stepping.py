@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     import paddle
     from numpy.typing import NDArray
 
+    from paddlepress.spec.tensors import Inputs
+
     Stop = tuple[str, paddle.Tensor]
 
 
 def stepping(
-    network: paddle.nn.Layer, layers: Mapping[str, paddle.nn.Layer], inputs: NDArray[Any], batch_size: int = 128
+    network: paddle.nn.Layer, layers: Mapping[str, paddle.nn.Layer], inputs: Inputs, batch_size: int = 128
 ) -> Iterator[tuple[str, list[paddle.Tensor]]]:
     """Run a network over data, and stop before each run of some of its layers.
 

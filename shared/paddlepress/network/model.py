@@ -18,7 +18,7 @@ from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.spec.tensors import Array, Quantized, spread_scale
+from paddlepress.spec.tensors import Array, Inputs, Quantized, spread_scale
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
@@ -218,11 +218,11 @@ class Model:
         """What the network takes for inputs [n, *shape] as data hold them; float32."""
         return self.preprocessing.apply(stored) if self.preprocessing is not None else stored.astype(np.float32)
 
-    def predict(self, inputs: Array, batch_size: int = 500) -> Array:
+    def predict(self, inputs: Inputs, batch_size: int = 500) -> Array:
         """The network's outputs for a batch of inputs, computed without gradients, in evaluation mode.
 
         Args:
-            inputs: float32 array [n, *shape], as the network takes them: after `preprocessing`.
+            inputs: float32 [n, *shape], as the network takes them: after `preprocessing`.
             batch_size: how many go through the network at once.
 
         Returns:

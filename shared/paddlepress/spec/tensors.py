@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, Protocol
 
 import ml_dtypes  # noqa: F401 -- registers bfloat16 with NumPy, under that name
 import numpy as np
@@ -11,6 +11,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 Array = NDArray[Any]
+
+
+class Inputs(Protocol):
+    """Examples that a network takes, float32 [n, *shape]: an array, or what gives a part of itself as one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> Any: ...
+    def __array__(self, dtype: Any = ..., /) -> NDArray[Any]: ...
 
 
 BFLOAT16 = "bfloat16"

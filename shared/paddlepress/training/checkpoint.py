@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,10 +74,10 @@ class Checkpoint:
             (temporary / _STATE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def digest_of(description: str, arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of a text and of arrays with their names, dtypes and shapes."""
+def digest_of(description: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> str:
+    """SHA-256 of a text and of arrays with their names, dtypes and shapes, in their order."""
     sha = hashlib.sha256(description.encode())
-    for name, array in sorted(arrays.items()):
+    for name, array in arrays:
         sha.update(f"{name} {array.dtype} {array.shape}".encode())
         sha.update(np.ascontiguousarray(array).data)
     return sha.hexdigest()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from paddlepress.tasks import Task
     from paddlepress.training.context import TrainingContext
 
+_ROWS = 1024  # are looked at at once, where all are
 _CHECK_EVERY = 50  # steps between looks at the loss: looking waits for the device
 
 
@@ -204,7 +206,8 @@ class _Shift:
                 "only images [channels, height, width] can be shifted"
             )
         self.most = most
-        self.background = float(train.inputs.min())
+        parts = range(0, len(train), _ROWS)
+        self.background = min(float(train.inputs[start : start + _ROWS].min()) for start in parts)
 
     def __call__(self, images: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
         count, channels, height, width = images.shape
@@ -231,9 +234,11 @@ def _resume(
 ) -> tuple[Checkpoint | None, State]:
     if context.checkpoint is None:
         return None, State()
+    train = context.train
     description = f"{settings.model_dump_json()} {context.seed} {identity}"
-    arrays = {**weights_of(network), "train.inputs": context.train.inputs, "train.labels": context.train.labels}
-    found = Checkpoint(context.checkpoint, digest_of(description, arrays))
+    inputs = ((f"inputs {start}", train.inputs[start : start + _ROWS]) for start in range(0, len(train), _ROWS))
+    learned_from = chain(sorted(weights_of(network).items()), [("labels", train.labels)], inputs)
+    found = Checkpoint(context.checkpoint, digest_of(description, learned_from))
     return found, found.read() or State()
 
 

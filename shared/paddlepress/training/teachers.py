@@ -15,6 +15,7 @@ from paddlepress.training.features import Capture
 
 if TYPE_CHECKING:
     from paddlepress.data import Split
+    from paddlepress.spec.tensors import Inputs
 
 CACHE_BYTES = 2**28
 """How much a teacher's answers for a whole training split may take in memory; else it is asked anew each time."""
@@ -75,7 +76,7 @@ class Teacher:
             outputs = self._network(inputs)
             return Answer(outputs, self._summary([captured.outputs[name] for name in self._layers]))
 
-    def _all(self, inputs: NDArray[Any]) -> list[NDArray[Any]] | None:
+    def _all(self, inputs: Inputs) -> list[NDArray[Any]] | None:
         """The answers for a whole split; None if they are too large."""
         kept: list[NDArray[Any]] = []
         for start in range(0, len(inputs), _CHUNK):

@@ -47,7 +47,8 @@ def test_digits_are_divided_and_can_be_normalized(prepared: tuple[dict[str, Any]
     assert set(loaded.splits) == {"train", "validation", "calibration"}
     train = loaded.split("train")
     assert train.inputs.dtype == np.float32 and train.labels.dtype == np.int64
-    assert train.inputs.mean() == pytest.approx(0, abs=1e-5) and train.inputs.std() == pytest.approx(1, abs=1e-5)
+    whole = np.asarray(train.inputs)
+    assert whole.mean() == pytest.approx(0, abs=1e-5) and whole.std() == pytest.approx(1, abs=1e-5)
     assert loaded.inputs[0].shape == (1, 8, 8) == train.inputs.shape[1:]
     assert loaded.task.classes == tuple("0123456789")
     assert np.bincount(loaded.split("calibration").labels).tolist() == [10] * 10
@@ -67,7 +68,7 @@ def test_test_data_lies_apart(prepared: tuple[dict[str, Any], Path, Path]) -> No
 
     images = load_digits().images[:, None]
     everything = np.concatenate(
-        [learning.split(n).inputs for n in ("train", "validation")] + [judging.split("test").inputs]
+        [*(np.asarray(learning.split(n).inputs) for n in ("train", "validation")), judging.split("test").inputs[:]]
     )
     expected = (images / 255 - summary["mean"][0]) / summary["std"][0]
     order = lambda array: array.reshape(len(array), -1)[np.lexsort(array.reshape(len(array), -1).round(3).T)]  # noqa: E731
@@ -92,7 +93,7 @@ def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
     assert pixels < (tmp_path / "d" / "train.inputs.npy").stat().st_size < pixels * 1.1
     assert summary["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01) and summary["std"][2] == 1
     assert load(tmp_path / "d").split("train").inputs.dtype == np.uint8
-    inputs = normalized(tmp_path / "d").split("train").inputs
+    inputs = np.asarray(normalized(tmp_path / "d").split("train").inputs)
     assert inputs.shape[1:] == (3, 16, 16)
     np.testing.assert_allclose(inputs[:, 2], 0, atol=1e-6)
     np.testing.assert_allclose(inputs[:, :2].mean(axis=(0, 2, 3)), 0, atol=1e-4)
@@ -104,7 +105,8 @@ def test_features_are_normalized_one_by_one(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(500) % 2)
     summary = prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     assert summary["mean"] == pytest.approx([5, -300], rel=0.05) and summary["std"] == pytest.approx([0.1, 50], rel=0.1)
-    np.testing.assert_allclose(normalized(tmp_path / "d").split("train").inputs.std(axis=0), 1, atol=1e-3)
+    inputs = np.asarray(normalized(tmp_path / "d").split("train").inputs)
+    np.testing.assert_allclose(inputs.std(axis=0), 1, atol=1e-3)
 
 
 def test_each_model_sees_the_data_through_its_own_preprocessing(
@@ -234,3 +236,19 @@ def test_data_from_s3(s3: S3Server, tmp_path: Path) -> None:
     assert len(digests) == 1
     with pytest.raises(DataError, match=r"s3://.*/data/absent.npz: there is no such object"):
         prepare(Npz(path=f"s3://{s3.bucket}/data/absent.npz"), tmp_path / "d", tmp_path / "t")
+
+
+def test_inputs_are_preprocessed_as_they_are_asked_for(prepared: tuple[dict[str, Any], Path, Path]) -> None:
+    """Slices, rows and the whole are the same numbers, and the files behind them are mapped, not read into memory."""
+    _, data, _ = prepared
+    stored = load(data).split("train").inputs
+    inputs = normalized(data).split("train").inputs
+    assert isinstance(stored, np.memmap) and not stored.flags.writeable
+    whole, rows = np.asarray(inputs), np.array([5, 1, 5, 1000])
+    assert (inputs.shape, inputs.ndim, len(inputs)) == (whole.shape, 4, len(whole)) and whole.dtype == np.float32
+    assert np.array_equal(inputs[rows], whole[rows]) and np.array_equal(inputs[10:20], whole[10:20])
+    assert np.array_equal(normalized(data).split("train").take(7, seed=3).inputs, whole[_sampled(len(whole), 7, 3)])
+
+
+def _sampled(count: int, size: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
