@@ -143,7 +143,8 @@ class _Run:
         self.train, self.seed, self.progress = context.train, context.seed, context.progress
         self.optimizer = _optimizer(settings, learns)
         self.batch_size = min(settings.batch_size, len(self.train))
-        self.steps = len(self.train) // self.batch_size
+        self.accumulate = min(settings.accumulate, len(self.train) // self.batch_size)
+        self.steps = len(self.train) // (self.batch_size * self.accumulate)
         self.total = self.steps * settings.epochs
         self.shift = _Shift(self.train, settings.shift) if settings.shift else None
 
@@ -170,25 +171,36 @@ class _Run:
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         order = np.random.default_rng((self.seed, epoch)).permutation(len(self.train))
+        examples = self.batch_size * self.accumulate
         for step in range(self.steps):
-            yield order[step * self.batch_size : (step + 1) * self.batch_size]
+            yield order[step * examples : (step + 1) * examples]
 
     def _step(self, step: int, indices: NDArray[np.int64]) -> paddle.Tensor:
         self.optimizer.set_lr(learning_rate(self.settings, step, self.total))
         images = self.train.inputs[indices]
         if self.shift is not None:
             images = self.shift(images, np.random.default_rng((self.seed, step, 1)))
-        inputs = paddle.to_tensor(images)
-        labels = paddle.to_tensor(self.train.labels[indices])
-        with passing(*self.hooks):
-            loss = self.loss(self.network(inputs), labels, Batch(indices, inputs))
-            loss.backward()
+        labels = self.train.labels[indices]
+        losses = []
+        with passing(*self.hooks):  # once a step: what hooks do to gradients, they do to those of all its batches
+            for start in range(0, len(indices), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                losses.append(self._backward(indices[part], images[part], labels[part]))
         # Paddle numbers the accumulators of a parameter by the optimizers that it had in this process, and a training
         # that resumes may have had fewer.
         with paddle.utils.unique_name.guard():
             self.optimizer.step()
         self.optimizer.clear_grad(set_to_zero=False)
         self._step_done(step + 1)
+        return paddle.add_n(losses)
+
+    def _backward(self, indices: NDArray[np.int64], images: NDArray[np.float32], labels: NDArray[Any]) -> paddle.Tensor:
+        """Add a batch's gradients to those of its step; its share of the step's loss."""
+        inputs = paddle.to_tensor(images)
+        loss = self.loss(self.network(inputs), paddle.to_tensor(labels), Batch(indices, inputs))
+        if self.accumulate > 1:
+            loss = loss / self.accumulate
+        loss.backward()
         return loss.detach()
 
     def _step_done(self, done: int) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from paddlepress.core.fields import Fields
+from paddlepress.core.fields import Fields, When
 
 WARM_UP = 0.3  # share of the steps in which one-cycle rises
 START = 1 / 25  # of the peak, where one-cycle begins
@@ -26,6 +26,20 @@ class TrainingSettings(Fields):
     schedule: Literal["one-cycle", "cosine", "constant"] = Field(
         default="one-cycle", description="one-cycle warms up and anneals to almost 0, cosine anneals only"
     )
+    warmup: Annotated[float, When("schedule", "cosine", "constant")] = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the steps in which the learning rate rises linearly, before the schedule; one-cycle "
+        "rises by itself",
+    )
+    accumulate: int = Field(
+        default=1,
+        ge=1,
+        le=65_536,
+        description="batches whose gradients are averaged before each step: what one batch of all their examples "
+        "would give, in less memory, but for batch normalization",
+    )
     weight_decay: float = Field(default=0.0, ge=0, lt=1, description="weights shrink by this times the learning rate")
     label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="share of each label given to all classes")
     patience: int = Field(
@@ -41,6 +55,9 @@ class TrainingSettings(Fields):
 def learning_rate(settings: TrainingSettings, step: int, total: int) -> float:
     """The learning rate of a step.
 
+    The warm-up is the gradual one of Goyal et al., "Accurate, Large Minibatch SGD", 2017: in equal parts up to the
+    peak, from where the schedule goes through the steps that are left.
+
     One-cycle is that of Smith and Topin, "Super-Convergence", 2017: a cosine up and a cosine down.
 
     Args:
@@ -49,6 +66,10 @@ def learning_rate(settings: TrainingSettings, step: int, total: int) -> float:
         total: steps in all.
     """
     peak = settings.learning_rate
+    rising = round(settings.warmup * total)
+    if step < rising:
+        return peak * (step + 1) / (rising + 1)
+    step, total = step - rising, total - rising
     if settings.schedule == "constant":
         return peak
     if settings.schedule == "cosine":

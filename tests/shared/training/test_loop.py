@@ -163,6 +163,52 @@ def test_a_loss_that_is_not_a_number_says_what_to_lower() -> None:
         fit(build().network, digits().task, context(wild), TrainingSettings(optimizer="sgd", learning_rate=10))
 
 
+def test_accumulated_batches_are_one_larger_batch() -> None:
+    """Four batches of 16 a step give what batches of 64 give, up to rounding: lenet has no batch norm."""
+    large, parts = build(), build()
+    one = train(large, batch_size=64, shift=1)
+    four = train(parts, batch_size=16, accumulate=4, shift=1)
+    np.testing.assert_allclose(four.losses, one.losses, rtol=1e-4)
+    for name, value in large.state().items():
+        np.testing.assert_allclose(parts.state()[name], value, atol=2e-3)
+    assert parts.digest() != build().digest()
+
+
+def test_more_batches_for_a_step_than_there_are() -> None:
+    """Then all of them make a step."""
+    seen: list[tuple[int, int]] = []
+
+    class Count(Hook):
+        def after_step(self, done: int, total: int) -> None:
+            seen.append((done, total))
+
+    train(build(), accumulate=1000, hooks=[Count()])
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_hooks_see_a_step_of_several_batches_as_one_pass() -> None:
+    """What hooks do to gradients they do once a step, not again to what has been accumulated."""
+    passes: list[str] = []
+
+    class Watch(Hook):
+        def before_pass(self) -> None:
+            passes.append("before")
+
+        def after_pass(self) -> None:
+            passes.append("after")
+
+    few = digits().split("train").take(64)
+    model = build()
+    fit(
+        model.network,
+        model.task,
+        context(few),
+        TrainingSettings(epochs=1, batch_size=16, accumulate=4),
+        hooks=[Watch()],
+    )
+    assert passes == ["before", "after"] * 2  # the step and the validation
+
+
 def test_hooks_are_called_before_the_first_step_and_after_each() -> None:
     """A hook sees every count of finished steps from 0 to the total."""
     seen: list[tuple[int, int]] = []
