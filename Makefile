@@ -41,7 +41,7 @@ coverage: $(VENV)/.developed  ## Run the tests, half as slow again, and print wh
 	@for part in shared components pipelines; do \
 		echo "$$part: $$($(BIN)/coverage report --format=total --include="$$part/*") % of the lines"; done
 
-test-zoo: $(VENV)/.developed  ## Run the tests of surgery and compression on all of Paddle's vision models
+test-zoo: $(VENV)/.developed  ## Run the slow tests: surgery on all of Paddle's vision models, every technique on every network and task
 	$(BIN)/python -m pytest $(ZOO) -n 2 --dist worksteal --override-ini norecursedirs=
 
 lint: $(VENV)/.developed  ## Check style, types and the direction of imports
