@@ -188,6 +188,35 @@ def test_labels_may_be_names(tmp_path: Path) -> None:
     assert source.read(tmp_path / "into", Silent()).classes == ("night", "broad day")
 
 
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_the_training_list_says_what_labels_are(split: str, tmp_path: Path) -> None:
+    """Where its labels are names, those of other lists are too; where they are numbers, a name elsewhere is refused."""
+    root = listed(tmp_path / "data")
+    (root / "labels.txt").write_text("1\nday\n")
+    for name in ("train", "val", "test"):
+        path = root / f"{name}_list.txt"
+        path.write_text(path.read_text().replace("\t1", "\tday").replace("\t0", "\t1"))
+    (root / f"{split}_list.txt").write_text("a folder/dark/00.png\t1\n")
+    (tmp_path / "into").mkdir()
+    source = ImageList(path=str(root), size=8)  # type: ignore[arg-type]
+    raw = source.read(tmp_path / "into", Silent())
+    assert raw.parts[{"val": "validation"}.get(split, split)].targets.tolist() == ["1"]
+    (root / "labels.txt").unlink()
+    with pytest.raises(DataError, match=r"train_list.txt, line 2: the label 'day' is no number, but others are"):
+        source.read(tmp_path / "into", Silent())
+    listed(root)
+    (root / f"{split}_list.txt").write_text("a folder/dark/00.png\tnight\n")
+    with pytest.raises(DataError, match=rf"{split}_list.txt, line 1: the label 'night' is no number, but others are"):
+        source.read(tmp_path / "into", Silent())
+
+
+def test_labels_may_be_numbers_to_predict(tmp_path: Path) -> None:
+    """Labels with a fraction or a sign are the targets of a regression."""
+    root = listed(tmp_path / "data", "{0}\t-{1}.5")
+    prepare(ImageList(path=str(root), size=8, task="regression"), tmp_path / "d", tmp_path / "t")  # type: ignore[arg-type]
+    assert load(tmp_path / "d").split("train").labels[:2].tolist() == [[-0.5], [-1.5]]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -195,6 +224,12 @@ def test_labels_may_be_names(tmp_path: Path) -> None:
         ("absent.png\t1", r"absent.png does not exist"),
         ("../../outside.png\t1", r"line 17: '../../outside.png' lies outside of"),
         ("a folder/dark/00.png\t7", r"label 7 of example 16 is outside of the classes .* night, day"),
+        ("a folder/dark/00.png\t-1", r"label -1 of example 16 is outside of the classes"),
+        ("a folder/dark/00.png\t1.5", r"the labels are float64 of shape .* Valid: whole numbers, or classes' names"),
+        ("a folder/dark/00.png\tday", r"line 17: the label 'day' is no number, but others are. Valid: numbers for all"),
+        (f"a folder/dark/00.png\t{10**30}", r"line 17: the label '1000.*' is no number, but others are"),
+        ("\n \nalone.png", r"train_list.txt, line 19: 'alone.png' has no label"),
+        ("a folder/dark/0\0.png\t1", r"line 17: .* holds a null character"),
     ],
 )
 def test_what_is_wrong_with_a_list(line: str, message: str, tmp_path: Path) -> None:

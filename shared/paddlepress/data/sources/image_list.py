@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from pydantic import Field
 
@@ -13,8 +16,11 @@ from paddlepress.core.progress import Progress
 from paddlepress.data.images import Images
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from paddlepress.data.raw import Examples, Raw
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]*)?")
 _VALID = "Valid: a path and a label, with a space or tab between, such as images/one.jpg 3"
 
 
@@ -49,60 +55,120 @@ class ImageList(Images):
         root = self.local_path(into, progress, folder=True)
         if not root.is_dir():
             raise DataError(f"{root} is no folder. Valid: a folder with {self.train_list} and the images that it lists")
-        train = self._part(root, self.train_list, into, progress)
-        assert train is not None
+        names = self._names(root)
+        train = _listed(root, _present(root, self.train_list))
+        named = _are_names(train, names or self.wanted.get("classes", ()))
+
+        def part(listed: _Listed) -> Examples:
+            origin = str(listed.list)
+            return self.decoded(listed.files, _targets(listed, named), (origin, origin), into, progress)
+
+        validation = _chosen(root, self.validation_list, "val_list.txt")
+        test = _chosen(root, self.test_list, "test_list.txt")
         return Raw(
             "image-list",
-            train,
-            self._part(root, self.validation_list, into, progress, "val_list.txt"),
-            self._part(root, self.test_list, into, progress, "test_list.txt"),
-            self._names(root),
+            part(train),
+            part(_listed(root, validation)) if validation else None,
+            part(_listed(root, test)) if test else None,
+            names,
         )
-
-    def _part(self, root: Path, stated: str, into: Path, progress: Progress, usual: str = "") -> Examples | None:
-        import numpy as np
-
-        file = _chosen(root, stated, usual)
-        if file is None:
-            return None
-        files, labels = [], []
-        for number, line in enumerate(_lines(file), 1):
-            parts = line.rsplit("\t" if "\t" in line else None, 1)
-            if len(parts) != 2:
-                raise DataError(f"{file}, line {number}: {in_one_line(line, 80)!r} has no label. {_VALID}")
-            path = root / parts[0].strip()
-            if not path.resolve().is_relative_to(root.resolve()):
-                raise DataError(f"{file}, line {number}: {in_one_line(parts[0], 80)!r} lies outside of {root}")
-            files.append(path)
-            labels.append(parts[1].strip())
-        if not files:
-            raise DataError(f"{file} lists no images. {_VALID}")
-        numbers = all(label.isdecimal() for label in labels)
-        targets = np.array([int(label) for label in labels], np.int64) if numbers else np.array(labels)
-        return self.decoded(files, targets, (str(file), str(file)), into, progress)
 
     def _names(self, root: Path) -> tuple[str, ...]:
         file = _chosen(root, self.label_list, "labels.txt") or _chosen(root, self.label_list, "label_list.txt")
         if file is None:
             return ()
-        lines = list(_lines(file))
+        lines = [line for _, line in _lines(file)]
         split = [line.split(None, 1) for line in lines]
         numbered = all(len(parts) == 2 and parts[0] == str(place) for place, parts in enumerate(split))
         return tuple(parts[1].strip() for parts in split) if numbered else tuple(line.strip() for line in lines)
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """What a list says.
+
+    Attributes:
+        list: where it stands.
+        files, labels, lines: the images, what is told of each, and on which line.
+    """
+
+    list: Path
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    lines: tuple[int, ...]
+
+
+def _listed(root: Path, file: Path) -> _Listed:
+    rows = []
+    inside = root.resolve()
+    for number, line in _lines(file):
+        parts = line.rsplit("\t" if "\t" in line else None, 1)
+        if len(parts) != 2:
+            raise DataError(f"{file}, line {number}: {in_one_line(line, 80)!r} has no label. {_VALID}")
+        if "\0" in line:
+            raise DataError(f"{file}, line {number}: {in_one_line(line, 80)!r} holds a null character. {_VALID}")
+        path = root / parts[0].strip()
+        if not path.resolve().is_relative_to(inside):
+            raise DataError(f"{file}, line {number}: {in_one_line(parts[0], 80)!r} lies outside of {root}")
+        rows.append((path, parts[1].strip(), number))
+    if not rows:
+        raise DataError(f"{file} lists no images. {_VALID}")
+    return _Listed(file, *zip(*rows, strict=True))
+
+
+def _are_names(train: _Listed, names: Collection[str]) -> bool:
+    """Whether labels are classes' names, which the training list decides for all lists.
+
+    Raises:
+        DataError: some are numbers and some are none, and they are not the classes that are named.
+    """
+    numbers = [_NUMBER.fullmatch(label) is not None for label in train.labels]
+    if not any(numbers) or (set(train.labels) <= set(names) and not all(map(str.isdecimal, train.labels))):
+        return True
+    if not all(numbers):
+        _refuse(train, numbers.index(not numbers[0]), "number" if numbers[0] else "class's name")
+    return False
+
+
+def _targets(part: _Listed, named: bool) -> NDArray[Any]:
+    """Labels as they are read: classes' names, whole numbers, or numbers."""
+    import numpy as np
+
+    if named:
+        return np.array(part.labels)
+    for place, label in enumerate(part.labels):
+        if not _NUMBER.fullmatch(label):
+            _refuse(part, place, "number")
+    whole = not any("." in label for label in part.labels)
+    return np.array([int(label) if whole else float(label) for label in part.labels], np.int64 if whole else np.float64)
+
+
+def _refuse(part: _Listed, place: int, kind: str) -> NoReturn:
+    label = in_one_line(part.labels[place], 60)
+    raise DataError(
+        f"{part.list}, line {part.lines[place]}: the label {label!r} is no {kind}, but others are. "
+        "Valid: numbers for all images, or classes' names for all; names that are numbers stand in 'label_list'"
+    )
+
+
 def _chosen(root: Path, stated: str, usual: str) -> Path | None:
     """The file that is stated, or else the usual one, if it is there."""
-    if not stated:
-        return root / usual if (root / usual).is_file() else None
+    if stated:
+        return _present(root, stated)
+    return root / usual if (root / usual).is_file() else None
+
+
+def _present(root: Path, stated: str) -> Path:
     if not (root / stated).is_file():
         raise DataError(f"{root} has no file {stated!r}")
     return root / stated
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
     try:
-        return [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+        return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is no UTF-8 text: byte {error.start} is 0x{error.object[error.start]:02x}") from None
     except OSError as error:
