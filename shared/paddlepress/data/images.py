@@ -26,15 +26,19 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff",
 _LARGEST_SIDE = 4096
 _AT_ONCE = 64
 _TOLD = 3
+_SIZES = f"must be a height and a width in pixels, each 1 to {_LARGEST_SIDE}, or one number for both"
 
 
 def _side_of_a_square(value: Any) -> Any:
-    return [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+    found = [value, value] if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(found, list | tuple):
+        raise ValueError(_SIZES)
+    return found
 
 
 def _height_and_width(value: tuple[int, ...]) -> tuple[int, ...]:
     if len(value) != 2 or not all(1 <= side <= _LARGEST_SIDE for side in value):
-        raise ValueError(f"must be a height and a width in pixels, each 1 to {_LARGEST_SIDE}, or one number for both")
+        raise ValueError(_SIZES)
     return value
 
 
@@ -148,8 +152,10 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            elif image.mode.startswith("I;16"):  # Pillow would clip these to white
-                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+            elif image.mode.startswith("I;16") or (image.mode == "I" and opened.format == "PPM"):
+                image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))  # Pillow would clip to white
+            elif image.mode in ("I", "F"):
+                raise ValueError("its pixels are 32-bit numbers, and none of them is known to be white")
             fitted = _fitted(image.convert("RGB" if color else "L"), wanted, resize)
     except FileNotFoundError:
         raise DataError(f"{file} does not exist") from None

@@ -36,6 +36,12 @@ from paddlepress.data.source import Source, source_class, source_of
         ({"source": "mnist", "sha256": "0" * 64}, r"'sha256' is of one file"),
         ({"source": "npz", "path": "s3://b/x/", "sha256": "0" * 64}, r"'sha256' is of one file"),
         ({"source": "idx", "path": "x", "sha256": "0" * 64}, r"unknown field 'sha256'"),
+        (
+            {"source": "image-folder", "path": "x", "size": 3.5},
+            r"'size' is 3.5: must be a height and a width in pixels",
+        ),
+        ({"source": "image-folder", "path": "x", "size": "64"}, r"'size' is '64': must be .* or one number for both"),
+        ({"source": "image-folder", "path": "x", "size": [0, 5]}, r"'size' is \[0, 5\]: .* each 1 to 4096"),
         ({"source": "mnist", "classes": ["a", "b", "a"]}, r"'classes' is .*names 'a' more than once"),
         ({"source": "mnist", "classes": ["a"]}, r"names one class"),
         ({"source": "mnist", "task": "poetry"}, r"unknown task 'poetry'. .*Valid: .*regression"),

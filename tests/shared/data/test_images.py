@@ -73,8 +73,18 @@ def test_orientation_transparency_and_depth(tmp_path: Path) -> None:
     assert (clear == 255).all()
     Image.fromarray(np.full((4, 4), 128 * 256, np.uint16)).save(tmp_path / "deep.png")
     assert (decode(tmp_path / "deep.png", (4, 4), "stretch", False) == 128).all()
+    Image.fromarray(np.full((4, 4), 128 * 256, np.uint16)).save(tmp_path / "deep.pgm")
+    assert (decode(tmp_path / "deep.pgm", (4, 4), "stretch", True) == 128).all()
     grey = decode(halves(tmp_path / "grey.webp", lossless=True), (20, 40), "stretch", False)
     assert grey.shape == (1, 20, 40) and grey[0, 0, 0] == 76 and grey[0, 0, -1] == 29
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_pixels_of_no_known_range_are_refused(dtype: str, tmp_path: Path) -> None:
+    """Pillow would cut numbers of 32 bits off at 255, and leave an image black or white."""
+    Image.fromarray(np.full((4, 4), 0.5).astype(dtype)).save(tmp_path / "deep.tif")
+    with pytest.raises(DataError, match=r"deep.tif can't be read: .* 32-bit"):
+        decode(tmp_path / "deep.tif", (4, 4), "stretch", True)
 
 
 def folder_of_classes(root: Path, classes: dict[str, int], count: int = 12) -> Path:
@@ -89,6 +99,8 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     root = folder_of_classes(tmp_path / "data", {"dark": 10, "light": 240})
     (root / "dark" / ".DS_Store").write_bytes(b"x")
     (root / "dark" / "notes.txt").write_text("x")
+    (root / "dark" / "._00.png").write_bytes(b"x")  # as macOS leaves behind
+    picture(root / "dark" / ".ipynb_checkpoints" / "00-checkpoint.png", (2, 2), 0, "L")
     (root / ".git").mkdir()
     (tmp_path / "into").mkdir()
     raw = ImageFolder(path=str(root), size=8).read(tmp_path / "into", Silent())  # type: ignore[arg-type]
@@ -99,9 +111,10 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert raw.train.inputs[5, 2, 0, 0] == 5  # in the order of the files' names
 
 
-def test_folders_of_splits_become_splits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("splits", [("train", "val", "test"), ("Training", "Validation", "TEST")])
+def test_folders_of_splits_become_splits(splits: tuple[str, ...], tmp_path: Path) -> None:
     """Folders train, val and test are the splits; the data set that comes of them has the sizes of the files."""
-    for split, count in (("train", 20), ("val", 5), ("test", 7)):
+    for split, count in zip(splits, (20, 5, 7), strict=True):
         folder_of_classes(tmp_path / "data" / split, {"dark": 10, "light": 240}, count)
     source = ImageFolder(path=str(tmp_path / "data"), size=(8, 6), color="grayscale", calibration=4)
     summary = prepare(source, tmp_path / "d", tmp_path / "t")
@@ -122,6 +135,7 @@ def test_folders_of_splits_become_splits(tmp_path: Path) -> None:
             lambda root: picture(root / "val" / "grey" / "a.png", (2, 2), 1, "L"),
             r"val/grey is of a class that .* lacks",
         ),
+        (lambda root: (root / "Training").mkdir(), r"data has both Training and train. Valid: one folder a split"),
         (lambda root: (root / "train" / "empty").mkdir(), r"train/empty holds no images. Valid: .*\.png"),
     ],
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from paddlepress.data.raw import Examples, Raw
 
 SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""The folders that hold a split, if there are such."""
+"""The folders that hold a split, if there are such, in small or capital letters."""
 
 
 class ImageFolder(Images):
@@ -37,13 +37,7 @@ class ImageFolder(Images):
         from paddlepress.data.raw import Raw
 
         root = self.local_path(into, progress, folder=True)
-        splits = {
-            name: folder
-            for name, spelled in SPLITS.items()
-            if (folder := next((root / each for each in spelled if (root / each).is_dir()), None)) is not None
-        }
-        if "train" not in splits:
-            splits = {"train": root}
+        splits = _splits(root)
         names = tuple(folder.name for folder in _folders(splits["train"]))
         if not names:
             raise DataError(f"{splits['train']} holds no folders. Valid: a folder of images for each class")
@@ -58,7 +52,7 @@ class ImageFolder(Images):
         for folder in _folders(root):
             if folder.name not in names:
                 raise DataError(f"{folder} is of a class that {train} lacks. Valid: {', '.join(names[:10])}")
-            found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+            found = sorted(path for path in folder.rglob("*") if _is_image(path.relative_to(folder)) and path.is_file())
             if not found and root == train:
                 raise DataError(f"{folder} holds no images. Valid: files that end in {', '.join(sorted(SUFFIXES))}")
             files += found
@@ -66,6 +60,23 @@ class ImageFolder(Images):
         if not files:
             raise DataError(f"{root} holds no images. Valid: a folder of images for each class")
         return self.decoded(files, np.array(labels, np.int64), (str(root), str(root)), into, progress)
+
+
+def _splits(root: Path) -> dict[str, Path]:
+    """The folder of each split; the whole is for training where no folder is."""
+    found: dict[str, Path] = {}
+    for folder in _folders(root):
+        for name, spelled in SPLITS.items():
+            if folder.name.lower() in spelled:
+                if name in found:
+                    raise DataError(f"{root} has both {found[name].name} and {folder.name}. Valid: one folder a split")
+                found[name] = folder
+    return found if "train" in found else {"train": root}
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file is named as an image, and neither it nor a folder around it is hidden."""
+    return path.suffix.lower() in SUFFIXES and not any(part.startswith(".") for part in path.parts)
 
 
 def _folders(root: Path) -> list[Path]:
