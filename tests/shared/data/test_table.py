@@ -85,7 +85,18 @@ def test_a_column_of_splits(tmp_path: Path) -> None:
         ),
         (lambda f: f[["cultivar"]], {"target": "cultivar"}, r"has no column to learn from beside cultivar"),
         (lambda f: f[:0], {"target": "cultivar"}, r"holds no examples"),
-        (lambda f: f.assign(hue=np.inf), {"target": "cultivar"}, r"input 0 holds inf"),
+        (lambda f: f.assign(hue=np.inf), {"target": "cultivar"}, r"'hue' of row 0 is inf \(178 such rows\)"),
+        (
+            lambda f: f.assign(hue=1e300),
+            {"target": "cultivar"},
+            r"'hue' of row 0 is 1e\+300 .* Valid: a number in each, up to 3.4e38",
+        ),
+        (
+            lambda f: f.assign(hue=10**40),
+            {"target": "cultivar"},
+            r"'hue' is no column of numbers: row 0 holds '?10000000",
+        ),
+        (lambda f: f.assign(**{"": f.index}), {"target": "cultivar"}, r"column 15 has no name, like row numbers"),
     ],
 )
 def test_what_is_wrong_with_a_table(change: Any, fields: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -113,3 +124,44 @@ def test_files_that_are_no_tables(name: str, content: bytes, message: str, tmp_p
     with pytest.raises(DataError, match=message) as caught:
         Table(path=str(tmp_path / name), target=("b",)).read(tmp_path, Silent())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.Timestamp("2026-01-01"), r"'hue' is no column of numbers: row 0 holds Timestamp\('2026-01-01 00:00:00'\)"),
+        ("1.5", r"'hue' is no column of numbers: row 0 holds '1.5'"),
+        ([[1, 2]] * 178, r"'hue' is no column of numbers: row 0 holds array\(\[1, 2\]\)"),
+        (pd.Categorical(["a", "b"] * 89), r"'hue' is no column of numbers: row 0 holds 'a'"),
+        (pd.array([1, None] * 89, dtype="Int64"), r"'hue' of row 1 is missing \(89 such rows\)"),
+    ],
+    ids=["date", "text", "list", "categories", "missing"],
+)
+def test_columns_of_other_types(column: Any, message: str, tmp_path: Path) -> None:
+    """Whatever else a Parquet file can hold is refused with a value, by its row's number, whatever the rows' names."""
+    frame = wine().assign(hue=column)
+    frame.set_index("row " + frame.index.astype(str)).to_parquet(tmp_path / "wine.parquet")
+    with pytest.raises(DataError, match=message) as caught:
+        Table(path=str(tmp_path / "wine.parquet"), target=("cultivar",)).read(tmp_path, Silent())
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_called_by_numbers_and_targets_of_other_types(tmp_path: Path) -> None:
+    """Columns may be called by numbers; true and false are 1 and 0 beside numbers; lists are no classes."""
+    frame = wine().assign(red=[True, False] * 89, old=[0, 1] * 89, pair=[[1, 2]] * 178)
+    frame.columns = pd.Index(range(len(frame.columns)))
+    frame.to_parquet(tmp_path / "wine.parquet")
+    fields: Any = {"path": str(tmp_path / "wine.parquet"), "inputs": ["3"]}
+    raw = Table(target=("14", "15"), task={"kind": "multi-label"}, **fields).read(tmp_path, Silent())
+    assert raw.train.stored[0] == np.float32(frame[3][0]) and raw.train.targets[:2].tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(DataError, match=r"wine.parquet\[16\]: every label is \[1 2\]"):
+        prepare(Table(target=("16",), **fields), tmp_path / "d", tmp_path / "t")
+
+
+def test_no_column_is_taken_for_dates(tmp_path: Path) -> None:
+    """Numbers of a column whose name sounds like a date stay numbers, in JSON Lines too."""
+    wine().rename(columns={"hue": "modified", "ash": "timestamp"}).to_json(
+        tmp_path / "wine.jsonl", orient="records", lines=True
+    )
+    raw = Table(path=str(tmp_path / "wine.jsonl"), target=("cultivar",)).read(tmp_path, Silent())
+    assert raw.train.stored.shape == (178, 13)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -9,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from paddlepress.core.errors import DataError, in_one_line
+from paddlepress.core.errors import DataError, in_one_line, shown
 from paddlepress.core.fields import Place
 from paddlepress.core.progress import Progress
 from paddlepress.data import places
 from paddlepress.data.source import Digest, Located
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from paddlepress.data.raw import Examples, Raw
 
@@ -29,6 +33,8 @@ SPLITS = {
     "validation": "validation",
     "test": "test",
 }
+_NAMELESS = re.compile(r"Unnamed: [0-9]+")
+"""Names that pandas gives to columns without one."""
 
 
 def _one_or_more(value: Any) -> Any:
@@ -77,11 +83,17 @@ class Table(Located):
         path = self.local_path(into, progress)
         places.check_digest(path, self.sha256, "'sha256'")
         frame = _frame(path)
+        frame.columns = frame.columns.map(str)
         for name in (*self.target, *self.inputs, *filter(None, (self.split,))):
-            _check_present(path, name, list(map(str, frame.columns)))
+            _check_present(path, name, list(frame.columns))
         if frame.empty:
             raise DataError(f"{path} holds no examples. Valid: at least one")
-        inputs = self.inputs or [name for name in map(str, frame.columns) if name not in (*self.target, self.split)]
+        inputs = self.inputs or [name for name in frame.columns if name not in (*self.target, self.split)]
+        if not self.inputs and (nameless := [name for name in inputs if _NAMELESS.fullmatch(name)]):
+            raise DataError(
+                f"{path}: column {int(nameless[0].split()[-1]) + 1} has no name, like row numbers that were written "
+                "along. Valid: a name for each column; 'inputs' names the columns to learn from"
+            )
         if not inputs:
             raise DataError(f"{path} has no column to learn from beside {', '.join(self.target)}")
         parts = {
@@ -98,17 +110,14 @@ class Table(Located):
         from paddlepress.data.raw import Examples
 
         columns = [_numbers(frame[name], name, path) for name in inputs]
-        chosen = frame[list(self.target)] if len(self.target) > 1 else frame[self.target[0]]
-        missing = np.flatnonzero(chosen.isna().to_numpy().reshape(len(frame), -1).any(axis=1))
+        missing = np.flatnonzero(frame[list(self.target)].isna().any(axis=1))
         if len(missing):
             raise DataError(
                 f"{path}: the target of row {int(frame.index[missing[0]])} is missing ({len(missing)} such rows)"
             )
-        targets = chosen.to_numpy()
-        if targets.dtype.kind not in "iuf":
-            targets = targets.astype(str) if targets.dtype.kind != "b" else targets.astype(np.int64)
-        stacked = np.stack(columns, axis=1).astype(np.float32)
-        return Examples.of(stacked, targets, str(path), f"{path}[{', '.join(self.target)}]")
+        parts = [_targets(frame[name]) for name in self.target]
+        targets = parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
+        return Examples.of(np.stack(columns, axis=1), targets, str(path), f"{path}[{', '.join(self.target)}]")
 
 
 def _frame(path: Path) -> pd.DataFrame:
@@ -119,9 +128,11 @@ def _frame(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: {path.suffix or 'no suffix'} is no table's. Valid: {', '.join(FORMATS)}")
     try:
         if kind == "parquet":
-            return pd.read_parquet(path)
+            return pd.read_parquet(path).reset_index(drop=True)
         if kind == "jsonl":
-            return pd.read_json(path, lines=True)
+            # Not pandas.read_json, which takes numbers for dates where a column's name sounds like one.
+            with path.open(encoding="utf-8-sig") as stream:
+                return pd.DataFrame.from_records([json.loads(line) for line in stream if line.strip()])
         return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
     except Exception as error:  # each of pandas' readers fails in ways of its own
         raise DataError(f"{path} can't be read as {kind}: {in_one_line(error)}") from None
@@ -143,19 +154,37 @@ def _divided(frame: pd.DataFrame, column: str, path: Path) -> dict[str, pd.DataF
     return {str(name): part for name, part in frame.groupby(said)}
 
 
-def _numbers(column: pd.Series[Any], name: str, path: Path) -> Any:
+def _targets(column: pd.Series[Any]) -> NDArray[Any]:
+    """A column of targets as numbers, or as text where it holds anything else; true is 1."""
+    import numpy as np
+
+    if column.dtype.kind == "b":
+        return column.to_numpy(np.int64)
+    found = column.to_numpy()
+    return found if found.dtype.kind in "iuf" else np.array([str(value) for value in found])
+
+
+def _numbers(column: pd.Series[Any], name: str, path: Path) -> NDArray[np.float32]:
     """A column of inputs as numbers; true is 1."""
+    import numpy as np
     import pandas as pd
 
     if column.dtype.kind not in "iufb":
-        found = pd.to_numeric(column, errors="coerce")
-        bad = column[found.isna()]
-        first = f"row {int(bad.index[0])} holds {in_one_line(bad.iloc[0], 40)!r}" if len(bad) else "it holds text"
+        bad = column[pd.to_numeric(column, errors="coerce").isna()]
+        row = int((bad if len(bad) else column).index[0])
         raise DataError(
-            f"{path}: the column {name!r} is no column of numbers: {first}. Valid: numbers; 'inputs' names the columns "
-            "to learn from"
+            f"{path}: the column {name!r} is no column of numbers: row {row} holds {shown(column[row], 40)}. "
+            "Valid: numbers; 'inputs' names the columns to learn from"
         )
-    if column.isna().any():
-        row = int(column.index[column.isna()][0])
-        raise DataError(f"{path}: {name!r} of row {row} is missing ({int(column.isna().sum())} such rows)")
-    return column.to_numpy()
+    with np.errstate(over="ignore"):  # what does not fit turns infinite and is refused
+        found = column.to_numpy(np.float32, na_value=np.nan)
+    missing = column.isna().to_numpy()
+    wrong = missing if missing.any() else ~np.isfinite(found)
+    if wrong.any():
+        row = int(column.index[wrong][0])
+        value = "missing" if missing.any() else shown(column[row].item())
+        raise DataError(
+            f"{path}: {name!r} of row {row} is {value} ({int(wrong.sum())} such rows). "
+            "Valid: a number in each, up to 3.4e38 either sign"
+        )
+    return found
