@@ -46,7 +46,7 @@ def test_a_full_disk_is_told_whatever_library_met_it(capsys: pytest.CaptureFixtu
     [
         ({"gates": [{"metric": "drop"}, {"metric": "speed", "at_most": 1}]}, ["gates[0]", "exactly one of"]),
         ({"gates": [{"metric": "drop", "at_most": 1, "over": 2}]}, ["gates[0]", "unknown field 'over'", "at_least"]),
-        ({"gates": ["drop"]}, ["gates[0]", "valid dictionary"]),
+        ({"gates": ["drop"]}, ["gates[0]", "must be a mapping"]),
         ({"objective": {"maximize": "speed"}}, ["objective", "'speed'", "speedup_b1"]),
         ({"variants": [{"variant": "int8"}]}, ["variants[0]", "'recipe_digest' is missing"]),
     ],
@@ -62,7 +62,10 @@ def test_a_comparison_that_cannot_be_made(
     """A bad gate, objective or variant is told in one line before the registry is touched."""
     monkeypatch.setenv(entry.HOME_VARIABLE, str(tmp_path / "home"))
     with pytest.raises(SystemExit) as caught:
-        artifacts = {name: Artifact(tmp_path / name) for name in ("base", "test_data", "comparison", "metrics")}
+        artifacts = {
+            name: Artifact(tmp_path / name)
+            for name in ("base", "base_deployable", "base_outputs", "test_data", "comparison", "metrics")
+        }
         compare(**artifacts, **{**SETTINGS, **change}, latency_seconds=1.0)
     told(caught, capsys, words)
     assert not (tmp_path / "home").exists()

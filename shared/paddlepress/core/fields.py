@@ -31,6 +31,7 @@ _MOST = 2**53  # beyond it Kubeflow, which keeps numbers as doubles, would pass 
 _KINDS = {
     **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "a whole number"),
     **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "a mapping"),
     "string_type": "text",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
@@ -201,7 +202,10 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
         known = field in model.model_fields
         limits = _range_text(model.model_json_schema()["properties"][field], " and ") if known else ""
         return " ".join(["must be", *filter(None, (kind, limits))])
-    return error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if error["type"] == "too_short":
+        return f"must hold at least {error['ctx']['min_length']}"
+    text = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return re.sub("^Input should be ", "must be ", text)
 
 
 def describe_fields(model: type[BaseModel]) -> list[dict[str, str]]:

@@ -70,6 +70,18 @@ class Targets:
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
+    def check_no_classes(self) -> None:
+        """Check that the targets are numbers of their own, not places among the names of classes.
+
+        Raises:
+            DataError: they stand for classes that are called otherwise.
+        """
+        if self.values.dtype.kind in "iu" and self.classes != tuple(map(str, range(len(self.classes)))):
+            raise DataError(
+                f"{self.origin}: the targets are the classes {shortened(self.classes)}, which are no numbers. "
+                f"Valid: the task {DEFAULT_KIND!r}"
+            )
+
 
 class Task(Record, ABC):
     """What a network is for. Subclass it, add fields, implement what is abstract, and register it.
@@ -238,6 +250,11 @@ class Task(Record, ABC):
         return values.index((max if self.higher_is_better else min)(values))
 
 
+def shortened(names: tuple[str, ...], most: int = 10) -> str:
+    """Names for a message, the first ones of many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def task_class(kind: str) -> type[Task]:
     """The task registered under a name.
 
@@ -259,7 +276,9 @@ def stated_task(value: Any) -> Any:
     """
     if isinstance(value, str):
         value = {"kind": value}
-    if not isinstance(value, Mapping) or not value:
+    if not isinstance(value, Mapping):
+        raise ValueError("must be a task's name, or a mapping of 'kind' and its fields")
+    if not value:
         return value
     try:
         chosen = task_class(str(value.get("kind", DEFAULT_KIND)))
@@ -268,13 +287,13 @@ def stated_task(value: Any) -> Any:
     unknown = [str(key) for key in value if key not in chosen.model_fields]
     problems = [str(UnknownName("field", key, chosen.model_fields)) for key in unknown]
     try:
-        chosen.model_validate({key: part for key, part in value.items() if key not in unknown})
+        chosen.model_validate({key: part for key, part in value.items() if key in chosen.model_fields})
     except ValidationError as error:  # what is missing is taken from the data
         present = [one for one in error.errors() if one["type"] != "missing"]
         texts = explain_all(error, chosen)
         problems += [text for one, text in zip(error.errors(), texts, strict=True) if one in present]
     if problems:
-        raise ValueError("; ".join(problems))
+        raise ValueError("; ".join(problems)) from UsageError(*problems)
     return dict(value)
 
 

@@ -371,3 +371,24 @@ def test_the_readmes_sources_are_right(tmp_path: Path) -> None:
     assert len(shown) == 5
     for line in shown:
         load(write(tmp_path, f"name: r\n{line}\nbase: {{architecture: mlp}}\nvariants: {{v: [prune-weights]}}\n"))
+
+
+def test_all_that_is_wrong_with_a_data_section_is_told(tmp_path: Path) -> None:
+    """Each mistake of a source's fields, and of its task's, has a line of its own, with that of its key."""
+    text = (
+        "name: r\ndata:\n  source: table\n  path: x.csv\n  target: []\n  shuffle: 1\n  validation: 2\n"
+        "  task:\n    kind: regression\n    size: 2\n    mean: abc\n"
+        "base: {architecture: mlp}\nvariants: {v: [prune-weights]}\n"
+    )
+    with pytest.raises(RecipeError) as caught:
+        load(write(tmp_path, text))
+    told = [line.partition("recipe.yaml:")[2] for line in caught.value.mistakes]
+    assert told[0] == "5: data.target is []: must hold at least 1"
+    assert told[1].startswith("6: data: unknown key 'shuffle'. Valid: calibration, ")
+    assert told[2:] == [
+        "7: data.validation is 2: must be > 0 and < 1",
+        "10: data.task: unknown field 'size'. Valid: kind, mean, std, targets",
+        "11: data.task: 'mean' is 'abc': must be a list, such as [abc]",
+    ]
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:2: data is 'table': must be a mapping"):
+        load(write(tmp_path, "name: r\ndata: table\nbase: {architecture: mlp}\nvariants: {v: [prune-weights]}\n"))

@@ -45,6 +45,20 @@ from paddlepress.data.source import Source, source_class, source_of
         ({"source": "mnist", "classes": ["a", "b", "a"]}, r"'classes' is .*names 'a' more than once"),
         ({"source": "mnist", "classes": ["a"]}, r"names one class"),
         ({"source": "mnist", "task": "poetry"}, r"unknown task 'poetry'. .*Valid: .*regression"),
+        (
+            {"source": "mnist", "task": []},
+            r"'task' is \[\]: must be a task's name, or a mapping of 'kind' and its fields",
+        ),
+        ({"source": "mnist", "task": {5: 3}}, r"unknown field '5'. Valid: classes, kind$"),
+        (
+            {"source": "mnist", "task": {"kind": "multi-label", "labels": []}},
+            r"'labels' is \[\]: must hold at least 1$",
+        ),
+        ({"source": "table", "path": "x", "target": []}, r"'target' is \[\]: must hold at least 1$"),
+        (
+            {"source": "image-folder", "path": "x", "size": 8, "resize": "fit"},
+            r"'resize' is 'fit': must be 'stretch', ",
+        ),
         ({"source": "mnist", "task": {"kind": "regression", "target": "x"}}, r"unknown field 'target'.*targets"),
         (
             {"source": "mnist", "task": {"kind": "regression", "std": [0], "mean": [0], "targets": ["a"]}},
