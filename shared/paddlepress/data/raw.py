@@ -50,14 +50,16 @@ class Examples:
             DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
         """
         targets_origin = targets_origin or origin
-        inputs = _as_stored(channels_first(inputs, origin), origin)
+        inputs = channels_first(inputs, origin)
+        if not targets.ndim:
+            raise DataError(f"{targets_origin}: the targets are the one value {targets}. Valid: one for each input")
         if len(inputs) != len(targets):
             raise DataError(
                 f"{origin} has {len(inputs)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
             )
         if not len(targets):
             raise DataError(f"{origin} holds no examples. Valid: at least one")
-        return cls(np.ascontiguousarray(inputs), targets, origin, targets_origin)
+        return cls(np.ascontiguousarray(_as_stored(inputs, origin)), targets, origin, targets_origin)
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks.base import Guess, Score, Targets, Task
+from paddlepress.tasks.base import Guess, Score, Targets, Task, shortened
 from paddlepress.tasks.intervals import wilson
 
 if TYPE_CHECKING:
@@ -48,6 +48,12 @@ class Classification(Task):
         wanted, told, origin = tuple(stated.get("classes", ())), targets.classes, targets.origin
         if wanted and told and len(wanted) != len(told):
             raise DataError(f"'classes' names {len(wanted)} classes, but {origin} has {len(told)}")
+        astray = [name for name, own in zip(wanted, told, strict=False) if name != own and name in told]
+        if astray and targets.values.dtype.kind not in "UO":
+            raise DataError(
+                f"{origin}: 'classes' names {astray[0]!r} in another place than the data do, and their labels would "
+                f"mean other classes. Valid: {shortened(told)}, in that order, or other names for them"
+            )
         classes = wanted or told or _occurring(_column(targets.values, origin), origin)
         if len(classes) < 2:
             raise DataError(f"{origin}: every label is {targets.values.flat[0]}. Valid: two classes or more")
@@ -71,7 +77,7 @@ class Classification(Task):
             valid = "" if named else f"0..{len(self.classes) - 1}, "
             raise DataError(
                 f"{origin}: label {in_one_line(told[first], 60)} of example {first} is outside of the classes "
-                f"({len(outside)} such labels). Valid: {valid}the classes are {_shortened(self.classes)}"
+                f"({len(outside)} such labels). Valid: {valid}the classes are {shortened(self.classes)}"
             )
         return found.astype(np.int64)
 
@@ -185,10 +191,6 @@ def _occurring(labels: Array, origin: str) -> tuple[str, ...]:
             "Valid: labels 0..classes-1; if the gap is meant, name the classes with 'classes'"
         )
     return tuple(str(label) for label in range(highest + 1))
-
-
-def _shortened(names: tuple[str, ...], most: int = 10) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def kl_divergence(target: paddle.Tensor, log_student: paddle.Tensor) -> paddle.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
@@ -41,6 +41,13 @@ class MultiLabel(Task):
     kind: Literal["multi-label"] = "multi-label"
     labels: tuple[str, ...] = Field(min_length=1)
 
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("names one more than once. Valid: distinct names")
+        return value
+
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Logits, one a label."""
@@ -49,6 +56,7 @@ class MultiLabel(Task):
     @classmethod
     def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """With the labels that are stated, or else the source's own names, or else numbers."""
+        targets.check_no_classes()
         count = targets.values.shape[1] if targets.values.ndim > 1 else 1
         return cls.stating({"labels": targets.columns or tuple(map(str, range(count))), **stated})
 
@@ -56,18 +64,19 @@ class MultiLabel(Task):
         """Zeros and ones, float32 [n, labels]."""
         import numpy as np
 
-        if values.ndim != 2 or values.shape[1] != len(self.labels) or values.dtype.kind not in "biuf":
+        found = values[:, None] if values.ndim == 1 else values
+        if found.ndim != 2 or found.shape[1] != len(self.labels) or found.dtype.kind not in "biuf":
             raise DataError(
                 f"{origin}: the targets are {values.dtype} of shape {list(values.shape)}. "
                 f"Valid: zeros and ones of shape [n, {len(self.labels)}]"
             )
-        bad = np.argwhere((values != 0) & (values != 1))
+        bad = np.argwhere((found != 0) & (found != 1))
         if len(bad):
             row, column = bad[0]
             raise DataError(
-                f"{origin}: target {row} has {values[row, column]} for {self.labels[column]!r}. Valid: 0 or 1"
+                f"{origin}: target {row} has {found[row, column]} for {self.labels[column]!r}. Valid: 0 or 1"
             )
-        return values.astype(np.float32)
+        return found.astype(np.float32)
 
     def decode(self, outputs: Array) -> dict[str, Array]:
         """A column of probabilities for each label."""

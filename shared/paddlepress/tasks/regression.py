@@ -62,6 +62,7 @@ class Regression(Task):
     @classmethod
     def of_data(cls, stated: Mapping[str, Any], targets: Targets) -> Task:
         """With the targets that are stated, or else the source's own names, or else numbers."""
+        targets.check_no_classes()
         count = targets.values.shape[1] if targets.values.ndim > 1 else 1
         numbered = ("target",) if count == 1 else tuple(f"target {place}" for place in range(count))
         return cls.stating({"targets": targets.columns or numbered, **stated})
@@ -76,11 +77,17 @@ class Regression(Task):
                 f"{origin}: the targets are {values.dtype} of shape {list(values.shape)}. "
                 f"Valid: numbers of shape [n, {len(self.targets)}]"
             )
-        found = found.astype(np.float32)
-        bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        with np.errstate(over="ignore"):  # what does not fit turns infinite and is refused
+            read = found.astype(np.float32)
+        wrong = ~np.isfinite(read)
+        bad = np.flatnonzero(wrong.any(axis=1))
         if len(bad):
-            raise DataError(f"{origin}: target {bad[0]} is not finite ({len(bad)} such targets). Valid: finite numbers")
-        return found
+            value = found[bad[0]][wrong[bad[0]]][0]
+            raise DataError(
+                f"{origin}: target {bad[0]} holds {value} ({len(bad)} such targets). "
+                "Valid: finite numbers, up to 3.4e38 either sign"
+            )
+        return read
 
     def fitted(self, targets: Array) -> Regression:
         """With the mean and deviation of training targets, unless they are stated."""

@@ -111,6 +111,18 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     assert raw.train.inputs[5, 2, 0, 0] == 5  # in the order of the files' names
 
 
+def test_classes_in_another_order_are_refused(tmp_path: Path) -> None:
+    """The labels are places among the folders: the same names in another order would call each class by another."""
+    root = folder_of_classes(tmp_path / "data", {"dark": 10, "light": 240})
+    fields: Any = {"path": str(root), "size": 8}
+    with pytest.raises(
+        DataError, match=r"'classes' names 'light' in another place .* Valid: dark, light, in that order"
+    ):
+        prepare(ImageFolder(classes=("light", "dark"), **fields), tmp_path / "d", tmp_path / "t")
+    summary = prepare(ImageFolder(classes=("night", "day"), **fields), tmp_path / "d", tmp_path / "t")
+    assert summary["task"]["classes"] == ["night", "day"]
+
+
 @pytest.mark.parametrize("splits", [("train", "val", "test"), ("Training", "Validation", "TEST")])
 def test_folders_of_splits_become_splits(splits: tuple[str, ...], tmp_path: Path) -> None:
     """Folders train, val and test are the splits; the data set that comes of them has the sizes of the files."""
@@ -227,6 +239,7 @@ def test_the_training_list_says_what_labels_are(split: str, tmp_path: Path) -> N
 def test_labels_may_be_numbers_to_predict(tmp_path: Path) -> None:
     """Labels with a fraction or a sign are the targets of a regression."""
     root = listed(tmp_path / "data", "{0}\t-{1}.5")
+    (root / "labels.txt").unlink()
     prepare(ImageList(path=str(root), size=8, task="regression"), tmp_path / "d", tmp_path / "t")  # type: ignore[arg-type]
     assert load(tmp_path / "d").split("train").labels[:2].tolist() == [[-0.5], [-1.5]]
 

@@ -85,6 +85,11 @@ NAN[7, 2] = np.nan
         ({"x": X.astype(str), "y": LABELS}, r"\[x\]: the inputs are <U"),
         ({"x": X.reshape(12, 2, 2, 2, 2), "y": LABELS}, r"\[x\]: the inputs have shape \[12, 2, 2, 2, 2\]"),
         ({"x": X[:, :0], "y": LABELS}, r"no dimension of 0"),
+        (
+            {"x": np.zeros((12, 4)), "y": np.int64(1)},
+            r"\[y\]: the targets are the one value 1. Valid: one for each input",
+        ),
+        ({"x": np.zeros((0, 4)), "y": LABELS[:0]}, r"\[x\] holds no examples. Valid: at least one"),
     ],
 )
 def test_arrays_that_do_not_fit(arrays: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -58,3 +58,14 @@ def test_targets_that_are_none_are_refused(values: np.ndarray, said: str) -> Non
     """Shape and value are told, with the label."""
     with pytest.raises(DataError, match=said):
         TASK.read(values, "y")
+
+
+def test_one_label_needs_no_second_dimension() -> None:
+    """Zeros and ones [n] are those of a single label; names of several are distinct."""
+    assert MultiLabel(labels=("red",)).read(np.array([0, 1]), "y").tolist() == [[0], [1]]
+    with pytest.raises(
+        DataError, match=r"y: the targets are int64 of shape \[2\]. Valid: zeros and ones of shape \[n, 3\]"
+    ):
+        TASK.read(np.array([0, 1]), "y")
+    with pytest.raises(ValueError, match="names one more than once"):
+        MultiLabel(labels=("red", "red"))

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import r2_score
 
 from paddlepress.core.errors import DataError
-from paddlepress.tasks import Regression
+from paddlepress.tasks import MultiLabel, Regression, Task
+from paddlepress.tasks.base import Targets
 
 TASK = Regression(targets=("width", "height"), mean=(10.0, -2.0), std=(5.0, 0.5))
 VALUES = np.random.default_rng(0).normal([10, -2], [5, 0.5], (50, 2)).astype(np.float32)
@@ -54,7 +55,8 @@ def test_a_student_that_says_the_same_is_no_way_off() -> None:
     ("values", "said"),
     [
         (np.zeros((3, 5)), r"\[3, 5\].*\[n, 2\]"),
-        (np.full((3, 2), np.nan), "target 0 is not finite"),
+        (np.full((3, 2), np.nan), r"target 0 holds nan \(3 such targets\). Valid: finite numbers, up to 3.4e38"),
+        (np.array([[1.0, 2.0], [1e300, 2.0]]), r"target 1 holds 1e\+300 \(1 such targets\)"),
         (np.array([["a", "b"]]), "numbers of shape"),
     ],
 )
@@ -82,3 +84,19 @@ def test_a_task_that_means_nothing_is_refused(fields: dict[str, Any], said: str)
     """As a user or a damaged manifest may state it."""
     with pytest.raises(ValueError, match=said):
         Regression(**{"targets": ("width", "height"), **fields})
+
+
+@pytest.mark.parametrize("kind", [Regression, MultiLabel])
+def test_places_among_classes_are_no_numbers(kind: type[Task]) -> None:
+    """Folders called 20 and 35 are no ages 0 and 1; where classes are called by their places, the places are meant."""
+    values = np.array([0, 1, 1, 0])
+    with pytest.raises(
+        DataError, match=r"images: the targets are the classes 20, 35, which are no numbers. Valid: the task"
+    ):
+        kind.of_data({}, Targets(values, "images", ("20", "35")))
+    assert kind.of_data({}, Targets(values, "images", ("0", "1"))).read(values, "images").tolist() == [
+        [0],
+        [1],
+        [1],
+        [0],
+    ]
