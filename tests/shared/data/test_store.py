@@ -179,6 +179,10 @@ def flip(data: Path) -> None:
         (forge(mean=[0.5, 0.5]), r"data.json is damaged: 'mean' has 2 numbers, and inputs .* have 1 channels"),
         (forge(std=[0]), r"data.json is damaged: 'std' is .*: holds 0"),
         (change_manifest(mean="x"), r"data.json is damaged: mean"),
+        (
+            change_manifest(task={"kind": "counts"}),
+            r"data.json can't be read: task: unknown task 'counts'. Valid: class",
+        ),
         (change_manifest(files={}), r"the split 'train' is in 'train.inputs.npy', which is not among its files"),
         (lambda data: replace_text(data / "data.json", "digits", "doubts"), r"data.json does not match its own seal"),
         (
