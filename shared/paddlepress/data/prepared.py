@@ -55,7 +55,11 @@ def prepared(raw: Raw, wanted: Mapping[str, Any] | Task, sizes: Sizes) -> Prepar
         name: replace(part, targets=task.read(part.targets, part.targets_origin)) for name, part in raw.parts.items()
     }
     parts = divide(Raw(raw.name, read["train"], read.get("validation"), read.get("test")), sizes)
-    return Prepared(raw.name, task.fitted(parts.train.targets), parts, measured(parts.train))
+    fitted = task.fitted(parts.train.targets)
+    for name, part in {"validation": parts.validation, "test": parts.test}.items():
+        if reason := fitted.unscorable(part.targets):
+            raise DataError(f"{part.targets_origin}: nothing can be scored on the {name} split: {reason}")
+    return Prepared(raw.name, fitted, parts, measured(parts.train))
 
 
 def _completed(raw: Raw, wanted: Mapping[str, Any]) -> Task:

@@ -182,6 +182,10 @@ class Task(Record, ABC):
             DataError: there are no examples, or not as many outputs as targets.
         """
 
+    def unscorable(self, targets: Array) -> str:
+        """Why nothing can be scored on examples with these targets [n, ...], in words; empty if it can."""
+        return "" if len(targets) else "there are none"
+
     def guess(self, targets: Array) -> Guess | None:
         """How good a model is that has learned nothing, on examples with these targets [n, ...]; None: unknown."""
         return None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from paddlepress.spec.tensors import Array
 
 R2 = Metric("%", True, "share of the targets' variance that is explained, on the deployed runtime", label="R squared")
+_FEWEST = 4
 
 
 class Regression(Task):
@@ -113,17 +114,23 @@ class Regression(Task):
         """
         import numpy as np
 
-        if len(outputs) != len(targets) or len(targets) < 4:
-            raise DataError(f"R squared needs as many predictions as targets, and at least four; got {len(targets)}")
+        if len(outputs) != len(targets):
+            raise DataError(f"R squared needs as many predictions as targets; got {len(outputs)} and {len(targets)}")
+        if reason := self.unscorable(targets):
+            raise DataError(f"R squared has no meaning: {reason}")
         wanted = self.standardized(targets).astype(np.float64)
         spread = np.square(wanted - wanted.mean(axis=0)).sum()
-        if spread == 0:
-            raise DataError("R squared has no meaning: all targets are the same")
         share = float(1 - np.square(outputs.astype(np.float64) - wanted).sum() / spread)
         count, bounded = len(targets), min(1.0, max(0.0, share))
         variance = 4 * bounded * (1 - bounded) ** 2 * (count - 2) ** 2 / ((count**2 - 1) * (count + 3))
         half = 1.959964 * math.sqrt(variance)
         return Score(100 * share, 100 * (share - half), min(100.0, 100 * (share + half)))
+
+    def unscorable(self, targets: Array) -> str:
+        """Why R squared has no meaning."""
+        if len(targets) < _FEWEST:
+            return f"there are {len(targets)} examples. Valid: {_FEWEST} or more"
+        return "" if (targets != targets[:1]).any() else "all targets are the same. Valid: targets that vary"
 
     def guess(self, targets: Array) -> Guess:
         """Always the mean, which explains nothing."""

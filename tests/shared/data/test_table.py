@@ -58,6 +58,38 @@ def test_a_regression_of_chosen_columns(tmp_path: Path) -> None:
     np.testing.assert_allclose(stored.task.mean, train.labels.mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"test_limit": 3},
+            r"\[hue\]: nothing can be scored on the test split: there are 3 examples. Valid: 4 or more",
+        ),
+        ({"validation": 0.01}, r"nothing can be scored on the validation split: there are 1 examples"),
+        ({"target": "kind", "split": "part"}, r"on the test split: all targets are the same. Valid: targets that vary"),
+    ],
+)
+def test_what_cannot_be_scored_is_told_before_anything_is_trained(
+    fields: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """A split that R squared has no meaning on is refused where it is made."""
+    frame = wine().drop(columns="cultivar")
+    frame["kind"], frame["part"] = (
+        [1.0, 0.0, 0.0, 0.0] * 44 + [1.0] * 2,
+        ["train", "test", "train", "val"] * 44 + ["val"] * 2,
+    )
+    frame.to_csv(tmp_path / "wine.csv", index=False)
+    given: Any = {
+        "path": str(tmp_path / "wine.csv"),
+        "target": "hue",
+        "inputs": ["ash"],
+        "task": "regression",
+        **fields,
+    }
+    with pytest.raises(DataError, match=message):
+        prepare(Table(**given), tmp_path / "d", tmp_path / "t")
+
+
 def test_a_column_of_splits(tmp_path: Path) -> None:
     """A column may say what each example is for."""
     frame = wine().assign(part=["train", "val", "test", "train", "train"] * 35 + ["train"] * 3)
