@@ -86,7 +86,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Splits that share their inputs' shape and their classes.
+    """Splits that share their inputs' shape and their task.
 
     A data set for techniques has `train`, `validation` and `calibration`; the one that variants are
     judged on has `test` only.
@@ -94,7 +94,7 @@ class Dataset:
     Attributes:
         name: where it came from, such as `mnist`.
         inputs: what a network must take.
-        task: the classes.
+        task: what a network is to learn of it.
         splits: by name.
         digest: SHA-256 over all splits.
         preprocessing: what made these inputs of the stored ones; None where that is unknown.
