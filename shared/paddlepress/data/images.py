@@ -160,7 +160,9 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
     except FileNotFoundError:
         raise DataError(f"{file} does not exist") from None
     except Exception as error:  # Pillow's readers fail in many ways
-        reason = "it is no image that Pillow knows" if "cannot identify" in str(error) else in_one_line(error)
+        reason = (
+            "it is no image that Pillow knows" if "cannot identify" in str(error) else in_one_line(error).rstrip(".")
+        )
         raise DataError(f"{file} can't be read: {reason}") from None
     pixels = np.asarray(fitted)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if color else pixels[None])

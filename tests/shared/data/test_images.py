@@ -175,6 +175,17 @@ def test_unreadable_images_can_be_skipped(tmp_path: Path) -> None:
     assert note.startswith("2 of 24 images are left out: ") and "00.png" in note and "04.png" in note
 
 
+def test_a_class_is_not_skipped_whole(tmp_path: Path) -> None:
+    """`on_error: skip` leaves images out, but no class."""
+    root = folder_of_classes(tmp_path / "data", {"dark": 10, "light": 240})
+    for file in (root / "light").iterdir():
+        file.write_bytes(b"no image")
+    (tmp_path / "into").mkdir()
+    source = ImageFolder(path=str(root), size=8, on_error="skip")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"data/light: none of its images can be read"):
+        source.read(tmp_path / "into", Silent())
+
+
 def listed(root: Path, lines: str = "{0}\t{1}") -> Path:
     """Images with lists of them, and names of their classes."""
     folder_of_classes(root / "a folder", {"dark": 10, "light": 240})

@@ -59,7 +59,13 @@ class ImageFolder(Images):
             labels += [names.index(folder.name)] * len(found)
         if not files:
             raise DataError(f"{root} holds no images. Valid: a folder of images for each class")
-        return self.decoded(files, np.array(labels, np.int64), (str(root), str(root)), into, progress)
+        examples = self.decoded(files, np.array(labels, np.int64), (str(root), str(root)), into, progress)
+        lost = sorted(set(labels) - set(examples.targets.tolist()))
+        if lost and root == train:
+            raise DataError(
+                f"{root / names[lost[0]]}: none of its images can be read. Valid: one or more of each class"
+            )
+        return examples
 
 
 def _splits(root: Path) -> dict[str, Path]:
