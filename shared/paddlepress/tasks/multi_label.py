@@ -104,8 +104,9 @@ class MultiLabel(Task):
         told, there = outputs > 0, targets > 0.5
         # Of each example: right, told too much, and not told.
         counts = np.stack([(told & there).sum(1), (told & ~there).sum(1), (~told & there).sum(1)], axis=1)
-        order = np.random.default_rng(0).integers(0, len(counts), (_RESAMPLES, len(counts)))
-        low, high = np.percentile([_f1(counts[chosen]) for chosen in order], [2.5, 97.5])
+        generator, number = np.random.default_rng(0), len(counts)
+        resampled = [_f1(counts[generator.integers(0, number, number)]) for _ in range(_RESAMPLES)]
+        low, high = np.percentile(resampled, [2.5, 97.5])
         return Score(_f1(counts), float(low), float(high))
 
     def agreement(self, outputs: Array, others: Array) -> float:

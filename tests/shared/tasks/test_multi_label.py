@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import paddle
 import pytest
@@ -24,6 +26,16 @@ def test_f1_is_micro_averaged(seed: int) -> None:
     score = TASK.score(outputs, targets)
     assert score.value == pytest.approx(100 * f1_score(targets, outputs > 0, average="micro"), abs=1e-6)
     assert score.low - 1e-9 <= score.value <= score.high + 1e-9
+
+
+def test_a_score_takes_no_more_memory_than_its_examples() -> None:
+    """Each resampling is forgotten before the next."""
+    targets = np.eye(3, dtype=np.float32)[np.arange(20_000) % 3]
+    tracemalloc.start()
+    TASK.score(targets - 0.5, targets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * targets.nbytes
 
 
 def test_probabilities_are_each_labels_own() -> None:
