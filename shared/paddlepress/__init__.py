@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.spec.preprocessing import Preprocessing
     from paddlepress.spec.signature import TensorSpec
-    from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Task
+    from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Segmentation, Task
     from paddlepress.techniques import Context, Technique
 
 __version__ = "0.1.0"
@@ -49,6 +49,7 @@ __all__ = [
     "Raw",
     "Regression",
     "Score",
+    "Segmentation",
     "Sizes",
     "Source",
     "Subject",
@@ -85,6 +86,7 @@ _HOMES = {
     "Raw": "paddlepress.data.raw",
     "Regression": "paddlepress.tasks",
     "Score": "paddlepress.tasks",
+    "Segmentation": "paddlepress.tasks",
     "Sizes": "paddlepress.data.memory",
     "Source": "paddlepress.data.source",
     "Subject": "paddlepress.evaluation.measurement",

@@ -22,7 +22,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.tasks import Classification, MultiLabel, Regression, Task
+from paddlepress.tasks import Classification, MultiLabel, Regression, Segmentation, Task
 from paddlepress.techniques import Context, run, technique
 from paddlepress.testing import size_of
 
@@ -33,6 +33,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "vit": {"depth": 2, "width": 16, "heads": 2},
     "lstm": {"hidden": 16},
     "mlp": {"hidden": [24, 16]},
+    "unet": {"width": 4, "depth": 1},
 }
 SIDES = {"lenet5-caffe": 16}
 RECOVERY = {"recovery_epochs": 0}
@@ -59,14 +60,15 @@ REFUSED: dict[tuple[str, str], str] = {
     **{("prune-filters", name): "no filters can be removed from this network" for name in NO_CONVOLUTION},
     **{("factorize-conv", name): "no convolution" for name in NO_CONVOLUTION},
     **{("prune-layers", name): "1 to remove, but 0 can be" for name in NO_BLOCK},
-    ("prune-neurons", "resnet-cifar"): "no neurons can be removed from this network",
+    **{("prune-neurons", name): "no neurons can be removed from this network" for name in ("resnet-cifar", "unet")},
+    ("factorize-dense", "unet"): "no dense layer can be factorized",
     ("factorize-conv", "vit"): "1 channels are fewer than min_channels 4",
 }
 
 
 @cache
 def tasks() -> dict[str, tuple[Task, np.ndarray[Any, Any]]]:
-    """Each task with targets of scikit-learn's digits: the digit, how much ink it takes, and where that is."""
+    """Each task with targets of scikit-learn's digits: the digit, how much ink it takes, and where it is."""
     from sklearn.datasets import load_digits
 
     images, labels = load_digits().images[:128], load_digits().target[:128]
@@ -77,6 +79,10 @@ def tasks() -> dict[str, tuple[Task, np.ndarray[Any, Any]]]:
         "classification": (Classification(classes=tuple("0123456789")), labels.astype(np.int64)),
         "regression": (regression, ink[:, None]),
         "multi-label": (MultiLabel(labels=("top", "left")), (halves > ink[:, None] / 2).astype(np.float32)),
+        "segmentation": (
+            Segmentation(classes=("ground", "ink"), height=8, width=8),
+            (images > 8).astype(np.uint8),
+        ),
     }
 
 
@@ -105,14 +111,13 @@ def own(group: str) -> list[str]:
     return [name for name, entry in listed(group).items() if entry.module.startswith("paddlepress")]
 
 
-COMBINATIONS = [(name, each, "classification") for name in own(TECHNIQUES) for each in own(ARCHITECTURES)]
-COMBINATIONS += [
-    (name, architecture, kind)
-    for name in own(TECHNIQUES)
-    for architecture in ("lenet", "mlp")
-    for kind in own(TASKS)
-    if kind != "classification"
+# What the architectures are for that give no numbers a class.
+DENSE = {"unet": "segmentation"}
+PAIRS = [(each, DENSE.get(each, "classification")) for each in own(ARCHITECTURES)]
+PAIRS += [
+    (each, kind) for each in ("lenet", "mlp") for kind in own(TASKS) if kind not in ("classification", "segmentation")
 ]
+COMBINATIONS = [(name, *pair) for name in own(TECHNIQUES) for pair in PAIRS]
 
 
 @pytest.mark.parametrize(("name", "architecture", "kind"), COMBINATIONS, ids=map(" ".join, COMBINATIONS))

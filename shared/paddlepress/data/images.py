@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"})
 _LARGEST_SIDE = 4096
-_AT_ONCE = 64
+# What is opened is one of these, whatever its name says: for others Pillow may start programs, as for PostScript.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+_BYTES_AHEAD = 2**26
 _TOLD = 3
 _SIZES = f"must be a height and a width in pixels, each 1 to {_LARGEST_SIDE}, or one number for both"
 
@@ -106,8 +109,9 @@ class Images(Located):
         """Decode in threads, which Pillow lets run side by side, without getting far ahead."""
         threads = min(8, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(threads) as pool:
-            for start in range(0, len(files), _AT_ONCE * threads):
-                yield from pool.map(self._decode, files[start : start + _AT_ONCE * threads])
+            ahead = max(threads, min(64 * threads, _BYTES_AHEAD // math.prod(self.shape())))
+            for start in range(0, len(files), ahead):
+                yield from pool.map(self._decode, files[start : start + ahead])
 
     def _decode(self, file: Path) -> NDArray[np.uint8] | Unreadable:
         try:
@@ -146,7 +150,7 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
 
     wanted = (size[1], size[0])
     try:
-        with Image.open(file) as opened:
+        with Image.open(file, formats=FORMATS) as opened:
             opened.draft("RGB" if color else "L", wanted)  # of a JPEG far too large only a fraction is decoded
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
@@ -166,6 +170,40 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
         raise DataError(f"{file} can't be read: {reason}") from None
     pixels = np.asarray(fitted)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1) if color else pixels[None])
+
+
+def mask(file: Path, size: tuple[int, int], resize: str) -> NDArray[np.uint8]:
+    """An image file whose pixels are the numbers of classes, brought to a size without making numbers of its own.
+
+    Args:
+        file: of one channel, or with a palette, whose colours mean nothing.
+        size, resize: as of `decode`; what padding adds is 255.
+
+    Returns:
+        uint8 [height, width].
+
+    Raises:
+        DataError: it can't be read, or has several channels.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    wanted, method = (size[1], size[0]), Image.Resampling.NEAREST
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            image = ImageOps.exif_transpose(opened)
+            if image.mode not in ("L", "P", "1"):
+                raise DataError(f"{file} is {image.mode}. Valid: a mask has one channel of 8 bits, or a palette")
+            numbers = Image.fromarray(np.asarray(image).astype(np.uint8))
+    except FileNotFoundError:
+        raise DataError(f"{file} does not exist") from None
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's readers fail in many ways
+        raise DataError(f"{file} can't be read: {in_one_line(error)}") from None
+    if resize == "pad":
+        return np.asarray(ImageOps.pad(numbers, wanted, method, color=255))
+    return np.asarray(ImageOps.fit(numbers, wanted, method) if resize == "crop" else numbers.resize(wanted, method))
 
 
 def _fitted(image: Image.Image, wanted: tuple[int, int], resize: str) -> Image.Image:

@@ -169,6 +169,9 @@ class _Region:
             bounds = _clip(graph, node)
             if bounds is not None:
                 codes[node.output[0]] = _clipped(graph, codes[node.input[0]], grid, bounds)
+                for asking in graph.consumers()[node.output[0]]:
+                    if asking.op_type == "Shape":  # that of the codes is the same
+                        _rewire(asking, node.output[0], codes[node.output[0]])
                 graph.drop(node)
                 continue
             for name in _data(node):

@@ -1,4 +1,4 @@
-"""What kind of network is supported: one input, and one tensor of logits, in training as in evaluation."""
+"""What kind of network is supported: one input, and one tensor as its task has it, in training as in evaluation."""
 
 from __future__ import annotations
 
@@ -22,24 +22,25 @@ def check_supported(model: Model) -> None:
 
     Raises:
         DataError: it takes several inputs, does not run on one of the stated shape, or gives something else than one
-            floating-point tensor [n, classes].
+            floating-point tensor of the task's shape.
     """
     from paddlepress.network.random_inputs import unseeded
 
-    classes, name, output = model.task.out_features, model.architecture.name, model.task.outputs[0].name
-    wanted = f"supported is a network that takes one input and gives one tensor of {output}, here [n, {classes}]"
+    name, output = model.architecture.name, model.task.outputs[0]
+    shape = ", ".join(map(str, output.shape))
+    wanted = f"supported is a network that takes one input and gives one tensor of {output.name}, here [n, {shape}]"
     if len(model.inputs) != 1:
         given = ", ".join(spec.name for spec in model.inputs)
         raise DataError(f"architecture {name!r} takes {len(model.inputs)} inputs ({given}); {wanted}")
     with unseeded():
         twin = model.copy()  # in training, batch norms note what goes through them
         for training in (False, True):
-            if wrong := _wrong(twin, classes, training):
+            if wrong := _wrong(twin, output.shape, training):
                 where = " in training mode" if training else ""
                 raise DataError(f"architecture {name!r} {wrong}{where}; {wanted}")
 
 
-def _wrong(model: Model, classes: int, training: bool) -> str:
+def _wrong(model: Model, wanted: tuple[int, ...], training: bool) -> str:
     import paddle
 
     try:
@@ -52,7 +53,7 @@ def _wrong(model: Model, classes: int, training: bool) -> str:
         return f"gives {len(outputs)} outputs as a {type(outputs).__name__}"
     if not isinstance(outputs, paddle.Tensor):
         return f"gives a {type(outputs).__name__}"
-    if list(outputs.shape) != [BATCH, classes] or not outputs.is_floating_point():
+    if tuple(outputs.shape) != (BATCH, *wanted) or not outputs.is_floating_point():
         dtype = str(outputs.dtype).removeprefix("paddle.")
         sizes = [str(size) for size in outputs.shape]
         if sizes[:1] == [str(BATCH)]:

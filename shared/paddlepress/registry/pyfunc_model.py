@@ -33,8 +33,8 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
             params: `output` is `label`, or else `probabilities` or `logits`.
 
         Returns:
-            A data frame with the most probable class, `label`, and its probability, `score`; or else what `output`
-            names, float32 [n, classes] in the order of the classes.
+            A data frame with what the task makes of the outputs, such as the most probable class, `label`, and its
+            probability, `score`; or else what `output` names, float32 [n, ...] as the network gives it.
         """
         import pandas as pd
 
@@ -52,9 +52,14 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
         except DataError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from None
         columns = self.predictor.task.decode(outputs)
-        return pd.DataFrame(
-            {name: pd.Series(values, dtype=str if values.dtype == object else None) for name, values in columns.items()}
-        )
+        return pd.DataFrame({name: _column(values) for name, values in columns.items()})
+
+
+def _column(values: np.ndarray[Any, Any]) -> Any:
+    """One value an example, or one array, such as a mask."""
+    import pandas as pd
+
+    return pd.Series(list(values) if values.ndim > 1 else values, dtype=str if values.dtype == object else None)
 
 
 mlflow.models.set_model(CompressedClassifier())

@@ -27,9 +27,11 @@ from paddlepress.registry.locking import exclusive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.types import Schema
 
     from paddlepress.artifact.manifest import Manifest
     from paddlepress.evaluation.result import Evaluation
+    from paddlepress.tasks import Task
 
 CODE = Path(__file__).with_name("pyfunc_model.py")
 REQUIREMENTS = ("paddlepress", "mlflow", "numpy", "onnxruntime", "safetensors", "constriction")
@@ -324,7 +326,7 @@ def _log_model(
     import mlflow
     import numpy as np
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     from paddlepress.deployment.predictor import input_dtype
 
@@ -333,7 +335,7 @@ def _log_model(
     shape, dtype = manifest.inputs[0].shape, np.dtype(input_dtype(manifest))
     signature = ModelSignature(
         Schema([TensorSpec(dtype, (-1, *shape))]),
-        Schema([ColSpec("string", "label"), ColSpec("float", "score")]),
+        _columns(manifest.task),
         ParamSchema([ParamSpec("output", "string", "label")]),
     )
     run = client.get_run(run_id)
@@ -356,6 +358,18 @@ def _log_model(
             pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
         )
     return str(model.model_id)
+
+
+def _columns(task: Task) -> Schema | None:
+    """What a registered model gives for an example, as MLflow says it; None where a column is no plain one."""
+    import numpy as np
+    from mlflow.types import ColSpec, Schema
+
+    found = task.decode(np.zeros((1, *task.outputs[0].shape), np.float32))
+    if any(values.ndim > 1 for values in found.values()):
+        return None
+    kinds = {"O": "string", "f": "float", "i": "long", "u": "long", "b": "boolean"}
+    return Schema([ColSpec(kinds[values.dtype.kind], name) for name, values in found.items()])
 
 
 @contextmanager

@@ -10,5 +10,6 @@ from paddlepress.tasks.base import AnyTask, Score, Task
 from paddlepress.tasks.classification import Classification
 from paddlepress.tasks.multi_label import MultiLabel
 from paddlepress.tasks.regression import Regression
+from paddlepress.tasks.segmentation import Segmentation
 
-__all__ = ["AnyTask", "Classification", "MultiLabel", "Regression", "Score", "Task"]
+__all__ = ["AnyTask", "Classification", "MultiLabel", "Regression", "Score", "Segmentation", "Task"]

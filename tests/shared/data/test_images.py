@@ -277,3 +277,13 @@ def test_what_is_wrong_with_a_list(line: str, message: str, tmp_path: Path) -> N
     with pytest.raises(DataError, match=message) as caught:
         prepare(ImageList(path=str(root), size=8), tmp_path / "d", tmp_path / "t")  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+def test_what_an_image_is_does_not_follow_from_its_name(tmp_path: Path) -> None:
+    """A PNG called .jpg is read; PostScript, for which Pillow would start another program, is no image here."""
+    picture(tmp_path / "one.png", (4, 4), 7, "L").rename(tmp_path / "one.jpg")
+    assert (decode(tmp_path / "one.jpg", (4, 4), "stretch", False) == 7).all()
+    Image.new("L", (4, 4)).save(tmp_path / "page.eps")
+    (tmp_path / "page.eps").rename(tmp_path / "page.png")
+    with pytest.raises(DataError, match=r"page.png can't be read: it is no image"):
+        decode(tmp_path / "page.png", (4, 4), "stretch", False)

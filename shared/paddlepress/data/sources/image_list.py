@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.core.fields import Place
 from paddlepress.core.progress import Progress
-from paddlepress.data.images import Images
+from paddlepress.data.images import Images, mask
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _VALID = "Valid: a path and a label, with a space or tab between, such as images
 
 
 class ImageList(Images):
-    """Images that lists in their folder name, a line each: a path and a label, a number or a class's name."""
+    """Images that lists in their folder name, a line each: a path and a label, or the path of a mask."""
 
     source: Literal["image-list"] = Field(default="image-list", description="where the data come from")
     path: Annotated[str, Place()] = Field(
@@ -37,6 +38,11 @@ class ImageList(Images):
     )
     test_list: str = Field(
         default="", description="the file that lists test images; empty takes test_list.txt, if there is one"
+    )
+    labels: Literal["classes", "masks"] = Field(
+        default="classes",
+        description="what follows a path: classes are numbers or names; masks are paths of images whose pixels are the "
+        "numbers of classes (255: does not count), for the task segmentation",
     )
     label_list: str = Field(
         default="",
@@ -57,11 +63,14 @@ class ImageList(Images):
             raise DataError(f"{root} is no folder. Valid: a folder with {self.train_list} and the images that it lists")
         names = self._names(root)
         train = _listed(root, _present(root, self.train_list))
-        named = _are_names(train, names or self.wanted.get("classes", ()))
+        if self.labels == "masks":
+            targets: Callable[[_Listed], NDArray[Any]] = partial(self._masks, root)
+        else:
+            targets = partial(_targets, named=_are_names(train, names or self.wanted.get("classes", ())))
 
         def part(listed: _Listed) -> Examples:
             origin = str(listed.list)
-            return self.decoded(listed.files, _targets(listed, named), (origin, origin), into, progress)
+            return self.decoded(listed.files, targets(listed), (origin, origin), into, progress)
 
         validation = _chosen(root, self.validation_list, "val_list.txt")
         test = _chosen(root, self.test_list, "test_list.txt")
@@ -72,6 +81,14 @@ class ImageList(Images):
             part(_listed(root, test)) if test else None,
             names,
         )
+
+    def _masks(self, root: Path, listed: _Listed) -> NDArray[Any]:
+        """Masks, uint8 [n, height, width]."""
+        import numpy as np
+
+        size = (self.size[0], self.size[1])
+        places = [_inside(root, listed.list, *at) for at in zip(listed.lines, listed.labels, strict=True)]
+        return np.stack([mask(place, size, self.resize) for place in places])
 
     def _names(self, root: Path) -> tuple[str, ...]:
         file = _chosen(root, self.label_list, "labels.txt") or _chosen(root, self.label_list, "label_list.txt")
@@ -100,20 +117,24 @@ class _Listed:
 
 def _listed(root: Path, file: Path) -> _Listed:
     rows = []
-    inside = root.resolve()
     for number, line in _lines(file):
         parts = line.rsplit("\t" if "\t" in line else None, 1)
         if len(parts) != 2:
             raise DataError(f"{file}, line {number}: {in_one_line(line, 80)!r} has no label. {_VALID}")
         if "\0" in line:
             raise DataError(f"{file}, line {number}: {in_one_line(line, 80)!r} holds a null character. {_VALID}")
-        path = root / parts[0].strip()
-        if not path.resolve().is_relative_to(inside):
-            raise DataError(f"{file}, line {number}: {in_one_line(parts[0], 80)!r} lies outside of {root}")
-        rows.append((path, parts[1].strip(), number))
+        rows.append((_inside(root, file, number, parts[0].strip()), parts[1].strip(), number))
     if not rows:
         raise DataError(f"{file} lists no images. {_VALID}")
     return _Listed(file, *zip(*rows, strict=True))
+
+
+def _inside(root: Path, file: Path, number: int, named: str) -> Path:
+    """The path that a line of a list names."""
+    path = root / named
+    if not path.resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{file}, line {number}: {in_one_line(named, 80)!r} lies outside of {root}")
+    return path
 
 
 def _are_names(train: _Listed, names: Collection[str]) -> bool:
