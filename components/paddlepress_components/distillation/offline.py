@@ -150,7 +150,7 @@ class DistillOffline(StudentTraining, Technique):
         for model, weight in zip(teachers, weights, strict=True):
             comparison = self._comparison(student, model, context)
             layers, summary = (comparison.teacher_layers, comparison.summary) if comparison is not None else ((), list)
-            asked = Teacher(model.network, context.train, self.shift > 0, layers, summary)
+            asked = Teacher(model.network, context.train, self.settings().augmented, layers, summary)
             weighted.append(WeightedTeacher(asked, weight / sum(weights), comparison))
         return weighted
 

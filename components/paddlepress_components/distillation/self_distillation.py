@@ -74,7 +74,7 @@ class DistillSelf(StudentTraining, Technique):
         student = self.named_student(model)
         teacher = model if student is None else self._trained(student, context, 0, None, "")
         for generation, seed in enumerate(own, start=1):
-            loss = taught_by(teacher, context.train, self.temperature, self.alpha, augmented=self.shift > 0)
+            loss = taught_by(teacher, context.train, self.temperature, self.alpha, augmented=self.settings().augmented)
             student = reinitialized(teacher, seed)
             teacher = self._trained(student, replace(context, seed=seed), generation, loss, teacher.digest())
         return teacher

@@ -10,6 +10,7 @@ from paddlepress.core.errors import UnknownName
 from paddlepress.core.fields import Fields, When
 from paddlepress.core.plugins import ARCHITECTURES, listed
 from paddlepress.network.architectures import ArchitectureName
+from paddlepress.training.augmentation import Stated
 from paddlepress.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -27,10 +28,18 @@ class StudentTraining(Fields):
     )
     epochs: int = Field(default=4, ge=1, le=10_000, description="passes over the training data")
     batch_size: int = Field(default=128, ge=1, le=65_536, description="examples in one step")
+    accumulate: int = Field(
+        default=1, ge=1, le=65_536, description="batches whose gradients are averaged before each step"
+    )
     learning_rate: float = Field(default=4e-3, gt=0, le=10, description="highest learning rate (Adam, one-cycle)")
     weight_decay: float = Field(default=0.0, ge=0, lt=1, description="weights shrink by this times the learning rate")
     shift: int = Field(
         default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
+    )
+    augmentation: Stated = Field(
+        default=[],
+        description="changes of each batch, in their order: color, crop, cutout, flip, mixup, each a name or name: "
+        "{field: value}",
     )
 
     @field_validator("student")
@@ -51,6 +60,8 @@ class StudentTraining(Fields):
             weight_decay=self.weight_decay,
             patience=patience,
             shift=self.shift,
+            augmentation=self.augmentation,
+            accumulate=self.accumulate,
         )
 
     def named_student(self, model: Model) -> Model | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
@@ -96,6 +96,10 @@ class Task(Record, ABC):
     """What a score is made of, by name."""
     smooths_labels: ClassVar[bool] = False
     """Whether the loss can give a share of each label to all others."""
+
+    refuses: ClassVar[Collection[str]] = ()
+    """The steps of augmentation, by name, after which targets would no longer be those of their inputs; `mixup` where
+    a mixture of two targets' losses means nothing."""
 
     kind: str
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TrainingFailed
 from paddlepress.forward.score import score
+from paddlepress.training.augmentation import Augmentation, Examples
 from paddlepress.training.batch import Batch
 from paddlepress.training.checkpoint import (
     Checkpoint,
@@ -35,7 +36,6 @@ from paddlepress.training.losses import Loss, labels_of
 from paddlepress.training.settings import TrainingSettings, learning_rate
 
 if TYPE_CHECKING:
-    from paddlepress.data import Split
     from paddlepress.tasks import Task
     from paddlepress.training.context import TrainingContext
 
@@ -98,10 +98,13 @@ def fit(
             f"label_smoothing is {settings.label_smoothing:g}, but the task {task.kind!r} has no labels to smooth. "
             "Valid: 0"
         )
+    augmentation = Augmentation(settings.augmentation, settings.shift, task, context.train)
     progress, log = context.progress, context.log
     learns = with_auxiliaries(network, hooks)
     kept_on_disk, state = _resume(learns, context, settings, identity)
-    run = _Run(network, learns, context, settings, loss or labels_of(task, settings.label_smoothing), hooks)
+    run = _Run(
+        network, learns, context, settings, loss or labels_of(task, settings.label_smoothing), hooks, augmentation
+    )
     if state.losses:
         set_weights(learns, state.weights)
         set_optimizer_state(run.optimizer, learns, state.optimizer)
@@ -138,6 +141,7 @@ class _Run:
         settings: TrainingSettings,
         loss: Loss,
         hooks: Sequence[Hook],
+        augmentation: Augmentation,
     ) -> None:
         self.network, self.learns, self.settings, self.loss, self.hooks = network, learns, settings, loss, hooks
         self.train, self.seed, self.progress = context.train, context.seed, context.progress
@@ -146,7 +150,7 @@ class _Run:
         self.accumulate = min(settings.accumulate, len(self.train) // self.batch_size)
         self.steps = len(self.train) // (self.batch_size * self.accumulate)
         self.total = self.steps * settings.epochs
-        self.shift = _Shift(self.train, settings.shift) if settings.shift else None
+        self.augmentation = augmentation
 
     def begin(self, epochs_done: int) -> None:
         self._step_done(epochs_done * self.steps)
@@ -177,15 +181,13 @@ class _Run:
 
     def _step(self, step: int, indices: NDArray[np.int64]) -> paddle.Tensor:
         self.optimizer.set_lr(learning_rate(self.settings, step, self.total))
-        images = self.train.inputs[indices]
-        if self.shift is not None:
-            images = self.shift(images, np.random.default_rng((self.seed, step, 1)))
+        examples = self.augmentation(self.train.inputs[indices], self.seed, step)
         labels = self.train.labels[indices]
         losses = []
         with passing(*self.hooks):  # once a step: what hooks do to gradients, they do to those of all its batches
             for start in range(0, len(indices), self.batch_size):
                 part = slice(start, start + self.batch_size)
-                losses.append(self._backward(indices[part], images[part], labels[part]))
+                losses.append(self._backward(indices, labels, examples, part))
         # Paddle numbers the accumulators of a parameter by the optimizers that it had in this process, and a training
         # that resumes may have had fewer.
         with paddle.utils.unique_name.guard():
@@ -194,10 +196,16 @@ class _Run:
         self._step_done(step + 1)
         return paddle.add_n(losses)
 
-    def _backward(self, indices: NDArray[np.int64], images: NDArray[np.float32], labels: NDArray[Any]) -> paddle.Tensor:
-        """Add a batch's gradients to those of its step; its share of the step's loss."""
-        inputs = paddle.to_tensor(images)
-        loss = self.loss(self.network(inputs), paddle.to_tensor(labels), Batch(indices, inputs))
+    def _backward(
+        self, indices: NDArray[np.int64], labels: NDArray[Any], examples: Examples, part: slice
+    ) -> paddle.Tensor:
+        """Add the gradients of a part of a step's examples to those of the step; its share of the step's loss."""
+        batch = Batch(indices[part], paddle.to_tensor(examples.inputs[part]))
+        outputs = self.network(batch.inputs)
+        loss = self.loss(outputs, paddle.to_tensor(labels[part]), batch)
+        if examples.partners is not None:
+            of_partners = self.loss(outputs, paddle.to_tensor(labels[examples.partners[part]]), batch)
+            loss = examples.share * loss + (1 - examples.share) * of_partners
         if self.accumulate > 1:
             loss = loss / self.accumulate
         loss.backward()
@@ -206,29 +214,6 @@ class _Run:
     def _step_done(self, done: int) -> None:
         for hook in self.hooks:
             hook.after_step(done, self.total)
-
-
-class _Shift:
-    """Moves each image by up to `most` pixels; what comes in at the edge has the darkest value of all images."""
-
-    def __init__(self, train: Split, most: int) -> None:
-        if train.inputs.ndim != 4:
-            raise DataError(
-                f"shift is {most}, but the examples have shape {train.inputs.shape[1:]}: "
-                "only images [channels, height, width] can be shifted"
-            )
-        self.most = most
-        parts = range(0, len(train), _ROWS)
-        self.background = min(float(train.inputs[start : start + _ROWS].min()) for start in parts)
-
-    def __call__(self, images: NDArray[np.float32], generator: np.random.Generator) -> NDArray[np.float32]:
-        count, channels, height, width = images.shape
-        most = self.most
-        edge = ((0, 0), (0, 0), (most, most), (most, most))
-        padded = np.pad(images, edge, constant_values=self.background)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (channels, height, width), axis=(1, 2, 3))[:, 0]
-        down, right = generator.integers(0, 2 * most + 1, (2, count))
-        return np.ascontiguousarray(windows[np.arange(count), down, right])
 
 
 def _optimizer(settings: TrainingSettings, network: paddle.nn.Layer) -> paddle.optimizer.Optimizer:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from paddlepress.core.fields import Fields, When
+from paddlepress.training.augmentation import Stated
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -40,6 +41,11 @@ class Recovery(Fields):
     recovery_shift: Annotated[int, When("recovery_epochs", ...)] = Field(
         default=0, ge=0, le=32, description="augmentation in that training: move each image by up to this many pixels"
     )
+    recovery_augmentation: Annotated[Stated, When("recovery_epochs", ...)] = Field(
+        default=[],
+        description="changes of each batch in that training, in their order: color, crop, cutout, flip, mixup, each a "
+        "name or name: {field: value}",
+    )
 
     def recover(
         self,
@@ -67,10 +73,11 @@ class Recovery(Fields):
             learning_rate=self.recovery_learning_rate,
             batch_size=self.recovery_batch_size,
             shift=self.recovery_shift,
+            augmentation=self.recovery_augmentation,
         )
         loss = None
         if self.recovery_loss == "distilled":
-            loss = taught_by(context.base, context.train, TEMPERATURE, ALPHA, augmented=settings.shift > 0)
+            loss = taught_by(context.base, context.train, TEMPERATURE, ALPHA, augmented=settings.augmented)
         return retrain(model, context, settings, loss, hooks, self.model_dump_json())
 
 

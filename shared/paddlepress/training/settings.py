@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paddlepress.core.fields import Fields, When
+from paddlepress.training.augmentation import Stated
 
 WARM_UP = 0.3  # share of the steps in which one-cycle rises
 START = 1 / 25  # of the peak, where one-cycle begins
@@ -50,6 +51,16 @@ class TrainingSettings(Fields):
     shift: int = Field(
         default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
     )
+    augmentation: Stated = Field(
+        default=[],
+        description="changes of each batch, in their order: color, crop, cutout, flip, mixup, each a name or name: "
+        "{field: value}",
+    )
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a network is trained on other inputs than the data's own."""
+        return bool(self.shift or self.augmentation)
 
 
 def learning_rate(settings: TrainingSettings, step: int, total: int) -> float:

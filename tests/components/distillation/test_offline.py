@@ -91,8 +91,8 @@ def test_a_pruned_model_is_taught_and_stays_pruned() -> None:
 
 
 @pytest.mark.parametrize("loss", ["kd", "decoupled", "logit-standardized", "hints", "attention", "relational"])
-@pytest.mark.parametrize("shift", [0, 1])
-def test_every_loss_teaches_a_student(loss: Any, shift: int) -> None:
+@pytest.mark.parametrize("changed", [{}, {"shift": 1}, {"augmentation": ["mixup"]}])
+def test_every_loss_teaches_a_student(loss: Any, changed: dict[str, Any]) -> None:
     """The loss falls, the student is none but itself, and the teacher is left as it was, without a hook."""
     base, losses = trained().copy(), []
     before = base.digest()
@@ -101,7 +101,7 @@ def test_every_loss_teaches_a_student(loss: Any, shift: int) -> None:
         if name == "train_loss":
             losses.append(value)
 
-    fields = {**STUDENT, "epochs": 3, "loss": loss, "shift": shift}
+    fields = {**STUDENT, "epochs": 3, "loss": loss, **changed}
     taught = run(technique("distill-offline", fields), base, digits_context(base, log=log))
     assert losses[-1] < 0.8 * losses[0]
     assert set(taught.state()) == set(base.state())

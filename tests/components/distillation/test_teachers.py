@@ -15,8 +15,8 @@ from paddlepress.forward.score import score
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Classification
-from paddlepress.techniques import Context, run
-from paddlepress.testing import digits, trained
+from paddlepress.techniques import Context, run, technique
+from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.batch import Batch
 from paddlepress.training.teachers import CACHE_BYTES, Teacher
 from paddlepress_components.distillation.offline import DistillOffline
@@ -151,6 +151,40 @@ def test_answers_too_large_to_keep_are_given_live() -> None:
     teacher(Batch(np.array([0, 1]), paddle.to_tensor(train.inputs[:2])))
     assert sum(asked) < many
     assert asked[-1] == 2
+
+
+def test_a_batch_whose_loss_is_made_twice_asks_a_live_teacher_once() -> None:
+    """Mixed targets have the loss of both made; the answer of the batch before is not taken for another's."""
+    train = digits().split("train")
+    asked: list[int] = []
+    network = trained().copy().network
+    network.register_forward_pre_hook(lambda layer, inputs: asked.append(len(inputs[0])))
+    teacher = Teacher(network, train, augmented=True)
+    first, second = (Batch(np.arange(2), paddle.to_tensor(train.inputs[start : start + 2])) for start in (0, 2))
+    answers = [teacher(batch).outputs.numpy() for batch in (first, first, second)]
+    assert asked == [2, 2]
+    assert np.array_equal(answers[0], answers[1]) and not np.allclose(answers[0], answers[2])
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("distill-offline", {"augmentation": ["mixup"], "epochs": 1}),
+        ("distill-self", {"augmentation": ["flip"], "epochs": 1}),
+        ("prune-weights", {"recovery_augmentation": ["color"], "recovery_loss": "distilled"}),
+    ],
+)
+def test_no_answers_are_kept_where_batches_are_changed(
+    name: str, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a teacher made of the data as they are would be about other inputs than the student's."""
+
+    def keep(teacher: Teacher, inputs: Any) -> None:
+        raise AssertionError("answers for the whole split")
+
+    monkeypatch.setattr(Teacher, "_all", keep)
+    base = trained().copy()
+    assert run(technique(name, fields), base, digits_context(base)).digest() != trained().digest()
 
 
 def test_a_teacher_asked_in_training_mode_answers_in_evaluation_mode() -> None:

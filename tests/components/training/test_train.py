@@ -102,3 +102,32 @@ def test_a_network_of_another_kind_is_refused_before_it_trains(
     code, said = refusal(data, tmp_path, capsys)
     assert code == 2
     assert "gives float32 [n, 512]; supported is a network that takes one input and gives" in said
+
+
+def carried(**fields: Any) -> dict[str, Any]:
+    """Parameters as they come out of Kubeflow, where every number in a list is a double."""
+    from google.protobuf import json_format, struct_pb2
+
+    return json_format.MessageToDict(json_format.ParseDict(fields, struct_pb2.Struct()))
+
+
+def test_steps_of_augmentation_reach_the_training(data: Path, tmp_path: Path) -> None:
+    """They are the same, and stand in the model's history as they were stated, after Kubeflow has carried them."""
+    stated = [{"crop": {"padding": 1}}, "mixup", {"cutout": {"size": 2}}]
+    given = carried(augmentation=stated)
+    assert given["augmentation"][0]["crop"]["padding"].__class__ is float
+    for name, fields in {"carried": given, "stated": {"augmentation": stated}}.items():
+        trained(data, tmp_path / name, epochs=1, batch_size=64, **fields)
+    models = [store.load(tmp_path / name / "model") for name in ("carried", "stated")]
+    assert models[0].digest() == models[1].digest()
+    assert models[0].lineage[0].parameters["augmentation"] == stated
+
+
+def test_a_step_that_does_not_exist_is_told_in_one_line(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The component ends before it trains, with the steps that there are."""
+    with pytest.raises(SystemExit) as caught:
+        trained(data, tmp_path, augmentation=["flop"])
+    assert caught.value.code == 2
+    assert "unknown augmentation step 'flop'. Did you mean 'flip'? Valid: color, crop" in capsys.readouterr().out

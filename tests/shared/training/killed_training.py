@@ -16,7 +16,9 @@ from paddlepress.testing import digits
 from paddlepress.training.settings import TrainingSettings
 
 T = TypeVar("T")
-SETTINGS = TrainingSettings(epochs=4, batch_size=64, shift=1, weight_decay=0.01)
+SETTINGS = TrainingSettings(
+    epochs=4, shift=1, weight_decay=0.01, batch_size=32, accumulate=2, augmentation=[{"cutout": {"size": 2}}, "mixup"]
+)
 SEED = 3
 
 
