@@ -10,7 +10,7 @@ from paddlepress.core.errors import UnknownName
 from paddlepress.core.fields import Fields, When
 from paddlepress.core.plugins import ARCHITECTURES, listed
 from paddlepress.network.architectures import ArchitectureName
-from paddlepress.training.augmentation import Stated
+from paddlepress.training.augmentation import DESCRIPTION, Stated
 from paddlepress.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -36,11 +36,7 @@ class StudentTraining(Fields):
     shift: int = Field(
         default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
     )
-    augmentation: Stated = Field(
-        default=[],
-        description="changes of each batch, in their order: color, crop, cutout, flip, mixup, each a name or name: "
-        "{field: value}",
-    )
+    augmentation: Stated = Field(default=[], description=DESCRIPTION)
 
     @field_validator("student")
     @classmethod

@@ -194,6 +194,9 @@ class Mixup(Step):
 STEPS: Mapping[str, type[Step]] = {"color": Color, "crop": Crop, "cutout": Cutout, "flip": Flip, "mixup": Mixup}
 """All there are, by name."""
 
+DESCRIPTION = f"changes of each batch, in their order: {', '.join(STEPS)}, each a name or name: {{field: value}}"
+"""Of a field that states steps."""
+
 
 def cropped(
     images: NDArray[np.float32], most: int, background: float, generator: np.random.Generator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from paddlepress.core.fields import Fields, When
-from paddlepress.training.augmentation import Stated
+from paddlepress.training.augmentation import DESCRIPTION, Stated
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -42,9 +42,7 @@ class Recovery(Fields):
         default=0, ge=0, le=32, description="augmentation in that training: move each image by up to this many pixels"
     )
     recovery_augmentation: Annotated[Stated, When("recovery_epochs", ...)] = Field(
-        default=[],
-        description="changes of each batch in that training, in their order: color, crop, cutout, flip, mixup, each a "
-        "name or name: {field: value}",
+        default=[], description=f"in that training, {DESCRIPTION}"
     )
 
     def recover(

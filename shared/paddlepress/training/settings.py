@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from paddlepress.core.fields import Fields, When
-from paddlepress.training.augmentation import Stated
+from paddlepress.training.augmentation import DESCRIPTION, Stated
 
 WARM_UP = 0.3  # share of the steps in which one-cycle rises
 START = 1 / 25  # of the peak, where one-cycle begins
@@ -51,11 +51,7 @@ class TrainingSettings(Fields):
     shift: int = Field(
         default=0, ge=0, le=32, description="augmentation: move each image by up to this many pixels at random"
     )
-    augmentation: Stated = Field(
-        default=[],
-        description="changes of each batch, in their order: color, crop, cutout, flip, mixup, each a name or name: "
-        "{field: value}",
-    )
+    augmentation: Stated = Field(default=[], description=DESCRIPTION)
 
     @property
     def augmented(self) -> bool:
