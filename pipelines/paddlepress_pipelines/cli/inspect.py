@@ -1,8 +1,9 @@
-"""`techniques`, `architectures` and `show`: what there is, and what a model is made of."""
+"""`techniques`, `sources`, `tasks`, `architectures` and `show`: what there is, and what a model is made of."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -21,48 +22,88 @@ def techniques(
 ) -> None:
     """List the techniques, or show the fields of one."""
     from paddlepress.core import plugins
-    from paddlepress.core.errors import UsageError
+    from paddlepress.core.plugins import summary_of
     from paddlepress.techniques import technique_class
 
-    if name is not None:
-        _one_technique(name, technique_class(name), as_json)
+    if name is None:
+        _list(plugins.TECHNIQUES, technique_class, as_json, family=lambda found: found.family)
         return
+    chosen = technique_class(name)
+    said = {"family": str(chosen.family), "summary": summary_of(chosen), "paper": chosen.paper}
+    _show_fields(name, chosen, said, as_json)
+    if chosen.paper and not as_json:
+        console().print(f"\nSource: {chosen.paper}", highlight=False, markup=False)
+
+
+@app.command()
+def sources(
+    name: Annotated[Optional[str], typer.Argument(help="Show this source's fields.", metavar="NAME")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """List the sources that data come from, or show the fields of one."""
+    from paddlepress.core import plugins
+    from paddlepress.core.plugins import summary_of
+    from paddlepress.data.source import source_class
+
+    if name is None:
+        _list(plugins.SOURCES, source_class, as_json)
+    else:
+        chosen = source_class(name)
+        _show_fields(name, chosen, {"summary": summary_of(chosen)}, as_json)
+
+
+@app.command()
+def tasks(
+    name: Annotated[Optional[str], typer.Argument(help="Show this task's fields.", metavar="NAME")] = None,  # noqa: UP045
+    as_json: AsJson = False,
+) -> None:
+    """List the tasks that networks are for, with what says how good one is, or show the fields of one."""
+    from paddlepress.core import plugins
+    from paddlepress.core.plugins import summary_of
+    from paddlepress.tasks.base import task_class
+
+    if name is None:
+        _list(plugins.TASKS, task_class, as_json, metric=lambda found: found.primary)
+    else:
+        chosen = task_class(name)
+        _show_fields(name, chosen, {"metric": str(chosen.primary), "summary": summary_of(chosen)}, as_json)
+
+
+def _list(group: str, load: Callable[[str], Any], as_json: bool, **columns: Callable[[Any], str]) -> None:
+    """List the plugins of a group, each with what the columns say of it and what it does."""
+    from paddlepress.core import plugins
+    from paddlepress.core.errors import UsageError
+
     rows = []
-    for key, entry in plugins.listed(plugins.TECHNIQUES).items():
+    for key, entry in plugins.listed(group).items():
         try:
-            found = technique_class(key)
-            about = {"family": str(found.family), "what it does": plugins.summary_of(found)}
+            found = load(key)
+            said = {name: str(about(found)) for name, about in columns.items()}
+            said["what it does"] = plugins.summary_of(found)
         except UsageError as error:  # one that is broken hides no other
-            about = {"family": "", "what it does": str(error)}
-        rows.append(
-            {
-                "name": key,
-                **about,
-                "package": entry.dist.name if entry.dist else "",
-                "version": entry.dist.version if entry.dist else "",
-            }
-        )
+            said = {**dict.fromkeys(columns, ""), "what it does": str(error)}
+        package = {"package": entry.dist.name, "version": entry.dist.version} if entry.dist else {}
+        rows.append({"name": key, **said, "package": "", "version": "", **package})
     if as_json:
         print(json.dumps(rows, indent=2))
         return
     # Where all come in one package, it need not be said of each.
     plugged = len({row["package"] for row in rows}) > 1
-    _print_table("", ["name", "family", "what it does", *(["package", "version"] if plugged else [])], rows)
+    _print_table("", ["name", *columns, "what it does", *(["package", "version"] if plugged else [])], rows)
 
 
-def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
+def _show_fields(name: str, chosen: Any, said: dict[str, str], as_json: bool) -> None:
+    """A plugin's fields with defaults, ranges and descriptions, below what is said of it."""
     from paddlepress.core.fields import describe_fields
-    from paddlepress.core.plugins import summary_of
 
-    fields, summary = describe_fields(chosen), summary_of(chosen)
+    fields = describe_fields(chosen)
     if as_json:
-        content = {"name": name, "family": chosen.family, "summary": summary, "paper": chosen.paper, "fields": fields}
-        print(json.dumps(content, indent=2))
+        print(json.dumps({"name": name, **said, "fields": fields}, indent=2))
         return
     from rich.text import Text
 
-    screen = console()
-    screen.print(Text.assemble((name, "bold"), f"  {chosen.family}\n\n{summary}\n"))
+    beside = "".join(f"  {said[key]}" for key in ("family", "metric") if key in said)
+    console().print(Text.assemble((name, "bold"), f"{beside}\n\n{said['summary']}\n"))
     rows = [
         {
             "field": row["field"],
@@ -73,8 +114,6 @@ def _one_technique(name: str, chosen: Any, as_json: bool) -> None:
         for row in fields
     ]
     _print_table("", ["field", "default", "valid", "description"], rows)
-    if chosen.paper:
-        screen.print(f"\nSource: {chosen.paper}", highlight=False, markup=False)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,19 @@ def test_an_unknown_architecture_is_refused() -> None:
     """A name that is none is told with those that are."""
     with pytest.raises(UnknownName, match="resnet-cifar"):
         inspect.architectures("resnet-cifa")
+
+
+def test_sources_and_tasks_are_listed_and_shown(capsys: pytest.CaptureFixture[str], wide: None) -> None:
+    """The lists say where data come from and what networks learn, by which metric; one is shown with its fields."""
+    inspect.sources()
+    inspect.tasks()
+    printed = capsys.readouterr().out
+    assert "image-folder  Images in a folder a class" in printed
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("segmentation")] == ["miou"]
+    inspect.sources("table", as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert "target" in [row["field"] for row in shown["fields"]]
+    inspect.tasks("regression")
+    assert re.search(r"targets +required +list of str", capsys.readouterr().out)
+    with pytest.raises(UnknownName, match=r"unknown source 'tabel'\. Did you mean 'table'"):
+        inspect.sources("tabel")
