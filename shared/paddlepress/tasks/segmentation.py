@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -39,6 +39,7 @@ class Segmentation(Task):
 
     primary: ClassVar[str] = "miou"
     metrics: ClassVar[Mapping[str, Metric]] = {"miou": MIOU}
+    refuses: ClassVar[Collection[str]] = ("crop", "flip")  # masks stay where they are
 
     kind: Literal["segmentation"] = "segmentation"
     classes: tuple[str, ...] = Field(min_length=2, max_length=IGNORED)

@@ -322,6 +322,10 @@ class Augmentation:
                 f"shift is {shift}, but the examples have shape {shape}: "
                 "only images [channels, height, width] can be shifted"
             )
+        if shift and "crop" in task.refuses:
+            raise DataError(
+                f"shift is {shift}, but the task {task.kind!r} refuses 'crop', which is what it does. Valid: 0"
+            )
         for name, step in steps.items():
             problem = f"is refused by the task {task.kind!r}" if name in task.refuses else step.misfit(shape)
             if problem:

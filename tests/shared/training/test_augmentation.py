@@ -14,7 +14,7 @@ from paddlepress.core.fields import explain
 from paddlepress.data import Split
 from paddlepress.forward.score import score
 from paddlepress.network.model import Model
-from paddlepress.tasks import Classification
+from paddlepress.tasks import Classification, MultiLabel, Regression, Segmentation, Task
 from paddlepress.testing import digits
 from paddlepress.training import augmentation
 from paddlepress.training.augmentation import STEPS, Augmentation, Values
@@ -196,6 +196,34 @@ def test_a_task_refuses_steps() -> None:
     said = refused(["flip"], images(), Ordered(classes=("a", "b")))
     assert said == ("the augmentation step 'flip' is refused by the task 'classification'. Valid: color, crop")
     assert "'mixup' is refused" in refused([{"crop": {"padding": 1}}, "mixup"], images(), Ordered(classes=("a", "b")))
+
+
+@pytest.mark.parametrize("moving", [{"shift": 1}, {"augmentation": ["flip"]}, {"augmentation": ["crop"]}])
+def test_images_are_not_moved_away_from_their_masks(moving: dict[str, Any]) -> None:
+    """Segmentation refuses what would leave its targets where they were, by the field or by a step."""
+    task = Segmentation(classes=("ground", "thing"), height=6, width=4)
+    split = Split(images(8), np.zeros((8, 6, 4), np.uint8))
+    network = paddle.nn.Conv2D(3, 2, 1)
+    context = TrainingContext(train=split, validation=split)
+    with pytest.raises(DataError, match=r"(shift is 1, but the|refused by the) task 'segmentation'.*Valid: "):
+        fit(network, task, context, TrainingSettings(**moving))
+    fit(network, task, context, TrainingSettings(epochs=1, augmentation=["color", {"cutout": {"size": 2}}, "mixup"]))
+
+
+@pytest.mark.parametrize(
+    ("task", "labels"),
+    [
+        (Regression(targets=("size",)), np.linspace(0, 1, 8, dtype=np.float32)[:, None]),
+        (MultiLabel(labels=("a", "b")), np.eye(2, dtype=np.float32)[[0, 1] * 4]),
+    ],
+)
+def test_other_tasks_are_mixed_too(task: Task, labels: NDArray[Any]) -> None:
+    """The loss of both targets is mixed, whatever targets are."""
+    split = Split(images(8), labels)
+    network = paddle.nn.Sequential(paddle.nn.Flatten(), paddle.nn.Linear(72, task.out_features))
+    settings = TrainingSettings(epochs=20, augmentation=["mixup"])
+    history = fit(network, task, TrainingContext(train=split, validation=split), settings)
+    assert history.losses[-1] < history.losses[0]
 
 
 def test_steps_that_do_not_fit_the_examples_are_refused() -> None:
