@@ -64,9 +64,10 @@ def _is_free(port: int) -> bool:
 
 def _free_ports(count: int) -> list[int]:
     # Each SeaweedFS server takes its port + 10000 for gRPC as well. Below 32768 the kernel hands no
-    # port to a client connection, so that one found free stays free.
+    # port to a client connection, so that one found free stays free. The numbers are the system's: hypothesis seeds
+    # those of `random`, and two runs of the tests on one machine would ask for the same ports.
     found: list[int] = []
-    for port in random.sample(range(12000, 22000), 10000):
+    for port in random.SystemRandom().sample(range(12000, 22000), 10000):
         if _is_free(port) and _is_free(port + 10000):
             found.append(port)
             if len(found) == count:
