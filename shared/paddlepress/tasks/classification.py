@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
@@ -35,7 +37,7 @@ class Classification(Task):
     smooths_labels: ClassVar[bool] = True
 
     kind: Literal["classification"] = "classification"
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = Field(min_length=1)
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from paddlepress.core.errors import DataError
 from paddlepress.tasks import AnyTask, Classification
@@ -84,3 +84,9 @@ def test_logits_for_other_classes_mean_nothing() -> None:
     assert TASK.mismatch(TASK) == ""
     assert "2 classes" in TASK.mismatch(Classification(classes=("cat", "dog")))
     assert "class 1: 'cow', not 'dog'" in TASK.mismatch(Classification(classes=("cat", "cow", "dog")))
+
+
+def test_a_task_has_something_to_tell() -> None:
+    """A classification of no class at all is none, whoever states it."""
+    with pytest.raises(ValidationError, match="at least 1 item"):
+        Classification(classes=())
