@@ -148,10 +148,9 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
     import numpy as np
     from PIL import Image, ImageOps
 
-    wanted = (size[1], size[0])
     try:
         with Image.open(file, formats=FORMATS) as opened:
-            opened.draft("RGB" if color else "L", wanted)  # of a JPEG far too large only a fraction is decoded
+            opened.draft("RGB" if color else "L", size[::-1])  # of a JPEG far too large only a fraction is decoded
             image = ImageOps.exif_transpose(opened)
             if image.has_transparency_data:
                 image = image.convert("RGBA")
@@ -160,7 +159,7 @@ def decode(file: Path, size: tuple[int, int], resize: str, color: bool) -> NDArr
                 image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))  # Pillow would clip to white
             elif image.mode in ("I", "F"):
                 raise ValueError("its pixels are 32-bit numbers, and none of them is known to be white")
-            fitted = _fitted(image.convert("RGB" if color else "L"), wanted, resize)
+            fitted = _fitted(image.convert("RGB" if color else "L"), size, resize, Image.Resampling.BILINEAR)
     except FileNotFoundError:
         raise DataError(f"{file} does not exist") from None
     except Exception as error:  # Pillow's readers fail in many ways
@@ -188,7 +187,6 @@ def mask(file: Path, size: tuple[int, int], resize: str) -> NDArray[np.uint8]:
     import numpy as np
     from PIL import Image, ImageOps
 
-    wanted, method = (size[1], size[0]), Image.Resampling.NEAREST
     try:
         with Image.open(file, formats=FORMATS) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -201,18 +199,18 @@ def mask(file: Path, size: tuple[int, int], resize: str) -> NDArray[np.uint8]:
         raise
     except Exception as error:  # Pillow's readers fail in many ways
         raise DataError(f"{file} can't be read: {in_one_line(error)}") from None
+    return np.asarray(_fitted(numbers, size, resize, Image.Resampling.NEAREST, around=255))
+
+
+def _fitted(
+    image: Image.Image, size: tuple[int, int], resize: str, method: Image.Resampling, around: int = 0
+) -> Image.Image:
+    """An image brought to a height and width; padding has the value `around`."""
+    from PIL import ImageOps
+
+    wanted = size[::-1]
     if resize == "pad":
-        return np.asarray(ImageOps.pad(numbers, wanted, method, color=255))
-    return np.asarray(ImageOps.fit(numbers, wanted, method) if resize == "crop" else numbers.resize(wanted, method))
-
-
-def _fitted(image: Image.Image, wanted: tuple[int, int], resize: str) -> Image.Image:
-    """An image brought to a width and height."""
-    from PIL import Image, ImageOps
-
-    method = Image.Resampling.BILINEAR
-    if resize == "pad":
-        return ImageOps.pad(image, wanted, method)
+        return ImageOps.pad(image, wanted, method, color=around)
     if resize == "crop":
         return ImageOps.fit(image, wanted, method)
     return image.resize(wanted, method)

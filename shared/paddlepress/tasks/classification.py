@@ -92,10 +92,7 @@ class Classification(Task):
 
     def probabilities(self, outputs: Array) -> Array:
         """Softmax over the classes, computed in float64."""
-        import numpy as np
-
-        powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, initial=-np.inf, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        return softmax(outputs)
 
     def score(self, outputs: Array, targets: Array) -> Score:
         """The share of examples whose largest logit is the label's, in percent, with its Wilson interval."""
@@ -147,6 +144,14 @@ class Classification(Task):
     def describe(self) -> str:
         """Kind and number of classes."""
         return f"classification, {len(self.classes)} classes"
+
+
+def softmax(logits: Array) -> Array:
+    """Probabilities over the classes, float32 [n, classes, ...], computed in float64."""
+    import numpy as np
+
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, initial=-np.inf, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def best_guess(counts: Sequence[int]) -> Guess:

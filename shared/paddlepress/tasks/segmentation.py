@@ -11,7 +11,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.spec.metric import Metric
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks.base import Guess, Score, Targets, Task
-from paddlepress.tasks.classification import kl_divergence
+from paddlepress.tasks.classification import kl_divergence, softmax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,10 +94,7 @@ class Segmentation(Task):
 
     def probabilities(self, outputs: Array) -> Array:
         """Softmax over the classes of each pixel, computed in float64."""
-        import numpy as np
-
-        powers = np.exp(outputs.astype(np.float64) - outputs.max(axis=1, initial=-np.inf, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        return softmax(outputs)
 
     def score(self, outputs: Array, targets: Array) -> Score:
         """Mean IoU in percent (Everingham et al., IJCV 2010), over the classes that the masks or the outputs name.
