@@ -120,13 +120,25 @@ def data_set(source: random.Random, about: dict[str, Any]) -> None:
     if kind == 0:
         split["count"] = source.choice(values.NUMBERS)
     elif kind == 1:
-        split[source.choice(["inputs", "targets"])] = source.choice(values.NAMES)
+        name = source.choice(values.NAMES)
+        change = source.choice(
+            [{"targets": name}, {"inputs": name}, {"inputs": {"input": name}}, {"inputs": {name: name}}]
+        )
+        split.update(change)
     elif kind == 2:
-        about["mean"] = [source.choice(values.NUMBERS) for _ in range(source.randrange(4))]
+        about["statistics"]["mean"] = [source.choice(values.NUMBERS) for _ in range(source.randrange(4))]
     elif kind == 3:
-        about["std"] = [source.choice([0.0, -1, 1e-320, 1e308]) for _ in range(source.randrange(1, 4))]
+        deviations = [source.choice([0.0, -1, 1e-320, 1e308]) for _ in range(source.randrange(1, 4))]
+        about["statistics"]["std"] = deviations
     elif kind == 4:
-        about["scale"] = source.choice(values.NUMBERS)
+        about["statistics"] = source.choice(
+            [
+                {**about["statistics"], "scale": source.choice(values.NUMBERS)},
+                {**about["statistics"], "dtype": source.choice([None, "float32", "int8"])},
+                {"input": about["statistics"]},
+                {source.choice(values.NAMES): about["statistics"], "input": about["statistics"]},
+            ]
+        )
     elif kind == 5:
         about["task"] = source.choice(
             [

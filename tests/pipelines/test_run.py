@@ -189,7 +189,7 @@ def test_a_stock_runtime_predicts_what_the_registry_says(home: Path, tmp_path: P
     (test,) = (home / "cache").glob("load-data-*/test_data")
     (given,) = session.get_inputs()
     assert given.type == "tensor(uint8)"
-    (logits,) = session.run(["logits"], {given.name: np.load(test / "test.inputs.npy")})
+    (logits,) = session.run(["logits"], {given.name: np.load(test / "test.input.npy")})
     assert 100.0 * (logits.argmax(1) == np.load(test / "test.targets.npy")).mean() == pytest.approx(row["accuracy"])
 
 

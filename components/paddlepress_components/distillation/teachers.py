@@ -14,6 +14,7 @@ from paddlepress.core.errors import TrainingFailed
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+    from paddlepress.spec.preprocessing import AnyPreprocessing, Preprocessing
 
 BASE = "base"
 
@@ -70,10 +71,10 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
     """
     own, given = teacher.preprocessing, student.preprocessing
     if own is not None and given is not None:
-        if None not in (own.dtype, given.dtype) and own.dtype != given.dtype:
-            raise TrainingFailed(f"{_called(location)} takes {own.dtype} inputs, the student {given.dtype}")
-        if (own.scale, own.mean, own.std) != (given.scale, given.mean, given.std):
-            _convert_inputs(teacher.network, *own.after(given))
+        pairs = zip(_each(own, teacher), _each(given, student), strict=True)
+        conversions = [_conversion(one, other, location) for one, other in pairs]
+        if any(conversion is not None for conversion in conversions):
+            _convert_inputs(teacher.network, conversions)
     elif own != given:
         silent, other = (_called(location), "the student") if own is None else ("the student", _called(location))
         raise TrainingFailed(
@@ -82,15 +83,32 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
         )
 
 
-def _convert_inputs(network: Any, factor: Any, offset: Any) -> None:
+def _each(preprocessing: AnyPreprocessing, model: Model) -> list[Preprocessing]:
+    """That of each of a model's inputs, in their order."""
+    return [preprocessing.of(spec.name) for spec in model.inputs]
+
+
+def _conversion(own: Preprocessing, given: Preprocessing, location: str) -> tuple[Any, Any] | None:
+    """Factor and offset that make a teacher's input of a student's; None where they are preprocessed alike."""
+    if None not in (own.dtype, given.dtype) and own.dtype != given.dtype:
+        raise TrainingFailed(f"{_called(location)} takes {own.dtype} inputs, the student {given.dtype}")
+    alike = (own.scale, own.mean, own.std) == (given.scale, given.mean, given.std)
+    return None if alike else own.after(given)
+
+
+def _convert_inputs(network: Any, conversions: Sequence[tuple[Any, Any] | None]) -> None:
     import paddle
 
     from paddlepress.forward.layer_hooks import before
 
+    def converted(given: Any, conversion: tuple[Any, Any] | None) -> Any:
+        if conversion is None:
+            return given
+        factor, offset = (paddle.to_tensor(value).reshape([-1] + [1] * (given.ndim - 2)) for value in conversion)
+        return given * factor + offset
+
     def convert(_: Any, inputs: Any) -> Any:
-        shape = [-1] + [1] * (inputs[0].ndim - 2)
-        by, plus = (paddle.to_tensor(value).reshape(shape) for value in (factor, offset))
-        return inputs[0] * by + plus, *inputs[1:]
+        return tuple(converted(*each) for each in zip(inputs, conversions, strict=True))
 
     before(network, convert)
 

@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 from paddle.nn.layer.rnn import RNNBase
 
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.groups import Group
 from paddlepress_components.pruning.activations import Reads, watched
@@ -82,7 +83,7 @@ def backward(model: Model, train: Split, batches: int, seed: int) -> Iterator[No
     with float_inputs(network), _evaluating(network):
         for start in range(0, len(order), BATCH_SIZE):
             chosen = order[start : start + BATCH_SIZE]
-            outputs = network(paddle.to_tensor(train.inputs[chosen]))
+            outputs = network(*tensors_of(train.inputs[chosen]))
             model.task.loss(outputs, paddle.to_tensor(train.labels[chosen])).backward()
             yield
             network.clear_gradients(set_to_zero=False)

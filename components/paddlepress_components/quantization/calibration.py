@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TechniqueRefused
 from paddlepress.forward.layer_hooks import before
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.spec.tensors import Inputs
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
 
@@ -79,7 +80,7 @@ def _observe(
     try:
         with paddle.no_grad():
             for start in range(0, len(inputs), batch_size):
-                network(paddle.to_tensor(inputs[start : start + batch_size]))
+                network(*tensors_of(inputs[start : start + batch_size]))
     finally:
         for one in hooks:
             one.remove()

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import paddle
-from numpy.typing import NDArray
 from paddle import nn
 from paddle.nn.layer.norm import _BatchNormBase
 
 from paddlepress.forward.layer_hooks import before
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.spec.tensors import Inputs
 
 
@@ -31,7 +31,7 @@ class ForwardTrace:
     norms: dict[str, nn.Layer]
 
 
-def trace_forward(network: nn.Layer, layers: Mapping[str, nn.Layer], example: NDArray[Any]) -> ForwardTrace:
+def trace_forward(network: nn.Layer, layers: Mapping[str, nn.Layer], example: Inputs) -> ForwardTrace:
     """Watch one example go through a network.
 
     Args:
@@ -56,7 +56,7 @@ def trace_forward(network: nn.Layer, layers: Mapping[str, nn.Layer], example: ND
     hooks = [layer.register_forward_post_hook(ran(name)) for name, layer in layers.items()]
     hooks += [before(layer, normalizes) for layer in network.sublayers() if isinstance(layer, _BatchNormBase)]
     with _evaluating(network, hooks):
-        network(paddle.to_tensor(example))
+        network(*tensors_of(example))
     largest = max(
         (int(one.size) for found in outputs.values() for one in found if isinstance(one, paddle.Tensor)), default=0
     )
@@ -91,7 +91,7 @@ def layer_inputs(
 
     for start in range(0, len(inputs), batch_size):
         with _evaluating(network, [before(layer, hook)]), suppress(_Enough):
-            network(paddle.to_tensor(inputs[start : start + batch_size]))
+            network(*tensors_of(inputs[start : start + batch_size]))
         yield from seen
         seen.clear()
 

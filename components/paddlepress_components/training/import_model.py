@@ -13,7 +13,8 @@ from paddlepress_components import entry
 if TYPE_CHECKING:
     from paddlepress.data import StoredDataset
     from paddlepress.network.model import Model
-    from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.preprocessing import AnyPreprocessing
+    from paddlepress.spec.signature import TensorSpec
 
 IMPORT = "import"
 LOOK_AT = "its preprocessing (base.preprocessing in a recipe), and whether its classes stand in the order of its logits"
@@ -28,8 +29,8 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         data: input; the data set that the model must fit.
         model: output; the model, with a warning if it is hardly better than guessing on the validation data.
         artifact: a folder, or an `s3://` prefix.
-        preprocessing: fields of `paddlepress.spec.preprocessing.Preprocessing`, in place of what the artifact states;
-            empty takes that.
+        preprocessing: fields of `paddlepress.spec.preprocessing.Preprocessing`, by their names for several inputs, in
+            place of what the artifact states; empty takes that.
     """
     with entry.task():
         from paddlepress.artifact import store
@@ -40,9 +41,8 @@ def import_model(*, data: Any, model: Any, artifact: str, preprocessing: dict[st
         from paddlepress.evaluation.chance import near_chance
         from paddlepress.network.interface import check_supported
         from paddlepress.spec.lineage import LineageEntry
-        from paddlepress.spec.preprocessing import Preprocessing
 
-        given = entry.validated(Preprocessing, preprocessing, "preprocessing") if preprocessing else None
+        given = _given(preprocessing)
         dataset = load_data(Path(data.path))
         with tempfile.TemporaryDirectory() as scratch:
             loaded = store.load(fetch(artifact, Path(scratch) / "artifact"))
@@ -74,15 +74,34 @@ def check_fit(model: Model, dataset: StoredDataset, artifact: str) -> None:
     """
     from paddlepress.core.errors import DataError
 
-    takes, given = ([(list(spec.shape), spec.dtype) for spec in found.inputs] for found in (model, dataset))
+    takes, given = (_forms(found.inputs) for found in (model, dataset))
     if takes != given:
-        said = [" and ".join(f"{dtype} {shape}" for shape, dtype in found) for found in (takes, given)]
+        said = [" and ".join(found) for found in (takes, given)]
         raise DataError(f"the model at {artifact} takes {said[0]}, the data {dataset.name!r} have {said[1]}")
     if mismatch := dataset.task.mismatch(model.task):
         raise DataError(f"the model at {artifact} does not fit the data {dataset.name!r}: it {mismatch}")
 
 
-def preprocessing_of(model: Model, dataset: StoredDataset, given: Preprocessing | None, artifact: str) -> Preprocessing:
+def _forms(inputs: tuple[TensorSpec, ...]) -> list[str]:
+    """What inputs are, in words; of a single one its name means nothing."""
+    names = [f"{spec.name}: " if len(inputs) > 1 else "" for spec in inputs]
+    return [f"{name}{spec.dtype} {list(spec.shape)}" for name, spec in zip(names, inputs, strict=True)]
+
+
+def _given(fields: dict[str, Any]) -> AnyPreprocessing | None:
+    """What the user states; None where that is nothing."""
+    from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing, several
+
+    if not fields:
+        return None
+    if several(fields):
+        return entry.validated(NamedPreprocessing, fields, "preprocessing")
+    return entry.validated(Preprocessing, fields, "preprocessing")
+
+
+def preprocessing_of(
+    model: Model, dataset: StoredDataset, given: AnyPreprocessing | None, artifact: str
+) -> AnyPreprocessing:
     """What an imported model makes of a data set's inputs.
 
     That which the user gives counts before that which the artifact states. An artifact that states none, such as one
@@ -102,19 +121,19 @@ def preprocessing_of(model: Model, dataset: StoredDataset, given: Preprocessing 
     own = dataset.statistics
     chosen = given or model.preprocessing or (own if _trained_on(model, dataset) else None)
     if chosen is None:
-        scale, mean, std = f"scale: {own.scale:g}", _listed(own.mean), _listed(own.std)
+        names = [spec.name for spec in dataset.inputs]
+        first = own.of(names[0])
+        scale, mean, std = f"scale: {first.scale:g}", _listed(first.mean), _listed(first.std)
+        each = f" for each of {', '.join(names)}" if len(names) > 1 else ""
         raise DataError(
-            f"the model at {artifact} does not say how its training normalized its inputs. Say it in the recipe, as "
-            f"base.preprocessing: {{{scale}}} if they were only divided by {own.scale:g}; "
+            f"the model at {artifact} does not say how its training normalized its inputs. Say it{each} in the recipe, "
+            f"as base.preprocessing: {{{scale}}} if they were only divided by {first.scale:g}; "
             f"{{{scale}, mean: {mean}, std: {std}}} would be the mean and deviation of the data {dataset.name!r}"
         )
     where = "base.preprocessing" if given else f"the preprocessing of the model at {artifact}"
-    if chosen.dtype not in (None, own.dtype):
-        raise DataError(f"{where} takes {chosen.dtype} inputs, and the data {dataset.name!r} hold {own.dtype}")
-    misfit = chosen.misfit(dataset.inputs[0].shape)
-    if misfit:
-        raise DataError(f"{where} does not fit the data {dataset.name!r}: {misfit}")
-    return chosen.model_copy(update={"dtype": own.dtype})
+    if unfit := dataset.unfit(chosen):
+        raise DataError(f"{where} {unfit}")
+    return chosen.of_data(own)
 
 
 def _listed(values: tuple[float, ...]) -> str:

@@ -14,7 +14,7 @@ from paddlepress.core.fields import Fields, Place, worded
 from paddlepress.data.source import AnySource
 from paddlepress.registry.catalogue import BASE
 from paddlepress.registry.gates import Gate, Objective
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.techniques import Technique, technique
 from paddlepress.training.settings import TrainingSettings
 
@@ -84,14 +84,15 @@ class BaseModelSpec(_Part):
         training: how it is trained.
         artifact: a model artifact to import instead (a folder or `s3://`); then there is no training.
         preprocessing: what the imported model's training did to its inputs, in place of what the artifact states;
-            a model trained here takes the mean and deviation of the training data.
+            a model trained here takes the mean and deviation of the training data. Several inputs have each their
+            own, by name.
     """
 
     architecture: str = ""
     arguments: dict[str, Any] = {}
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     artifact: Annotated[str, Place()] = ""
-    preprocessing: Preprocessing | None = None
+    preprocessing: AnyPreprocessing | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> BaseModelSpec:

@@ -15,7 +15,7 @@ from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, se
 from paddlepress.network.edits import Edit
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import AnyTask
 
@@ -44,7 +44,7 @@ class Manifest(CheckedManifest):
     architecture: ArchitectureRef
     inputs: tuple[TensorSpec, ...]
     task: AnyTask
-    preprocessing: Preprocessing | None = None
+    preprocessing: AnyPreprocessing | None = None
     edits: tuple[Edit, ...] = Field(default=(), max_length=20_000)
     lineage: tuple[LineageEntry, ...] = ()
     digest: Sha256
@@ -53,9 +53,9 @@ class Manifest(CheckedManifest):
 
     @field_validator("preprocessing")
     @classmethod
-    def _fits_the_inputs(cls, value: Preprocessing | None, info: ValidationInfo) -> Preprocessing | None:
+    def _fits_the_inputs(cls, value: AnyPreprocessing | None, info: ValidationInfo) -> AnyPreprocessing | None:
         inputs = info.data.get("inputs")
-        misfit = value.misfit(inputs[0].shape) if value is not None and inputs else ""
+        misfit = value.misfit(inputs) if value is not None and inputs else ""
         if misfit:
             raise ValueError(misfit)
         return value

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing, Preprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.spec.tensors import Inputs
+from paddlepress.spec.tensors import Inputs, NamedArrays, by_name, joined
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Split:
 
     Attributes:
         inputs: float32 [n, *shape], as the network takes them: after its model's preprocessing. An array, or what gives
-            a slice or some rows as one.
+            a slice or some rows as one; of a network that takes several, `NamedArrays`.
         labels: the targets: int64 [n], each in 0..classes-1, for classes; else as the task reads them.
     """
 
@@ -105,7 +105,7 @@ class Dataset:
     task: Task
     splits: dict[str, Split]
     digest: str
-    preprocessing: Preprocessing | None = None
+    preprocessing: AnyPreprocessing | None = None
 
     def split(self, name: str) -> Split:
         """A split by name.
@@ -121,11 +121,11 @@ class StoredSplit:
     """Examples of one purpose, as they are stored.
 
     Attributes:
-        inputs: uint8 or float32 array [n, *shape].
+        inputs: uint8 or float32 array [n, *shape]; `NamedArrays` where there are several.
         labels: the targets: int64 [n], each in 0..classes-1, for classes; else as the task reads them.
     """
 
-    inputs: NDArray[Any]
+    inputs: NDArray[Any] | NamedArrays
     labels: NDArray[Any]
 
     def __len__(self) -> int:
@@ -140,7 +140,8 @@ class StoredDataset:
         name, inputs, task, digest: as of `Dataset`.
         splits: by name.
         statistics: the preprocessing that brings the training inputs to mean 0 and deviation 1, which a model that
-            is trained on them from the start takes for its own; its dtype is that of the stored inputs.
+            is trained on them from the start takes for its own; its dtype is that of the stored
+            inputs. By their names where there are several.
     """
 
     name: str
@@ -148,7 +149,7 @@ class StoredDataset:
     task: Task
     splits: dict[str, StoredSplit]
     digest: str
-    statistics: Preprocessing
+    statistics: AnyPreprocessing
 
     def split(self, name: str) -> StoredSplit:
         """A split by name.
@@ -158,26 +159,33 @@ class StoredDataset:
         """
         return _named(self.splits, name, self.name)
 
-    def through(self, preprocessing: Preprocessing) -> Dataset:
+    def unfit(self, preprocessing: AnyPreprocessing) -> str:
+        """Why a model with some preprocessing can't take these data, in words that follow its name; empty if it can."""
+        data = f"the data {self.name!r}"
+        if unlike := preprocessing.unlike(self.statistics, data):
+            return unlike
+        misfit = preprocessing.misfit(self.inputs)
+        return f"does not fit {data}: {misfit}" if misfit else ""
+
+    def through(self, preprocessing: AnyPreprocessing) -> Dataset:
         """The data set as a network takes it.
 
         Raises:
             DataError: the preprocessing is of inputs of another dtype, or of another number of channels.
         """
-        takes, stored = preprocessing.dtype, self.statistics.dtype
-        if takes not in (None, stored):
-            raise DataError(f"the model takes {takes} inputs, and the data {self.name!r} hold {stored}")
-        misfit = preprocessing.misfit(self.inputs[0].shape)
-        if misfit:
-            raise DataError(f"the model's preprocessing does not fit the data {self.name!r}: {misfit}")
+        if unfit := self.unfit(preprocessing):
+            raise DataError(f"the model's preprocessing {unfit}")
+        names = tuple(spec.name for spec in self.inputs)
+
+        def prepared(stored: NDArray[Any] | NamedArrays) -> Any:
+            arrays = by_name(stored, names)
+            return joined({name: PreprocessedInputs(array, preprocessing.of(name)) for name, array in arrays.items()})
+
         return Dataset(
             name=self.name,
             inputs=self.inputs,
             task=self.task,
-            splits={
-                name: Split(PreprocessedInputs(part.inputs, preprocessing), part.labels)
-                for name, part in self.splits.items()
-            },
+            splits={name: Split(prepared(part.inputs), part.labels) for name, part in self.splits.items()},
             digest=self.digest,
             preprocessing=preprocessing,
         )

@@ -12,22 +12,28 @@ from pydantic import BaseModel, ConfigDict, Field
 from paddlepress.core.errors import DataError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
 from paddlepress.core.manifests import record as record  # part of this module's interface
+from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import AnyTask
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 SEALED_SINCE = 2
 MANIFEST = "data.json"
 
 
 class SplitRecord(BaseModel):
-    """One split: how many examples, and the files that hold their inputs and targets."""
+    """One split: how many examples, the files that hold its inputs, by name, and the file that holds its targets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     count: int = Field(ge=1, lt=2**40)
-    inputs: str
+    inputs: dict[str, str] = Field(min_length=1)
     targets: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.inputs.values(), self.targets)
 
 
 class DataManifest(CheckedManifest):
@@ -38,9 +44,8 @@ class DataManifest(CheckedManifest):
         inputs: what a network must take.
         task: what the targets mean.
         targets: the form of the targets as they are stored.
-        scale: what stored inputs are divided by first: 255 for images, 1 for floats.
-        mean: of the scaled training inputs, for each channel or feature.
-        std: the same, the standard deviation.
+        statistics: the preprocessing that brings the training inputs to mean 0 and deviation 1, with the dtypes of
+            what is stored.
         splits: by name.
         files: by name.
         digest: SHA-256 over everything that a reader gets: task, statistics and examples.
@@ -57,18 +62,16 @@ class DataManifest(CheckedManifest):
     inputs: tuple[TensorSpec, ...] = Field(min_length=1)
     task: AnyTask
     targets: TensorSpec
-    scale: float = Field(gt=0)
-    mean: tuple[float, ...] = Field(min_length=1)
-    std: tuple[float, ...] = Field(min_length=1)
+    statistics: AnyPreprocessing
     splits: dict[str, SplitRecord]
     digest: Sha256
 
 
 def digest_of(manifest: DataManifest) -> str:
     """SHA-256 over a data set: what its manifest says of it, and the checksums of every split's inputs and targets."""
-    said = manifest.model_dump(mode="json", include={"inputs", "targets", "task", "scale", "mean", "std"})
+    said = manifest.model_dump(mode="json", include={"inputs", "targets", "task", "statistics"})
     said["splits"] = {
-        name: [split.count, *(manifest.files[file].sha256 for file in (split.inputs, split.targets))]
+        name: [split.count, *(manifest.files[file].sha256 for file in split.files)]
         for name, split in manifest.splits.items()
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
@@ -89,7 +92,7 @@ def read(directory: Path) -> DataManifest:
     path = directory / MANIFEST
     manifest = read_checked(path, DataManifest)
     for split, stated in manifest.splits.items():
-        for file in (stated.inputs, stated.targets):
+        for file in stated.files:
             if file not in manifest.files:
                 named, file = in_one_line(repr(split), 100), in_one_line(repr(file), 100)
                 raise DataError(f"{path} is damaged: the split {named} is in {file}, which is not among its files")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +14,12 @@ from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.prepared import Prepared, prepared
 from paddlepress.data.raw import Examples, Raw
-from paddlepress.data.store import INPUT_NAME
-from paddlepress.spec.signature import TensorSpec
+from paddlepress.data.store import specs_of
 from paddlepress.tasks import Task
 from paddlepress.tasks.base import DEFAULT_KIND
+
+X = NDArray[Any] | Mapping[str, NDArray[Any]]
+"""The inputs of examples: an array [n, ...], or several by name."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,11 @@ class Data:
 
 
 def from_arrays(
-    x: NDArray[Any],
+    x: X,
     y: NDArray[Any],
-    test: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    test: tuple[X, NDArray[Any]] | None = None,
     *,
-    validation: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    validation: tuple[X, NDArray[Any]] | None = None,
     classes: tuple[str, ...] = (),
     task: Task | None = None,
     sizes: Sizes | None = None,
@@ -59,7 +62,8 @@ def from_arrays(
 
     Args:
         x: [n, features], [n, height, width], [n, channels, height, width] or [n, height, width, channels]; floats, or
-            whole numbers in 0..255.
+            whole numbers in 0..255. For a network that takes several inputs a mapping of names to such arrays, in the
+            order in which it takes them.
         y: targets as the task reads them; for classes labels, whole numbers [n].
         test, validation: the same of examples that are kept apart; without them a share of `x` is.
         classes: the classes' names, label 0 first; empty takes the labels. Not with a task.
@@ -73,9 +77,12 @@ def from_arrays(
     if task is not None and classes:
         raise UsageError("'classes' are given beside a task, which states its own")
 
-    def read(part: tuple[NDArray[Any], NDArray[Any]], origin: str, targets_origin: str) -> Examples:
-        inputs, targets = (np.asarray(each) for each in part)
-        return Examples.of(inputs, targets, origin, targets_origin)
+    def read(part: tuple[X, NDArray[Any]], origin: str, targets_origin: str) -> Examples:
+        given, targets = part
+        if isinstance(given, Mapping):
+            arrays = {name: np.asarray(array) for name, array in given.items()}
+            return Examples.of(arrays, np.asarray(targets), origin, targets_origin)
+        return Examples.of(np.asarray(given), np.asarray(targets), origin, targets_origin)
 
     raw = Raw(
         name,
@@ -89,12 +96,12 @@ def from_arrays(
 
 
 def _stored(found: Prepared, splits: dict[str, Examples]) -> StoredDataset:
-    inputs = (TensorSpec(name=INPUT_NAME, shape=found.parts.train.stored.shape[1:]),)
+    inputs = specs_of(found.parts.train)
     said = [part.model_dump_json() for part in (found.task, found.statistics, *inputs)]
     sha = hashlib.sha256("\n".join(said).encode())
     stored = {split: StoredSplit(part.inputs, part.targets) for split, part in splits.items()}
     for split, each in sorted(stored.items()):
-        for array in (each.inputs, each.labels):
+        for array in (*(splits[split].values(name) for name in splits[split].arrays), each.labels):
             sha.update(f"{split} {array.dtype.str} {list(array.shape)}".encode())
             sha.update(np.ascontiguousarray(array).data)
     return StoredDataset(found.name, inputs, found.task, stored, sha.hexdigest(), found.statistics)

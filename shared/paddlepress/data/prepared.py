@@ -10,7 +10,7 @@ from paddlepress.core.errors import DataError
 from paddlepress.data.raw import Examples, Raw, check_same_form
 from paddlepress.data.splits import Divided, Sizes, divide
 from paddlepress.data.statistics import measured
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.tasks import Task
 from paddlepress.tasks.base import Targets, task_class
 
@@ -29,7 +29,7 @@ class Prepared:
     name: str
     task: Task
     parts: Divided
-    statistics: Preprocessing
+    statistics: AnyPreprocessing
 
     @property
     def learning(self) -> dict[str, Examples]:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.core.errors import DataError
+from paddlepress.core.errors import DataError, in_one_line
+from paddlepress.spec.tensors import NamedArrays, by_name, joined, names_of
+
+INPUT_NAME = "input"
+"""What the only input of data is called."""
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+"""Of an input: it names files, and tensors of graphs."""
 
 CHUNK_BYTES = 2**24
 """About how much of the inputs is in memory at once where they are read in parts."""
@@ -21,27 +29,33 @@ class Examples:
 
     Attributes:
         stored: uint8 (images, 0..255) or float32; [m, channels, height, width] or [m, features], in memory or in a
-            file that is mapped into it.
+            file that is mapped into it. `NamedArrays` where there are several inputs.
         targets: what is told of each example, [n, ...]: as the source has it, or as the task reads it.
         origin: the file that the inputs came from, which errors name.
         targets_origin: the file that the targets came from.
         rows: the places of the examples among those stored, [n]; None: they are all of them, in order.
     """
 
-    stored: NDArray[Any]
+    stored: NDArray[Any] | NamedArrays
     targets: NDArray[Any]
     origin: str
     targets_origin: str
     rows: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, inputs: NDArray[Any], targets: NDArray[Any], origin: str, targets_origin: str = "") -> Examples:
+    def of(
+        cls,
+        inputs: NDArray[Any] | Mapping[str, NDArray[Any]],
+        targets: NDArray[Any],
+        origin: str,
+        targets_origin: str = "",
+    ) -> Examples:
         """Bring images or features into their common form, beside what is told of them.
 
         Args:
             inputs: [n, features], [n, height, width], [n, channels, height, width], or [n, height, width,
                 channels] with 1 or 3 channels (taken so only if the second dimension is not 1 or 3); floats,
-                or whole numbers in 0..255.
+                or whole numbers in 0..255. Several by name, for a network that takes several.
             targets: [n, ...], which their task checks.
             origin: names the inputs in errors.
             targets_origin: names the targets in errors; the same as `origin` if empty.
@@ -50,31 +64,54 @@ class Examples:
             DataError: inputs of a wrong shape or type, a value out of range or not finite, or different counts.
         """
         targets_origin = targets_origin or origin
-        inputs = channels_first(inputs, origin)
+        if isinstance(inputs, Mapping):
+            named = {name: (array, f"{origin}[{name!r}]") for name, array in inputs.items()}
+        else:
+            named = {INPUT_NAME: (inputs, origin)}
+        if not named:
+            raise DataError(f"{origin} holds no inputs. Valid: at least one")
+        if odd := next((name for name in named if not _NAME.fullmatch(name)), None):
+            raise DataError(
+                f"{origin}: an input is called {in_one_line(repr(odd), 60)}. Valid: letters, digits, _ and -"
+            )
         if not targets.ndim:
             raise DataError(f"{targets_origin}: the targets are the one value {targets}. Valid: one for each input")
-        if len(inputs) != len(targets):
-            raise DataError(
-                f"{origin} has {len(inputs)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
-            )
-        if not len(targets):
-            raise DataError(f"{origin} holds no examples. Valid: at least one")
-        return cls(np.ascontiguousarray(_as_stored(inputs, origin)), targets, origin, targets_origin)
+        stored = {}
+        for name, (array, where) in named.items():
+            found = channels_first(array, where)
+            if len(found) != len(targets):
+                raise DataError(
+                    f"{where} has {len(found)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
+                )
+            if not len(targets):
+                raise DataError(f"{where} holds no examples. Valid: at least one")
+            stored[name] = np.ascontiguousarray(_as_stored(found, where))
+        return cls(joined(stored), targets, origin, targets_origin)
 
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
-    def inputs(self) -> NDArray[Any]:
-        """The inputs [n, ...] as one array."""
+    def inputs(self) -> NDArray[Any] | NamedArrays:
+        """The inputs [n, ...] in memory."""
         return self.stored if self.rows is None else self.stored[self.rows]
 
-    def chunks(self) -> Iterator[NDArray[Any]]:
-        """The inputs in order, a part at a time, so that not all of them need to be in memory."""
-        size = max(1, CHUNK_BYTES // max(1, self.stored[:1].nbytes))
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All that is stored, [m, ...], by the input's name."""
+        return by_name(self.stored, names_of(self.stored, INPUT_NAME))
+
+    def values(self, name: str) -> NDArray[Any]:
+        """An input's values, [n, ...]."""
+        return self.arrays[name] if self.rows is None else self.arrays[name][self.rows]
+
+    def chunks(self, name: str) -> Iterator[NDArray[Any]]:
+        """An input's values in order, a part at a time, so that not all of them need to be in memory."""
+        array = self.arrays[name]
+        size = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
         for start in range(0, len(self), size):
             part = slice(start, start + size)
-            yield self.stored[part] if self.rows is None else self.stored[self.rows[part]]
+            yield array[part] if self.rows is None else array[self.rows[part]]
 
     def take(self, indices: NDArray[np.int64]) -> Examples:
         """The examples at these positions."""
@@ -156,13 +193,20 @@ def check_same_form(raw: Raw) -> None:
 
 
 def _compare(train: Examples, part: Examples) -> None:
-    if part.stored.shape[1:] != train.stored.shape[1:]:
+    if part.arrays.keys() != train.arrays.keys():
         raise DataError(
-            f"{part.origin}: the inputs have shape {list(part.stored.shape[1:])}, those of {train.origin} have "
-            f"{list(train.stored.shape[1:])}. Valid: the same shape in every split"
+            f"{part.origin} holds {', '.join(part.arrays)}, {train.origin} holds {', '.join(train.arrays)}. "
+            "Valid: the same inputs in every split"
         )
-    if part.stored.dtype != train.stored.dtype:
-        raise DataError(
-            f"{part.origin}: the inputs are {part.stored.dtype}, those of {train.origin} are {train.stored.dtype}. "
-            "Valid: the same type in every split"
-        )
+    for name, own in train.arrays.items():
+        other, of = part.arrays[name], f" of {name!r}" if len(train.arrays) > 1 else ""
+        if other.shape[1:] != own.shape[1:]:
+            raise DataError(
+                f"{part.origin}: the inputs{of} have shape {list(other.shape[1:])}, those of {train.origin} have "
+                f"{list(own.shape[1:])}. Valid: the same shape in every split"
+            )
+        if other.dtype != own.dtype:
+            raise DataError(
+                f"{part.origin}: the inputs{of} are {other.dtype}, those of {train.origin} are {own.dtype}. "
+                "Valid: the same type in every split"
+            )

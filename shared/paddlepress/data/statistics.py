@@ -9,28 +9,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.data.raw import Examples
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing
 
 
-def measured(train: Examples) -> Preprocessing:
+def measured(train: Examples) -> Preprocessing | NamedPreprocessing:
     """The preprocessing that training inputs [n, channels, ...] suggest: uint8 (divided by 255) or float32.
 
-    A channel that never varies gets a standard deviation of 1.
+    A channel that never varies gets a standard deviation of 1. Several inputs have each their own.
     """
-    moments = _byte_moments(train) if train.stored.dtype == np.uint8 else _float_moments(train.inputs)
+    found = {name: _measured(train, name) for name in train.arrays}
+    return NamedPreprocessing(found) if len(found) > 1 else next(iter(found.values()))
+
+
+def _measured(train: Examples, name: str) -> Preprocessing:
+    pixels = train.arrays[name].dtype == np.uint8
+    moments = _byte_moments(train, name) if pixels else _float_moments(train.values(name))
     return Preprocessing(
-        dtype="uint8" if train.stored.dtype == np.uint8 else "float32",
-        scale=255.0 if train.stored.dtype == np.uint8 else 1.0,
+        dtype="uint8" if pixels else "float32",
+        scale=255.0 if pixels else 1.0,
         mean=tuple(mean for mean, _ in moments),
         # Rounding can leave a constant channel a deviation of its last bit.
         std=tuple(std if std > 1e-7 * max(1.0, abs(mean)) else 1.0 for mean, std in moments),
     )
 
 
-def _byte_moments(train: Examples) -> list[tuple[float, float]]:
+def _byte_moments(train: Examples, name: str) -> list[tuple[float, float]]:
     """Mean and standard deviation of bytes / 255, exact, so that every machine finds the same digest."""
-    histograms = np.zeros((train.stored.shape[1], 256), np.int64)
-    for chunk in train.chunks():
+    histograms = np.zeros((train.arrays[name].shape[1], 256), np.int64)
+    for chunk in train.chunks(name):
         for channel, histogram in enumerate(histograms):
             histogram += np.bincount(chunk[:, channel].reshape(-1), minlength=256)
     return [_moments_of_counts([int(count) for count in histogram]) for histogram in histograms]

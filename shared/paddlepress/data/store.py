@@ -1,4 +1,4 @@
-"""Data-set artifacts: `data.json`, and for each split a NumPy file of inputs and one of targets.
+"""Data-set artifacts: `data.json`, and for each split a NumPy file of each input and one of targets.
 
 The files are mapped into memory, so a task holds what it looks at and no more.
 """
@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from paddlepress.core.errors import DataError, in_one_line
-from paddlepress.core.fields import explain
 from paddlepress.core.files import replacing
 from paddlepress.core.progress import Progress, Silent
 from paddlepress.data import manifest as manifests
@@ -24,11 +22,8 @@ from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
 from paddlepress.data.prepared import Prepared, prepared
 from paddlepress.data.raw import Examples
 from paddlepress.data.source import Source
-from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
-
-INPUT_NAME = "input"
-_INPUTS = (np.uint8, np.float32)
+from paddlepress.spec.tensors import joined
 
 
 def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress | None = None) -> dict[str, Any]:
@@ -41,7 +36,7 @@ def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress |
         progress: shows what takes time.
 
     Returns:
-        A summary for JSON: name, task, inputs, mean, std, splits (name to count), digest and test_digest.
+        A summary for JSON: name, task, inputs, statistics, splits (name to count), digest and test_digest.
 
     Raises:
         DataError: the data can't be found, read or trusted, or do not fit together.
@@ -57,8 +52,7 @@ def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress |
         "name": found.name,
         "task": found.task.model_dump(mode="json"),
         "inputs": [spec.model_dump(mode="json") for spec in data.inputs],
-        "mean": list(data.mean),
-        "std": list(data.std),
+        "statistics": data.statistics.model_dump(mode="json"),
         "splits": {name: record.count for name, record in (data.splits | test.splits).items()},
         "digest": data.digest,
         "test_digest": test.digest,
@@ -84,22 +78,24 @@ def save(directory: Path, found: Prepared, splits: Mapping[str, Examples]) -> Da
     first = next(iter(splits.values()))
     with replacing(directory) as temporary:
         temporary.mkdir()
+        records = {}
         for split, part in splits.items():
-            _write_inputs(temporary / f"{split}.inputs.npy", part)
-            np.save(temporary / f"{split}.targets.npy", np.ascontiguousarray(part.targets), allow_pickle=False)
-        records = {
-            split: SplitRecord(count=len(part), inputs=f"{split}.inputs.npy", targets=f"{split}.targets.npy")
-            for split, part in splits.items()
-        }
-        files = [file for each in records.values() for file in (each.inputs, each.targets)]
+            record = SplitRecord(
+                count=len(part),
+                inputs={name: f"{split}.{name}.npy" for name in part.arrays},
+                targets=f"{split}.targets.npy",
+            )
+            for name, file in record.inputs.items():
+                _write_input(temporary / file, part, name)
+            np.save(temporary / record.targets, np.ascontiguousarray(part.targets), allow_pickle=False)
+            records[split] = record
+        files = [file for record in records.values() for file in record.files]
         manifest = DataManifest(
             name=found.name,
-            inputs=(TensorSpec(name=INPUT_NAME, shape=first.stored.shape[1:]),),
+            inputs=specs_of(first),
             task=found.task,
             targets=TensorSpec(name="targets", shape=first.targets.shape[1:], dtype=first.targets.dtype.name),
-            scale=found.statistics.scale,
-            mean=found.statistics.mean,
-            std=found.statistics.std,
+            statistics=found.statistics,
             splits=records,
             files={file: manifests.record(temporary / file) for file in files},
             digest="0" * 64,  # until it is known
@@ -116,14 +112,14 @@ def load(directory: Path) -> StoredDataset:
         DataError: it is missing, damaged, tampered with or newer than this code.
     """
     manifest = manifests.read(directory)
-    stored = {name: _read(directory, manifest, name) for name in manifest.splits}
+    _check_statistics(directory, manifest)
     return StoredDataset(
         name=manifest.name,
         inputs=manifest.inputs,
         task=manifest.task,
-        splits=stored,
+        splits={name: _read(directory, manifest, name) for name in manifest.splits},
         digest=manifest.digest,
-        statistics=_statistics(directory, manifest, {split.inputs.dtype.name for split in stored.values()}),
+        statistics=manifest.statistics,
     )
 
 
@@ -136,28 +132,40 @@ def digest(directory: Path) -> str:
     return manifests.read(directory).digest
 
 
-def _write_inputs(path: Path, part: Examples) -> None:
-    shape = (len(part), *part.stored.shape[1:])
+def specs_of(part: Examples) -> tuple[TensorSpec, ...]:
+    """What a network must take, to take these examples."""
+    return tuple(TensorSpec(name=name, shape=array.shape[1:]) for name, array in part.arrays.items())
+
+
+def _write_input(path: Path, part: Examples, name: str) -> None:
+    array = part.arrays[name]
+    shape = (len(part), *array.shape[1:])
     # Not open_memmap: a full disk would end the process with SIGBUS.
     with path.open("wb") as stream:
-        header = {"descr": np.lib.format.dtype_to_descr(part.stored.dtype), "fortran_order": False, "shape": shape}
+        header = {"descr": np.lib.format.dtype_to_descr(array.dtype), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(stream, header)
-        for chunk in part.chunks():
+        for chunk in part.chunks(name):
             stream.write(np.ascontiguousarray(chunk).data)
 
 
-def _read(directory: Path, manifest: DataManifest, name: str) -> StoredSplit:
-    record = manifest.splits[name]
-    inputs, targets = _mapped(directory / record.inputs), _mapped(directory / record.targets)
-    if inputs.dtype not in _INPUTS:
-        raise DataError(f"{directory / record.inputs} is damaged: it holds {inputs.dtype}")
-    _check(directory / record.inputs, inputs, (record.count, *manifest.inputs[0].shape), inputs.dtype.name)
+def _read(directory: Path, manifest: DataManifest, split: str) -> StoredSplit:
+    record = manifest.splits[split]
+    if record.inputs.keys() != {spec.name for spec in manifest.inputs}:
+        raise DataError(
+            f"{directory / MANIFEST} is damaged: {in_one_line(repr(split), 100)} lacks an input, or has more"
+        )
+    inputs = {}
+    for spec in manifest.inputs:
+        path, held = directory / record.inputs[spec.name], manifest.statistics.of(spec.name).dtype
+        inputs[spec.name] = _mapped(path)
+        _check(path, inputs[spec.name], (record.count, *spec.shape), str(held))
+    targets = _mapped(directory / record.targets)
     _check(directory / record.targets, targets, (record.count, *manifest.targets.shape), manifest.targets.dtype)
     try:
         read = manifest.task.read(np.array(targets), str(directory / record.targets))
     except DataError as error:
         raise DataError(f"{directory} is damaged: {error}") from None
-    return StoredSplit(inputs, read)
+    return StoredSplit(joined(inputs), read)
 
 
 def _mapped(path: Path) -> NDArray[Any]:
@@ -179,16 +187,15 @@ def _check(path: Path, array: NDArray[Any], shape: tuple[int, ...], dtype: str) 
         )
 
 
-def _statistics(directory: Path, manifest: DataManifest, dtypes: set[str]) -> Preprocessing:
-    """What the manifest states of the training inputs, after checking that it can be applied."""
-    if len(dtypes) != 1:
-        raise DataError(f"{directory} is damaged: its splits hold inputs of different types, {sorted(dtypes)}")
-    said = {"dtype": dtypes.pop(), "scale": manifest.scale, "mean": manifest.mean, "std": manifest.std}
-    try:
-        statistics = Preprocessing.model_validate(said)
-    except ValidationError as error:
-        raise DataError(f"{directory / MANIFEST} is damaged: {explain(error, Preprocessing)}") from None
-    misfit = statistics.misfit(manifest.inputs[0].shape)
+def _check_statistics(directory: Path, manifest: DataManifest) -> None:
+    """Check that what the manifest states of the training inputs can be applied.
+
+    Raises:
+        DataError: it can't.
+    """
+    misfit = manifest.statistics.misfit(manifest.inputs)
+    for spec in () if misfit else manifest.inputs:
+        if manifest.statistics.of(spec.name).dtype is None:
+            misfit = f"the statistics of {spec.name!r} state no dtype"
     if misfit:
         raise DataError(f"{directory / MANIFEST} is damaged: {misfit}")
-    return statistics

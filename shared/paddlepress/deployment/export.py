@@ -18,10 +18,10 @@ from paddlepress.deployment.graph import Graph, drop_unused, simplify
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.deployment.verification import Run, run_graph, verify
 from paddlepress.network.model import Model
-from paddlepress.spec.tensors import Array
+from paddlepress.spec.tensors import Inputs
 
 
-def export(model: Model, artifact: Path, directory: Path, inputs: Array | None = None) -> None:
+def export(model: Model, artifact: Path, directory: Path, inputs: Inputs | None = None) -> None:
     """Write the deployable of a model: graph without weights, encoded weights, manifest.
 
     The finished deployable is loaded and compared with the network before it is kept.
@@ -79,11 +79,9 @@ def _check_exportable(twin: Model) -> None:
     verify(twin, run_graph(proto))
 
 
-def _deployed(directory: Path) -> Callable[[Array], Array]:
+def _deployed(directory: Path) -> Run:
     """What a deployable computes, of inputs as the network takes them."""
-    predictor = Predictor.load(directory)
-    name = predictor.manifest.inputs[0].name
-    return lambda batch: np.asarray(predictor.session.run(None, {name: batch})[0])
+    return Predictor.load(directory).run
 
 
 def graph_of(model: Model, manifest: Manifest) -> tuple[bytes, frozenset[str], set[str]]:

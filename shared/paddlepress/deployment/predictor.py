@@ -10,11 +10,15 @@ import numpy as np
 
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, value_of
-from paddlepress.core.errors import ArtifactError, DataError, in_one_line
+from paddlepress.core.errors import ArtifactError, DataError, UnknownName, in_one_line
 from paddlepress.deployment import bundle, onnx_file
 from paddlepress.network.model import digest_of
-from paddlepress.spec.tensors import Array, Quantized
+from paddlepress.spec.signature import TensorSpec
+from paddlepress.spec.tensors import Array, Inputs, NamedArrays, Quantized, by_name, joined
 from paddlepress.tasks import Task
+
+Stored = Array | Mapping[str, Array] | NamedArrays
+"""Inputs as data hold them: an array [n, *shape], or of a model that takes several, such arrays by name."""
 
 
 class Predictor:
@@ -60,58 +64,105 @@ class Predictor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the inputs that `predict` takes, which are those that the data hold: uint8 pixels, or float32."""
-        return np.dtype(input_dtype(self.manifest))
+        """Of the only input, or the first, that `predict` takes: that of what data hold, uint8 pixels or float32."""
+        return np.dtype(stored_dtype(self.manifest, self.manifest.inputs[0]))
 
-    def prepare(self, inputs: Array) -> Array:
+    def prepare(self, inputs: Stored) -> Any:
         """What the graph takes for inputs as the data hold them.
 
         Args:
-            inputs: array [n, *shape] of `dtype`; floats of another width are taken too, where it is float32.
+            inputs: array [n, *shape] of the dtype that `stored_dtype` tells; floats of another width are taken too,
+                where it is float32. Of a model that takes several, such arrays by name.
 
         Returns:
-            float32 array [n, *shape].
+            An array [n, *shape] of the dtype that the network takes; `NamedArrays` of several.
 
         Raises:
-            DataError: inputs of another shape or dtype than the model takes.
+            DataError: inputs of another shape or dtype than the model takes, or none of a name.
         """
-        spec, preprocessing = self.manifest.inputs[0], self.manifest.preprocessing
+        specs = self.manifest.inputs
+        arrays = _named(inputs, specs)
+        return joined({spec.name: self._prepared(spec, arrays[spec.name]) for spec in specs})
+
+    def _prepared(self, spec: TensorSpec, inputs: Array) -> Array:
+        of = f" of {spec.name!r}" if len(self.manifest.inputs) > 1 else ""
+        whole = self.manifest.preprocessing
+        preprocessing = whole.of(spec.name) if whole is not None else None
         if inputs.ndim != len(spec.shape) + 1 or inputs.shape[1:] != spec.shape:
-            raise DataError(f"inputs have shape {inputs.shape}; the model takes [n, {', '.join(map(str, spec.shape))}]")
+            shape = ", ".join(map(str, spec.shape))
+            raise DataError(f"inputs{of} have shape {inputs.shape}; the model takes [n, {shape}]")
+        takes = np.dtype(stored_dtype(self.manifest, spec))
         any_dtype = preprocessing is not None and preprocessing.dtype is None and inputs.dtype == np.uint8
-        if inputs.dtype != self.dtype and not any_dtype and not (inputs.dtype.kind == self.dtype.kind == "f"):
-            hint = " as the data hold them, from 0 to 255" if self.dtype == np.uint8 else ""
+        if inputs.dtype != takes and not any_dtype and not (inputs.dtype.kind == takes.kind == "f"):
+            hint = " as the data hold them, from 0 to 255" if takes == np.uint8 else ""
             hint = hint if preprocessing is not None else ", preprocessed already: it does not state its preprocessing"
-            raise DataError(f"inputs are {inputs.dtype}; the model takes {self.dtype}{hint}")
+            raise DataError(f"inputs{of} are {inputs.dtype}; the model takes {takes}{hint}")
         prepared = preprocessing.apply(inputs) if preprocessing is not None else inputs
         return np.ascontiguousarray(prepared, dtype=spec.dtype)
 
-    def predict(self, inputs: Array, batch_size: int = 500) -> Array:
+    def run(self, prepared: Inputs) -> Array:
+        """What the graph gives for inputs as it takes them, all at once: see `prepare`."""
+        found: Array = self.session.run(None, feed(self.manifest, prepared))[0]
+        return found
+
+    def predict(self, inputs: Stored, batch_size: int = 500) -> Array:
         """The logits of a batch of inputs.
 
         Args:
-            inputs: array [n, *shape] as the data hold them, see `prepare`.
+            inputs: array [n, *shape] as the data hold them, or several by name; see `prepare`.
             batch_size: how many are computed at once.
 
         Returns:
             float32 array [n, ...] of the task's first output.
 
         Raises:
-            DataError: inputs of another shape or dtype than the model takes.
+            DataError: inputs of another shape or dtype than the model takes, or none of a name.
         """
-        parts = [
-            self.session.run(None, {self.manifest.inputs[0].name: self.prepare(inputs[start : start + batch_size])})[0]
-            for start in range(0, len(inputs), batch_size)
-        ]
+        rows = joined(_named(inputs, self.manifest.inputs))
+        parts = [self.run(self.prepare(rows[start : start + batch_size])) for start in range(0, len(rows), batch_size)]
         if not parts:
-            self.prepare(inputs)
+            self.prepare(rows)
         return np.concatenate(parts) if parts else np.zeros((0, *self.task.outputs[0].shape), np.float32)
 
 
-def input_dtype(manifest: Manifest) -> str:
-    """Of the inputs that a deployed model takes, by its manifest."""
-    stated = manifest.preprocessing.dtype if manifest.preprocessing is not None else None
-    return stated or manifest.inputs[0].dtype
+def _named(inputs: Stored, specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
+    """Inputs as data hold them, by name in the network's order.
+
+    Raises:
+        DataError: some are missing, unknown, or not as many examples of each.
+    """
+    names = tuple(spec.name for spec in specs)
+    if isinstance(inputs, np.ndarray):
+        if len(names) > 1:
+            raise DataError(f"one array is given; the model takes {', '.join(names)}, each by its name")
+        return {names[0]: inputs}
+    given = dict(inputs.arrays if isinstance(inputs, NamedArrays) else inputs)
+    for name in given:
+        if name not in names:
+            raise UnknownName("input", name, names)
+    if missing := [name for name in names if name not in given]:
+        raise DataError(f"no inputs of {', '.join(missing)}; the model takes {', '.join(names)}")
+    counts = {name: len(given[name]) for name in names}
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+        raise DataError(f"there are {told}. Valid: as many examples of each input")
+    return {name: given[name] for name in names}
+
+
+def feed(manifest: Manifest, prepared: Inputs) -> dict[str, Any]:
+    """Inputs as a graph takes them, by the names that it has for them."""
+    return by_name(prepared, tuple(spec.name for spec in manifest.inputs))
+
+
+def stored_dtype(manifest: Manifest, spec: TensorSpec) -> str:
+    """Of an input that a deployed model takes, by its manifest."""
+    stated = manifest.preprocessing.of(spec.name).dtype if manifest.preprocessing is not None else None
+    return stated or spec.dtype
+
+
+def blank(manifest: Manifest, count: int = 1) -> Any:
+    """Examples as data hold them, all zeros: an array, or several by name."""
+    return joined({spec.name: np.zeros((count, *spec.shape), stored_dtype(manifest, spec)) for spec in manifest.inputs})
 
 
 def initializers(

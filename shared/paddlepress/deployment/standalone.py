@@ -17,7 +17,7 @@ from paddlepress.artifact.store import decode_all
 from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.core.files import replacing
 from paddlepress.deployment import bundle
-from paddlepress.deployment.predictor import Predictor, initializers, input_dtype
+from paddlepress.deployment.predictor import Predictor, initializers, stored_dtype
 
 if TYPE_CHECKING:
     from paddlepress.artifact.manifest import Manifest
@@ -77,7 +77,8 @@ def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> An
     graph.initializer.extend(inside)
     _rename_output(graph, manifest.task.outputs[0].name)
     if manifest.preprocessing is not None:
-        _preprocess(graph, manifest.preprocessing)
+        for given in graph.input:
+            _preprocess(graph, given, manifest.preprocessing.of(given.name))
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     graph.name = facts.get("name", manifest.architecture.name)
@@ -107,14 +108,15 @@ def _metadata(manifest: Manifest) -> dict[str, str]:
 
 def _text(manifest: Manifest) -> str:
     """What goes in and what comes out, in words."""
-    takes = manifest.inputs[0]
-    shape = ", ".join(map(str, takes.shape))
-    preprocessing = manifest.preprocessing
-    form = f"{input_dtype(manifest)} [batch, {shape}]"
-    inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
+    taken = []
+    for spec in manifest.inputs:
+        shape = ", ".join(map(str, spec.shape))
+        preprocessing = manifest.preprocessing.of(spec.name) if manifest.preprocessing is not None else None
+        inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
+        taken.append(f"{spec.name}: {stored_dtype(manifest, spec)} [batch, {shape}]{inside}. ")
     output = manifest.task.outputs[0]
     gives = ", ".join(map(str, output.shape))
-    return f"{takes.name}: {form}{inside}. {output.name}: float32 [batch, {gives}]; {manifest.task.describe()}."
+    return f"{''.join(taken)}{output.name}: float32 [batch, {gives}]; {manifest.task.describe()}."
 
 
 def _rename_output(graph: Any, new: str) -> None:
@@ -126,11 +128,10 @@ def _rename_output(graph: Any, new: str) -> None:
         node.output[:] = [new if name == old else name for name in node.output]
 
 
-def _preprocess(graph: Any, preprocessing: Preprocessing) -> None:
-    """Put in front of a graph what `Preprocessing.apply` does, in the same order and precision."""
+def _preprocess(graph: Any, given: Any, preprocessing: Preprocessing) -> None:
+    """Put behind an input of a graph what `Preprocessing.apply` does, in the same order and precision."""
     from onnx import TensorProto, helper, numpy_helper
 
-    given = graph.input[0]
     rank = len(given.type.tensor_type.shape.dim)
     shape = (-1,) + (1,) * (rank - 2)
     nodes, last = [], given.name
@@ -158,20 +159,20 @@ def _compare(data: bytes, predictor: Predictor) -> None:
     """Refuse a file that computes something else than its deployable."""
     import onnxruntime
 
-    takes = predictor.manifest.inputs[0]
     random = np.random.default_rng(0)
-    shape = (_COMPARED, *takes.shape)
-    if predictor.dtype == np.uint8:
-        stored: Array = random.integers(0, 256, shape).astype(np.uint8)
-    elif predictor.dtype.kind == "f":
-        stored = random.normal(size=shape).astype(predictor.dtype)
-    else:
-        stored = random.integers(0, 2, shape).astype(predictor.dtype)
+    stored: dict[str, Array] = {}
+    for spec in predictor.manifest.inputs:
+        shape, dtype = (_COMPARED, *spec.shape), np.dtype(stored_dtype(predictor.manifest, spec))
+        if dtype.kind == "f":
+            drawn: Array = random.normal(size=shape)
+        else:
+            drawn = random.integers(0, 256 if dtype == np.uint8 else 2, shape)
+        stored[spec.name] = drawn.astype(dtype)
     expected = predictor.predict(stored)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    found = session.run([predictor.task.outputs[0].name], {takes.name: stored})[0]
+    found = session.run([predictor.task.outputs[0].name], stored)[0]
     scale = float(np.abs(expected).max(initial=0))
     if not np.allclose(found, expected, rtol=0, atol=_DIFFERENCE * scale, equal_nan=True):
         raise ArtifactError(f"{FILE} was not written: it computes something else than its deployable")

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddlepress.core.errors import TechniqueRefused
-from paddlepress.network.model import Model, input_specs
+from paddlepress.network.model import Model
+from paddlepress.network.tracing import input_specs, traceable
 
 if TYPE_CHECKING:
     import paddle
@@ -75,9 +76,10 @@ def _save(model: Model, network: paddle.nn.Layer, whole: paddle.nn.Layer, prefix
     from paddlepress.network.layers import float_inputs
 
     running = _name_operators(network)
+    whole, specs = traceable(whole, input_specs(model.inputs))
     try:
         with float_inputs(network), exact_adaptive_pooling(), quiet():
-            paddle.jit.save(whole, str(prefix), input_spec=input_specs(model))
+            paddle.jit.save(whole, str(prefix), input_spec=specs)
     except Exception as error:  # whatever the user's forward raises under tracing
         where = f"layer {running[-1]!r}" if running else "it"
         raise TechniqueRefused(f"{subject(model)}: Paddle did not trace {where} ({_reason(error)})") from error

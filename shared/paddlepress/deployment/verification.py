@@ -30,8 +30,9 @@ from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.conversion import convert, first_failing, operators_by_layer
 from paddlepress.deployment.decomposition import decompose
 from paddlepress.deployment.trace import save_program, save_traced, subject
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.network.model import Model
-from paddlepress.spec.tensors import Array
+from paddlepress.spec.tensors import Array, Inputs, by_name, each, joined
 
 if TYPE_CHECKING:
     import paddle
@@ -45,18 +46,18 @@ _MOVED_INPUTS = 1e-6
 _TIMES_MOVED = 4
 _TIMES_ROUNDING = 3
 
-Run = Callable[[Array], Array]
+Run = Callable[[Any], Array]
 Locate = Callable[[Callable[[Run], bool]], str]
 
 
-def verify(model: Model, run: Run, inputs: Array | None = None, locate: Locate = lambda differs: "") -> None:
+def verify(model: Model, run: Run, inputs: Inputs | None = None, locate: Locate = lambda differs: "") -> None:
     """Compare a graph with the network that it was made of.
 
     Args:
         model: the network.
         run: the graph: inputs as the network takes them [n, *shape] -> outputs.
-        inputs: to compare with, [n, *shape] with any n > 0, repeated where they are few. None takes random ones,
-            normally distributed, which stand for data with a mean of 0 and a deviation of 1.
+        inputs: to compare with, [n, *shape] with any n > 0, repeated where they are few; `NamedArrays` of several. None
+            takes random ones, normally distributed, which stand for data with a mean of 0 and a deviation of 1.
         locate: says in words where a difference comes from that `first_difference` does not find; it is given a
             function that says whether another graph differs too.
 
@@ -64,7 +65,7 @@ def verify(model: Model, run: Run, inputs: Array | None = None, locate: Locate =
         TechniqueRefused: their outputs differ, or the graph does not run; the message names the first layer whose
             output differs, or the operator that does not run.
     """
-    given = random_inputs(model.inputs[0]) if inputs is None or not len(inputs) else inputs
+    given = random_inputs(model.inputs) if inputs is None or not len(inputs) else inputs
     for size in BATCHES:
         batch = _batch(given, size)
         try:
@@ -83,21 +84,24 @@ def verify(model: Model, run: Run, inputs: Array | None = None, locate: Locate =
             raise TechniqueRefused(f"{message}; {where}" if where else message)
 
 
-def random_inputs(spec: TensorSpec, count: int = max(BATCHES), seed: int = 0) -> Array:
-    """Normally distributed inputs; of an integer type, zeros and ones."""
+def random_inputs(specs: tuple[TensorSpec, ...], count: int = max(BATCHES), seed: int = 0) -> Any:
+    """Normally distributed inputs, [n, *shape]; of an integer type, zeros and ones. `NamedArrays` of several."""
     random = np.random.default_rng(seed)
-    shape = (count, *spec.shape)
-    if np.issubdtype(np.dtype(spec.dtype), np.floating):
-        return random.normal(size=shape).astype(spec.dtype)
-    return random.integers(0, 2, shape).astype(spec.dtype)
+    found = {}
+    for spec in specs:
+        shape = (count, *spec.shape)
+        floating = np.issubdtype(np.dtype(spec.dtype), np.floating)
+        drawn = random.normal(size=shape) if floating else random.integers(0, 2, shape)
+        found[spec.name] = drawn.astype(spec.dtype)
+    return joined(found)
 
 
-def _batch(inputs: Array, size: int) -> Array:
+def _batch(inputs: Inputs, size: int) -> Any:
     """The first inputs, from the start again where they are few."""
-    return np.ascontiguousarray(inputs[np.arange(size) % len(inputs)])
+    return each(inputs[np.arange(size) % len(inputs)], np.ascontiguousarray)
 
 
-def _difference(model: Model, found: Array, batch: Array, expected: Array, given: Array) -> str:
+def _difference(model: Model, found: Array, batch: Any, expected: Array, given: Inputs) -> str:
     """How a graph's outputs for some of the given inputs differ from the network's, in words; empty if they do not."""
     if found.shape != expected.shape:
         return (
@@ -134,7 +138,7 @@ def unrounded(model: Model) -> AbstractContextManager[None]:
     return float_inputs(model.network)
 
 
-def _rounding(model: Model, batch: Array) -> float:
+def _rounding(model: Model, batch: Inputs) -> float:
     """The size of what rounding does to a network's outputs."""
     rounded = model.predict(batch, batch_size=len(batch))
     with unrounded(model):
@@ -142,12 +146,17 @@ def _rounding(model: Model, batch: Array) -> float:
     return _root_mean_square((rounded - exact)[np.isfinite(rounded) & np.isfinite(exact)])
 
 
-def _movement(model: Model, batch: Array, expected: Array) -> float:
-    """How far a network's outputs move when its inputs change by a millionth."""
-    if not np.issubdtype(batch.dtype, np.floating):
-        return 0.0
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], batch.shape)
-    moved = model.predict((batch * (1 + _MOVED_INPUTS * signs)).astype(batch.dtype), batch_size=len(batch))
+def _movement(model: Model, batch: Inputs, expected: Array) -> float:
+    """How far a network's outputs move when its inputs change by a millionth; whole numbers do not."""
+    random = np.random.default_rng(0)
+
+    def moved_a_little(array: Array) -> Array:
+        if not np.issubdtype(array.dtype, np.floating):
+            return array
+        signs = random.choice([-1.0, 1.0], array.shape)
+        return np.asarray((array * (1 + _MOVED_INPUTS * signs)).astype(array.dtype))
+
+    moved = model.predict(each(batch, moved_a_little), batch_size=len(batch))
     both = np.isfinite(moved) & np.isfinite(expected)
     return float(np.abs(moved - expected)[both].max(initial=0))
 
@@ -157,22 +166,23 @@ def _root_mean_square(values: Array) -> float:
 
 
 def run_graph(proto: Any) -> Run:
-    """The function that an `onnx.ModelProto` with its weights inside is, of its first input to its first output."""
+    """The function that an `onnx.ModelProto` with its weights inside is, of its inputs to its first output."""
     return lambda batch: _outputs(proto, batch)[0]
 
 
-def _outputs(proto: Any, batch: Array) -> list[Array]:
+def _outputs(proto: Any, batch: Inputs) -> list[Array]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    found: list[Array] = session.run(None, {given.name: batch for given in session.get_inputs()})
+    names = tuple(given.name for given in session.get_inputs())
+    found: list[Array] = session.run(None, by_name(batch, names) if names else {})
     return found
 
 
-def _does_not_run(model: Model, batch: Array, error: Exception) -> str:
+def _does_not_run(model: Model, batch: Inputs, error: Exception) -> str:
     """What to say of a graph that ONNX Runtime refuses."""
     with tempfile.TemporaryDirectory(prefix="paddlepress-") as folder:
         prefix = Path(folder) / "model"
@@ -253,7 +263,7 @@ class _Watch:
                 self.seen.append(_Seen(layer, given, self._running[-1], self._last, value))
 
 
-def first_difference(model: Model, batch: Array) -> str:
+def first_difference(model: Model, batch: Inputs) -> str:
     """Where the values of a network and of its graph first differ, without any rounding, in words.
 
     Returns:
@@ -275,7 +285,7 @@ def first_difference(model: Model, batch: Array) -> str:
     twin = model.copy()
     watch = _Watch(twin.network)
     with unrounded(twin), paddle.no_grad():
-        watch.note("", twin.network(paddle.to_tensor(batch)))
+        watch.note("", twin.network(*tensors_of(batch)))
     if len(watch.seen) != len(places):
         return ""
     for seen, place in zip(watch.seen, places, strict=True):
@@ -326,7 +336,7 @@ def _observed(network: paddle.nn.Layer, places: list[int | None]) -> paddle.nn.L
             self.network = network
             self.everything = paddle.jit.not_to_static(everything)
 
-        def forward(self, x: paddle.Tensor) -> Any:
-            return self.everything(self.network(x))
+        def forward(self, *inputs: paddle.Tensor) -> Any:
+            return self.everything(self.network(*inputs))
 
     return Observed()

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from paddlepress.deployment.predictor import Predictor
-from paddlepress.spec.tensors import Array
+from paddlepress.deployment.predictor import Predictor, feed
+from paddlepress.spec.tensors import Array, Inputs, by_name, each
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -100,25 +100,25 @@ def interleaved(
     return Latency(base_ms, variant_ms, middle, low, high, len(ratios))
 
 
-def on_onnxruntime(base: Path, variant: Path, sample: Array, budget_s: float = 1.5) -> Latency:
+def on_onnxruntime(base: Path, variant: Path, sample: Inputs, budget_s: float = 1.5) -> Latency:
     """Time two deployables on ONNX Runtime, each with one thread.
 
     Args:
         base, variant: deployables.
-        sample: float32 array [batch, *shape], the input of every call.
+        sample: as the network takes it, [batch, *shape]: the inputs of every call.
         budget_s: about how long measuring may take.
 
     Raises:
         ArtifactError: one of them can't be loaded.
     """
-    sample = np.ascontiguousarray(sample)
+    sample = each(sample, np.ascontiguousarray)
     first, second = (_call(Predictor.load(directory, threads=1), sample) for directory in (base, variant))
     return interleaved(first, second, budget_s)
 
 
-def _call(predictor: Predictor, sample: Array) -> Callable[[], Any]:
-    feed, run = {predictor.manifest.inputs[0].name: sample}, predictor.session.run
-    return lambda: run(None, feed)
+def _call(predictor: Predictor, sample: Inputs) -> Callable[[], Any]:
+    fed, run = feed(predictor.manifest, sample), predictor.session.run
+    return lambda: run(None, fed)
 
 
 class PaddleRunner:
@@ -138,28 +138,29 @@ class PaddleRunner:
             config.set_cpu_math_library_num_threads(1)
             config.disable_glog_info()
             self._predictor = inference.create_predictor(config)
-        self._input = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        self._inputs = {name: self._predictor.get_input_handle(name) for name in self._predictor.get_input_names()}
         self._output = self._predictor.get_output_handle(self._predictor.get_output_names()[0])
 
-    def __call__(self, inputs: Array) -> Array:
-        """The logits [n, classes] of float32 inputs [n, *shape]."""
-        self._input.copy_from_cpu(inputs)
+    def __call__(self, inputs: Inputs) -> Array:
+        """What the network gives for inputs [n, *shape] as it takes them."""
+        for name, array in by_name(inputs, tuple(self._inputs)).items():
+            self._inputs[name].copy_from_cpu(array)
         self._predictor.run()
         return np.asarray(self._output.copy_to_cpu())
 
 
-def on_paddle(base: Model, variant: Model, sample: Array, budget_s: float = 1.5) -> Latency:
+def on_paddle(base: Model, variant: Model, sample: Inputs, budget_s: float = 1.5) -> Latency:
     """Time two models on Paddle Inference, each with one thread.
 
     Args:
         base, variant: models in memory.
-        sample: float32 array [batch, *shape], the input of every call.
+        sample: as the network takes it, [batch, *shape]: the inputs of every call.
         budget_s: about how long measuring may take.
 
     Raises:
         RuntimeError: Paddle Inference can't run one of them.
     """
-    sample = np.ascontiguousarray(sample)
+    sample = each(sample, np.ascontiguousarray)
     first, second = PaddleRunner(base), PaddleRunner(variant)
     return interleaved(lambda: first(sample), lambda: second(sample), budget_s)
 

@@ -44,15 +44,14 @@ def peak_memory_mib(deployable: Path) -> float:
 def _growth(deployable: Path) -> int:
     """Bytes by which this process's peak exceeds what it had before the deployable was loaded."""
     import constriction  # noqa: F401  loaded before the first reading: libraries are not the model
-    import numpy as np
     import onnxruntime  # noqa: F401
     import safetensors.numpy  # noqa: F401
 
-    from paddlepress.deployment.predictor import Predictor
+    from paddlepress.deployment.predictor import Predictor, blank
 
     before = _resident("VmRSS")
     predictor = Predictor.load(deployable, threads=1)
-    predictor.predict(np.zeros((1, *predictor.manifest.inputs[0].shape), predictor.dtype))
+    predictor.predict(blank(predictor.manifest))
     # VmHWM and not getrusage: the latter remembers the process that this one was started from.
     return max(0, _resident("VmHWM") - before)
 

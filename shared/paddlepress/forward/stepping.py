@@ -15,10 +15,10 @@ from greenlet import GreenletExit, getcurrent, greenlet
 
 from paddlepress.core.errors import DataError
 from paddlepress.forward.layer_hooks import before
+from paddlepress.forward.outputs import tensors_of
 
 if TYPE_CHECKING:
     import paddle
-    from numpy.typing import NDArray
 
     from paddlepress.spec.tensors import Inputs
 
@@ -36,7 +36,7 @@ def stepping(
     Args:
         network: runs in evaluation mode and without gradients; in between gradients are as they were.
         layers: where to stop, by name.
-        inputs: float32 array [n, *shape].
+        inputs: as the network takes them, [n, *shape].
         batch_size: how many go through the network at once. What all batches have computed is in memory together.
 
     Yields:
@@ -57,9 +57,9 @@ def stepping(
 
         return stop
 
-    def run(batch: NDArray[Any]) -> None:
+    def run(batch: Any) -> None:
         with paddle.no_grad():
-            network(paddle.to_tensor(batch))
+            network(*tensors_of(batch))
 
     was_training = network.training
     network.eval()

@@ -1,4 +1,4 @@
-"""What kind of network is supported: one input, and one tensor as its task has it, in training as in evaluation."""
+"""What kind of network is supported: one that gives one tensor as its task has it, in training as in evaluation."""
 
 from __future__ import annotations
 
@@ -21,17 +21,14 @@ def check_supported(model: Model) -> None:
     What is drawn from random numbers afterwards stays the same.
 
     Raises:
-        DataError: it takes several inputs, does not run on one of the stated shape, or gives something else than one
-            floating-point tensor of the task's shape.
+        DataError: it does not run on inputs of the stated shapes, or gives something else than one floating-point
+            tensor of the task's shape.
     """
     from paddlepress.network.random_inputs import unseeded
 
     name, output = model.architecture.name, model.task.outputs[0]
     shape = ", ".join(map(str, output.shape))
-    wanted = f"supported is a network that takes one input and gives one tensor of {output.name}, here [n, {shape}]"
-    if len(model.inputs) != 1:
-        given = ", ".join(spec.name for spec in model.inputs)
-        raise DataError(f"architecture {name!r} takes {len(model.inputs)} inputs ({given}); {wanted}")
+    wanted = f"supported is a network that gives one tensor of {output.name}, here [n, {shape}]"
     with unseeded():
         twin = model.copy()  # in training, batch norms note what goes through them
         for training in (False, True):
@@ -46,9 +43,9 @@ def _wrong(model: Model, wanted: tuple[int, ...], training: bool) -> str:
     try:
         outputs = _run(model, training)
     except Exception as error:  # whatever a network's own code raises
-        shape, dtype = list(model.inputs[0].shape), model.inputs[0].dtype
+        forms = " and ".join(f"{spec.dtype} {list(spec.shape)}" for spec in model.inputs)
         reason = in_one_line(f"{type(error).__name__}: {error}", 200)
-        return f"can't be run on {BATCH} inputs of {dtype} {shape}: {reason}"
+        return f"can't be run on {BATCH} inputs of {forms}: {reason}"
     if isinstance(outputs, list | tuple | dict):
         return f"gives {len(outputs)} outputs as a {type(outputs).__name__}"
     if not isinstance(outputs, paddle.Tensor):
@@ -73,6 +70,6 @@ def _run(model: Model, training: bool) -> Any:
     with paddle.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a network's own run may tell
         try:
-            return network(paddle.to_tensor(random_inputs(model, BATCH, numbers)[0]))
+            return network(*map(paddle.to_tensor, random_inputs(model, BATCH, numbers)))
         except Exception:  # it may look these numbers up; then small ones do
-            return network(paddle.to_tensor(random_inputs(model, BATCH, numbers, standard=False)[0]))
+            return network(*map(paddle.to_tensor, random_inputs(model, BATCH, numbers, standard=False)))

@@ -16,9 +16,9 @@ from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.edits import Edit, Mask, Quantize, QuantizeOutput, Share
 from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.spec.tensors import Array, Inputs, Quantized, spread_scale
+from paddlepress.spec.tensors import Array, Inputs, Quantized, by_name, joined, spread_scale
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Model:
     edits: tuple[Edit, ...] = ()
     lineage: tuple[LineageEntry, ...] = ()
     scales: dict[str, Array] = field(default_factory=dict)
-    preprocessing: Preprocessing | None = None
+    preprocessing: AnyPreprocessing | None = None
     parametrizations: tuple[Parametrization, ...] = ()
     built: int = 0
 
@@ -69,7 +69,7 @@ class Model:
         task: Task,
         edits: Iterable[Edit] = (),
         lineage: Iterable[LineageEntry] = (),
-        preprocessing: Preprocessing | None = None,
+        preprocessing: AnyPreprocessing | None = None,
         most: int | None = None,
     ) -> Model:
         """A model with fresh weights: build the architecture, replay the edits.
@@ -91,7 +91,7 @@ class Model:
         from paddlepress.network.architectures import build
         from paddlepress.network.architectures.parameter_count import counted
 
-        misfit = preprocessing.misfit(inputs[0].shape) if preprocessing is not None and inputs else ""
+        misfit = preprocessing.misfit(inputs) if preprocessing is not None and inputs else ""
         if misfit:
             raise ArtifactError(f"the preprocessing does not fit: {misfit}")
         with counted(most) as count:
@@ -214,15 +214,24 @@ class Model:
             raise ArtifactError(f"{name} is no longer on its {edit.bits}-bit grid; quantize again after training")
         return tensor
 
-    def prepare(self, stored: Array) -> Array:
-        """What the network takes for inputs [n, *shape] as data hold them; float32."""
-        return self.preprocessing.apply(stored) if self.preprocessing is not None else stored.astype(np.float32)
+    def prepare(self, stored: Any) -> Any:
+        """What the network takes for inputs [n, *shape] as data hold them: an array, or `NamedArrays` of several."""
+        arrays = by_name(stored, tuple(spec.name for spec in self.inputs))
+        own = self.preprocessing
+        return joined(
+            {
+                spec.name: arrays[spec.name].astype(spec.dtype)
+                if own is None
+                else own.of(spec.name).apply(arrays[spec.name])
+                for spec in self.inputs
+            }
+        )
 
     def predict(self, inputs: Inputs, batch_size: int = 500) -> Array:
         """The network's outputs for a batch of inputs, computed without gradients, in evaluation mode.
 
         Args:
-            inputs: float32 [n, *shape], as the network takes them: after `preprocessing`.
+            inputs: float32 [n, *shape], as the network takes them: after `preprocessing`. `NamedArrays` of several.
             batch_size: how many go through the network at once.
 
         Returns:
@@ -232,13 +241,6 @@ class Model:
         if len(inputs) == 0:
             return np.zeros((0, *self.task.outputs[0].shape), np.float32)
         return outputs_of(self.network, inputs, batch_size)
-
-
-def input_specs(model: Model) -> list[Any]:
-    """The model's inputs as Paddle's `TensorSpec`s, with a free batch dimension."""
-    import paddle
-
-    return [paddle.static.InputSpec([None, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
 
 
 def _misfit(wanted: Mapping[str, Array], given: Mapping[str, Array]) -> str:
@@ -282,7 +284,7 @@ def _replay(edit: Edit, network: paddle.nn.Layer) -> None:
 def digest_of(
     architecture: ArchitectureRef,
     inputs: Iterable[TensorSpec],
-    preprocessing: Preprocessing | None,
+    preprocessing: AnyPreprocessing | None,
     task: Task,
     edits: Iterable[Edit],
     state: Mapping[str, Array | Quantized],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
 
         Args:
             context: not used.
-            model_input: array [n, *shape] of the signature's dtype, as MLflow has checked. (It makes integers of what
+            model_input: array [n, *shape] of the signature's dtype, as MLflow has checked; of a model that takes
+                several inputs, such arrays by name. (It makes integers of what
                 a server is sent, and cuts off fractions.)
             params: `output` is `label`, or else `probabilities` or `logits`.
 
@@ -44,7 +46,7 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
         if wanted not in OUTPUTS:
             raise MlflowException.invalid_parameter_value(f"output is {wanted!r}. Valid: {', '.join(OUTPUTS)}")
         try:
-            outputs = self.predictor.predict(np.asarray(model_input))
+            outputs = self.predictor.predict(_arrays(model_input))
             if wanted == "logits":
                 return outputs
             if wanted == "probabilities":
@@ -53,6 +55,13 @@ class CompressedClassifier(PythonModel):  # type: ignore[misc]
             raise MlflowException.invalid_parameter_value(str(error)) from None
         columns = self.predictor.task.decode(outputs)
         return pd.DataFrame({name: _column(values) for name, values in columns.items()})
+
+
+def _arrays(given: Any) -> Any:
+    """An array, or arrays by name."""
+    if isinstance(given, Mapping):
+        return {name: np.asarray(array) for name, array in given.items()}
+    return np.asarray(given)
 
 
 def _column(values: np.ndarray[Any, Any]) -> Any:

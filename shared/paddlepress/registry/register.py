@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from paddlepress.core.errors import ArtifactError, RegistryError
+from paddlepress.core.errors import ArtifactError
 from paddlepress.core.files import sha256_of
 from paddlepress.registry import audit, catalogue, history
 from paddlepress.registry import tags as keys
@@ -324,17 +324,15 @@ def _log_model(
     delivered: Delivered,
 ) -> str:
     import mlflow
-    import numpy as np
     from mlflow.models import Model, ModelSignature
-    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec
 
-    from paddlepress.deployment.predictor import input_dtype
+    from paddlepress.deployment.predictor import blank
+    from paddlepress.spec.tensors import NamedArrays
 
-    if len(manifest.inputs) != 1:
-        raise RegistryError(f"{delivered.artifact} has {len(manifest.inputs)} inputs; a registered model takes one")
-    shape, dtype = manifest.inputs[0].shape, np.dtype(input_dtype(manifest))
+    example = blank(manifest)
     signature = ModelSignature(
-        Schema([TensorSpec(dtype, (-1, *shape))]),
+        _inputs(manifest),
         _columns(manifest.task),
         ParamSchema([ParamSpec("output", "string", "label")]),
     )
@@ -353,11 +351,24 @@ def _log_model(
             python_model=str(CODE),
             artifacts={"deployable": str(delivered.deployable.resolve()), "model": str(delivered.artifact.resolve())},
             signature=signature,
-            input_example=np.zeros((1, *shape), dtype),
+            input_example=example.arrays if isinstance(example, NamedArrays) else example,
             # Given, for MLflow takes long to guess them.
             pip_requirements=[f"{package}=={installed(package)}" for package in REQUIREMENTS],
         )
     return str(model.model_id)
+
+
+def _inputs(manifest: Manifest) -> Schema:
+    """What a registered model takes, as MLflow says it: one tensor, or several by name."""
+    import numpy as np
+    from mlflow.types import Schema, TensorSpec
+
+    from paddlepress.deployment.predictor import stored_dtype
+
+    specs = manifest.inputs
+    forms = [(np.dtype(stored_dtype(manifest, spec)), (-1, *spec.shape)) for spec in specs]
+    names = [spec.name for spec in specs] if len(specs) > 1 else [None]
+    return Schema([TensorSpec(*form, name) for form, name in zip(forms, names, strict=True)])
 
 
 def _columns(task: Task) -> Schema | None:

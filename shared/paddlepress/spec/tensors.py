@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any, Protocol
 
@@ -14,15 +15,71 @@ Array = NDArray[Any]
 
 
 class Inputs(Protocol):
-    """Examples that a network takes, float32 [n, *shape]: an array, or what gives a part of itself as one."""
+    """Examples that a network takes, or data hold: for one input an array [n, *shape] or what gives rows of itself as
+    one, for several inputs `NamedArrays`."""
 
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def ndim(self) -> int: ...
     def __len__(self) -> int: ...
     def __getitem__(self, rows: Any, /) -> Any: ...
-    def __array__(self, dtype: Any = ..., /) -> NDArray[Any]: ...
+
+
+class NamedArrays:
+    """Several inputs of the same examples: arrays [n, *shape] by name, in the order in which the network takes them.
+
+    It has rows as one array has: its length is their number, and rows are taken of all arrays at once.
+
+    Args:
+        arrays: by name, at least one; or what gives rows of itself as an array.
+
+    Raises:
+        ValueError: they are not of as many examples each.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any]) -> None:
+        self.arrays = dict(arrays)
+        counts = {name: len(array) for name, array in self.arrays.items()}
+        if len(set(counts.values())) != 1:
+            told = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
+            raise ValueError(f"there are {told or 'no inputs'}. Valid: as many examples of each input")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def __getitem__(self, rows: Any) -> NamedArrays:
+        if isinstance(rows, str | int | np.integer):
+            raise TypeError(f"rows are taken by a slice or an array, not by {rows!r}; 'arrays' has the inputs by name")
+        return NamedArrays({name: array[rows] for name, array in self.arrays.items()})
+
+
+def by_name(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Inputs by name, in that order.
+
+    Args:
+        inputs: `NamedArrays` of these names, or of one input whatever has its rows.
+        names: of the inputs.
+    """
+    return {name: inputs.arrays[name] for name in names} if isinstance(inputs, NamedArrays) else {names[0]: inputs}
+
+
+def names_of(inputs: Any, only: str = "input") -> tuple[str, ...]:
+    """The names of inputs; `only` is that of a single one."""
+    return tuple(inputs.arrays) if isinstance(inputs, NamedArrays) else (only,)
+
+
+def arrays_of(inputs: Any) -> tuple[Any, ...]:
+    """The arrays of inputs, one each."""
+    return tuple(inputs.arrays.values()) if isinstance(inputs, NamedArrays) else (inputs,)
+
+
+def joined(arrays: Mapping[str, Any]) -> Any:
+    """What stands for inputs: the array of the only one, else `NamedArrays`."""
+    return next(iter(arrays.values())) if len(arrays) == 1 else NamedArrays(arrays)
+
+
+def each(inputs: Any, change: Callable[[Any], Any]) -> Any:
+    """Inputs with the array of each changed."""
+    if isinstance(inputs, NamedArrays):
+        return NamedArrays({name: change(array) for name, array in inputs.arrays.items()})
+    return change(inputs)
 
 
 BFLOAT16 = "bfloat16"

@@ -73,11 +73,12 @@ def read(model: Model) -> Program:
     import paddle
 
     from paddlepress.network.layers import float_inputs
+    from paddlepress.network.tracing import input_specs, traceable
 
     network = model.network
-    specs = [paddle.static.InputSpec([1, *spec.shape], spec.dtype, spec.name) for spec in model.inputs]
+    whole, specs = traceable(network, input_specs(model.inputs, batch=1))
     # The bound method, not the layer: to_static would replace the forward of a layer.
-    static = paddle.jit.to_static(network.forward, input_spec=specs, full_graph=True)
+    static = paddle.jit.to_static(whole.forward, input_spec=specs, full_graph=True)
     given: list[tuple[str, Any]] = []
     hooks = [
         layer.register_forward_post_hook(lambda _, inputs, output, name=name: given.append((name, output)))

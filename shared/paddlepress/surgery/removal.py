@@ -20,9 +20,10 @@ import paddle
 
 from paddlepress.core.errors import UsageError
 from paddlepress.forward.layer_hooks import after
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.network.edits import Remove, find, replace_everywhere
 from paddlepress.network.layers import Bypass
-from paddlepress.spec.tensors import Array
+from paddlepress.spec.tensors import Inputs
 from paddlepress.surgery.program import evaluating
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class _Call:
         return tensors and list(given.shape) == list(gave.shape) and given.dtype == gave.dtype
 
 
-def removable(model: Model, inputs: Array) -> tuple[list[Removable], list[str]]:
+def removable(model: Model, inputs: Inputs) -> tuple[list[Removable], list[str]]:
     """The layers that can be taken out one by one, and what was looked at.
 
     Args:
@@ -130,7 +131,7 @@ def without(network: paddle.nn.Layer, name: str) -> Iterator[None]:
         replace_everywhere(network, bypass, layer)
 
 
-def _watch(network: paddle.nn.Layer, inputs: Array) -> dict[str, list[_Call]]:
+def _watch(network: paddle.nn.Layer, inputs: Inputs) -> dict[str, list[_Call]]:
     """The calls of every layer in one forward pass."""
     calls: dict[str, list[_Call]] = {}
 
@@ -142,18 +143,18 @@ def _watch(network: paddle.nn.Layer, inputs: Array) -> dict[str, list[_Call]]:
 
     hooks = [after(layer, watch(name)) for name, layer in network.named_sublayers()]
     try:
-        network(paddle.to_tensor(inputs))
+        network(*tensors_of(inputs))
     finally:
         for hook in hooks:
             hook.remove()
     return calls
 
 
-def _runs_without(network: paddle.nn.Layer, name: str, inputs: Array) -> bool:
+def _runs_without(network: paddle.nn.Layer, name: str, inputs: Inputs) -> bool:
     """Whether the network gives finite numbers when a layer is bypassed."""
     try:
         with without(network, name):
-            return bool(np.isfinite(network(paddle.to_tensor(inputs)).numpy()).all())
+            return bool(np.isfinite(network(*tensors_of(inputs)).numpy()).all())
     except Exception:  # whatever a forward pass raises that needs the layer's own attributes
         return False
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from paddlepress.data import Split
+    from paddlepress.spec.tensors import Inputs
     from paddlepress.tasks import Task
 
 _ROWS = 1024  # are looked at at once, where all are
@@ -29,15 +30,15 @@ _ROWS = 1024  # are looked at at once, where all are
 
 @dataclass(frozen=True)
 class Examples:
-    """The examples of a training step.
+    """The examples of a training step, or one input of them.
 
     Attributes:
-        inputs: float32 [n, *shape].
+        inputs: float32 [n, *shape]; `NamedArrays` where there are several.
         partners: int64 [n]: the example of these that each is mixed with; None: they are not mixed.
         share: of each example itself in the mixture.
     """
 
-    inputs: NDArray[np.float32]
+    inputs: Any
     partners: NDArray[np.int64] | None = None
     share: float = 1.0
 
@@ -45,8 +46,8 @@ class Examples:
 class Values:
     """Which values images have, over a whole split; looked up once, and only where a step wants to know."""
 
-    def __init__(self, train: Split) -> None:
-        self._train = train
+    def __init__(self, images: Inputs) -> None:
+        self._images = images
 
     @property
     def background(self) -> float:
@@ -72,7 +73,7 @@ class Values:
     def _found(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         import numpy as np
 
-        inputs, count = self._train.inputs, len(self._train)
+        inputs, count = self._images, len(self._images)
         lows, highs, sums = [], [], []
         for start in range(0, count, _ROWS):
             part = inputs[start : start + _ROWS]
@@ -261,7 +262,12 @@ def mixed(inputs: NDArray[np.float32], alpha: float, generator: np.random.Genera
     """Inputs each mixed with another one, in shares that follow the beta distribution of `alpha`."""
     share = float(generator.beta(alpha, alpha))
     partners = generator.permutation(len(inputs))
-    return Examples(share * inputs + (1 - share) * inputs[partners], partners, share)
+    return Examples(_mixture(inputs, partners, share), partners, share)
+
+
+def _mixture(array: NDArray[np.float32], partners: NDArray[np.int64], share: float) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = share * array + (1 - share) * array[partners]
+    return found
 
 
 def steps_of(stated: Sequence[str | Mapping[str, Any]]) -> dict[str, Step]:
@@ -303,7 +309,7 @@ Stated = Annotated[list[str | dict[str, Any]], BeforeValidator(_plain)]
 
 
 class Augmentation:
-    """The steps of a training.
+    """The steps of a training. Of several inputs they change the one that holds images.
 
     Args:
         stated: steps, as a field of the type `Stated` holds them.
@@ -316,7 +322,8 @@ class Augmentation:
     """
 
     def __init__(self, stated: Sequence[str | Mapping[str, Any]], shift: int, task: Task, train: Split) -> None:
-        shape, steps = tuple(train.inputs.shape[1:]), steps_of(stated)
+        self._name, changed = _changed(train.inputs)
+        shape, steps = tuple(changed[:1].shape[1:]), steps_of(stated)
         if shift and len(shape) != 3:
             raise DataError(
                 f"shift is {shift}, but the examples have shape {shape}: "
@@ -331,14 +338,42 @@ class Augmentation:
             if problem:
                 fit = [known for known in STEPS if known not in task.refuses and not STEPS[known]().misfit(shape)]
                 raise DataError(f"the augmentation step {name!r} {problem}. Valid: {', '.join(fit) or 'none'}")
+            if isinstance(step, Mixup) and (whole := _whole_numbers(train.inputs)):
+                raise DataError(f"the augmentation step {name!r} mixes numbers, and {whole!r} are places in a table")
         self.steps = [*([Crop(padding=shift)] if shift else []), *steps.values()]
-        self._values = Values(train)
+        self._values = Values(changed)
 
-    def __call__(self, inputs: NDArray[np.float32], seed: int, step: int) -> Examples:
+    def __call__(self, inputs: Any, seed: int, step: int) -> Examples:
         """The inputs of a training step, changed."""
         import numpy as np
 
-        examples = Examples(inputs)
+        from paddlepress.spec.tensors import NamedArrays
+
+        examples = Examples(inputs.arrays[self._name] if self._name else inputs)
         for place, change in enumerate(self.steps, start=1):
             examples = change(examples, self._values, np.random.default_rng((seed, step, place)))
-        return examples
+        if not self._name:
+            return examples
+        others = inputs.arrays
+        if examples.partners is not None:
+            others = {name: _mixture(array, examples.partners, examples.share) for name, array in others.items()}
+        return replace(examples, inputs=NamedArrays({**others, self._name: examples.inputs}))
+
+
+def _whole_numbers(inputs: Inputs) -> str:
+    """The name of an input that holds whole numbers; empty if none does."""
+    from paddlepress.spec.tensors import arrays_of, names_of
+
+    found = zip(names_of(inputs), arrays_of(inputs), strict=True)
+    return next((name for name, array in found if array[:1].dtype.kind in "iu"), "")
+
+
+def _changed(inputs: Inputs) -> tuple[str, Any]:
+    """The input that augmentation changes, and its name where there are several: the images, or else the first."""
+    from paddlepress.spec.tensors import NamedArrays
+
+    if not isinstance(inputs, NamedArrays):
+        return "", inputs
+    images = [name for name, array in inputs.arrays.items() if array[:1].ndim == 4]
+    chosen = [*images, *inputs.arrays][0]
+    return chosen, inputs.arrays[chosen]

@@ -18,8 +18,8 @@ class Batch:
 
     Attributes:
         indices: int64 array [n], into the training split.
-        inputs: tensor [n, *shape] as the network gets it, after augmentation.
+        inputs: tensors [n, *shape] as the network gets them, one for each of its inputs, after augmentation.
     """
 
     indices: NDArray[np.int64]
-    inputs: paddle.Tensor
+    inputs: tuple[paddle.Tensor, ...]

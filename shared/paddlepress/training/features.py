@@ -8,9 +8,10 @@ from types import TracebackType
 from typing import Any
 
 import paddle
-from numpy.typing import NDArray
 
 from paddlepress.core.errors import UnknownName
+from paddlepress.forward.outputs import tensors_of
+from paddlepress.spec.tensors import Inputs
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def _known(name: str, found: Iterable[str]) -> bool:
     return True
 
 
-def features(network: paddle.nn.Layer, inputs: NDArray[Any]) -> list[Feature]:
+def features(network: paddle.nn.Layer, inputs: Inputs) -> list[Feature]:
     """The features inside a network, in the order in which they are computed; what it gives itself is none.
 
     Args:
@@ -101,7 +102,7 @@ def features(network: paddle.nn.Layer, inputs: NDArray[Any]) -> list[Feature]:
     network.eval()
     try:
         with Capture(network, names) as captured, paddle.no_grad():
-            result = network(paddle.to_tensor(inputs))
+            result = network(*tensors_of(inputs))
             return [
                 Feature(name, tuple(value.shape[1:]))
                 for name, value in captured.outputs.items()

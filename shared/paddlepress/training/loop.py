@@ -19,7 +19,9 @@ import paddle
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError, TrainingFailed
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.forward.score import score
+from paddlepress.spec.tensors import arrays_of
 from paddlepress.training.augmentation import Augmentation, Examples
 from paddlepress.training.batch import Batch
 from paddlepress.training.checkpoint import (
@@ -200,8 +202,8 @@ class _Run:
         self, indices: NDArray[np.int64], labels: NDArray[Any], examples: Examples, part: slice
     ) -> paddle.Tensor:
         """Add the gradients of a part of a step's examples to those of the step; its share of the step's loss."""
-        batch = Batch(indices[part], paddle.to_tensor(examples.inputs[part]))
-        outputs = self.network(batch.inputs)
+        batch = Batch(indices[part], tensors_of(examples.inputs[part]))
+        outputs = self.network(*batch.inputs)
         loss = self.loss(outputs, paddle.to_tensor(labels[part]), batch)
         if examples.partners is not None:
             of_partners = self.loss(outputs, paddle.to_tensor(labels[examples.partners[part]]), batch)
@@ -233,7 +235,11 @@ def _resume(
         return None, State()
     train = context.train
     description = f"{settings.model_dump_json()} {context.seed} {identity}"
-    inputs = ((f"inputs {start}", train.inputs[start : start + _ROWS]) for start in range(0, len(train), _ROWS))
+    inputs = (
+        (f"inputs {start}", array)
+        for start in range(0, len(train), _ROWS)
+        for array in arrays_of(train.inputs[start : start + _ROWS])
+    )
     learned_from = chain(sorted(weights_of(network).items()), [("labels", train.labels)], inputs)
     found = Checkpoint(context.checkpoint, digest_of(description, learned_from))
     return found, found.read() or State()

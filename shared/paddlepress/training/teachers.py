@@ -10,6 +10,7 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from paddlepress.forward.outputs import tensors_of
 from paddlepress.training.batch import Batch
 from paddlepress.training.features import Capture
 
@@ -74,16 +75,16 @@ class Teacher:
         outputs, *features = (paddle.to_tensor(part[batch.indices]) for part in self._cached)
         return Answer(outputs, features)
 
-    def _ask(self, inputs: paddle.Tensor) -> Answer:
+    def _ask(self, inputs: tuple[paddle.Tensor, ...]) -> Answer:
         with Capture(self._network, self._layers) as captured, paddle.no_grad():
-            outputs = self._network(inputs)
+            outputs = self._network(*inputs)
             return Answer(outputs, self._summary([captured.outputs[name] for name in self._layers]))
 
     def _all(self, inputs: Inputs) -> list[NDArray[Any]] | None:
         """The answers for a whole split; None if they are too large."""
         kept: list[NDArray[Any]] = []
         for start in range(0, len(inputs), _CHUNK):
-            answer = self._ask(paddle.to_tensor(inputs[start : start + _CHUNK]))
+            answer = self._ask(tensors_of(inputs[start : start + _CHUNK]))
             parts = [part.numpy() for part in (answer.outputs, *answer.features)]
             if not kept:
                 if sum(part[0].nbytes for part in parts) * len(inputs) > CACHE_BYTES:

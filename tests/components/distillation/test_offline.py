@@ -175,7 +175,7 @@ def test_several_teachers_teach_their_mean() -> None:
     generator = np.random.default_rng(0)
     logits = [paddle.to_tensor(generator.normal(0, 3, (4, 5)).astype(np.float32)) for _ in range(3)]
     answers = [lambda batch, said=said: Answer(said, []) for said in logits[:2]]
-    batch, labels = Batch(np.arange(4), logits[0]), paddle.to_tensor([0, 1, 2, 3])
+    batch, labels = Batch(np.arange(4), (logits[0],)), paddle.to_tensor([0, 1, 2, 3])
     task, student = Classification(classes=("a", "b", "c", "d", "e")), logits[2]
     student.stop_gradient = False
     taught = [WeightedTeacher(answer, 0.5) for answer in answers]  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ def test_mutual_loss_is_the_papers(seed: int, peers: int, temperature: float, we
         others = [kl(soft[other], soft[peer]) for other in range(peers) if other != peer]
         expected += weight * temperature**2 * float(np.mean(others))
     said_now, targets = paddle.to_tensor(logits.astype(np.float32)), paddle.to_tensor(labels)
-    loss = learn_from_each_other(TASK, temperature, weight)(said_now, targets, Batch(np.arange(6), said_now))
+    loss = learn_from_each_other(TASK, temperature, weight)(said_now, targets, Batch(np.arange(6), (said_now,)))
     assert float(loss) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
@@ -49,7 +49,7 @@ def test_a_peer_learns_only_from_its_own_part_of_the_mutual_loss() -> None:
     generator = np.random.default_rng(3)
     value, labels = generator.normal(size=(3, 6, 5)).astype(np.float32), paddle.to_tensor(generator.integers(0, 5, 6))
     whole = paddle.to_tensor(value, stop_gradient=False)
-    learn_from_each_other(TASK, 2.0, 1.5)(whole, labels, Batch(np.arange(6), whole)).backward()
+    learn_from_each_other(TASK, 2.0, 1.5)(whole, labels, Batch(np.arange(6), (whole,))).backward()
     for peer in range(3):
         own = paddle.to_tensor(value[peer], stop_gradient=False)
         others = [paddle.to_tensor(value[other]) for other in range(3) if other != peer]

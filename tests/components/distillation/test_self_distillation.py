@@ -211,7 +211,7 @@ def test_the_network_is_no_easier_a_teacher_for_its_heads() -> None:
         with Capture(network, [*heads.layers, last], training=True) as captured:
             inputs = paddle.to_tensor(split.inputs[:8])
             loss = HeadsLoss(trained().task, heads, captured, last, 3.0, alpha, hint)
-            loss(network(inputs), paddle.to_tensor(split.labels[:8]), Batch(np.arange(8), inputs)).backward()
+            loss(network(inputs), paddle.to_tensor(split.labels[:8]), Batch(np.arange(8), (inputs,))).backward()
         return {name: parameter.grad.numpy() for name, parameter in network.named_parameters()}
 
     plain, strict = gradients(0.0, 0.0), gradients(0.9, 5.0)

@@ -125,7 +125,7 @@ def test_cached_answers_are_the_networks() -> None:
     """Logits and features of a batch are the same from the cache, live, and from the network itself."""
     train = digits().split("train")
     network, indices = trained().network, np.array([900, 3, 250])
-    batch = Batch(indices, paddle.to_tensor(train.inputs[indices]))
+    batch = Batch(indices, (paddle.to_tensor(train.inputs[indices]),))
 
     def halves(found: list[paddle.Tensor]) -> list[paddle.Tensor]:
         return [feature / 2 for feature in found]
@@ -148,7 +148,7 @@ def test_answers_too_large_to_keep_are_given_live() -> None:
     network = trained().copy().network
     network.register_forward_pre_hook(lambda layer, inputs: asked.append(len(inputs[0])))
     teacher = Teacher(network, train, layers=("conv1",))
-    teacher(Batch(np.array([0, 1]), paddle.to_tensor(train.inputs[:2])))
+    teacher(Batch(np.array([0, 1]), (paddle.to_tensor(train.inputs[:2]),)))
     assert sum(asked) < many
     assert asked[-1] == 2
 
@@ -160,7 +160,7 @@ def test_a_batch_whose_loss_is_made_twice_asks_a_live_teacher_once() -> None:
     network = trained().copy().network
     network.register_forward_pre_hook(lambda layer, inputs: asked.append(len(inputs[0])))
     teacher = Teacher(network, train, augmented=True)
-    first, second = (Batch(np.arange(2), paddle.to_tensor(train.inputs[start : start + 2])) for start in (0, 2))
+    first, second = (Batch(np.arange(2), (paddle.to_tensor(train.inputs[start : start + 2]),)) for start in (0, 2))
     answers = [teacher(batch).outputs.numpy() for batch in (first, first, second)]
     assert asked == [2, 2]
     assert np.array_equal(answers[0], answers[1]) and not np.allclose(answers[0], answers[2])
@@ -193,5 +193,5 @@ def test_a_teacher_asked_in_training_mode_answers_in_evaluation_mode() -> None:
     network.train()
     train = digits().split("train").take(20)
     teacher = Teacher(network, train, augmented=True)
-    batch = Batch(np.arange(20), paddle.to_tensor(train.inputs))
+    batch = Batch(np.arange(20), (paddle.to_tensor(train.inputs),))
     assert np.array_equal(teacher(batch).outputs.numpy(), teacher(batch).outputs.numpy())

@@ -101,7 +101,7 @@ def test_a_network_of_another_kind_is_refused_before_it_trains(
     monkeypatch.setattr(architectures, "build", lambda *given: Computed(Lambda(lambda x: x), SHAPE))
     code, said = refusal(data, tmp_path, capsys)
     assert code == 2
-    assert "gives float32 [n, 512]; supported is a network that takes one input and gives" in said
+    assert "gives float32 [n, 512]; supported is a network that gives" in said
 
 
 def carried(**fields: Any) -> dict[str, Any]:

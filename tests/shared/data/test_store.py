@@ -70,7 +70,7 @@ def test_test_data_lies_apart(prepared: tuple[dict[str, Any], Path, Path]) -> No
     everything = np.concatenate(
         [*(np.asarray(learning.split(n).inputs) for n in ("train", "validation")), judging.split("test").inputs[:]]
     )
-    expected = (images / 255 - summary["mean"][0]) / summary["std"][0]
+    expected = (images / 255 - summary["statistics"]["mean"][0]) / summary["statistics"]["std"][0]
     order = lambda array: array.reshape(len(array), -1)[np.lexsort(array.reshape(len(array), -1).round(3).T)]  # noqa: E731
     np.testing.assert_allclose(order(everything), order(expected), atol=1e-4)
 
@@ -90,8 +90,11 @@ def test_images_stay_bytes_on_disk(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(600) % 3)
     summary = prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
     pixels = 16 * 16 * 3 * summary["splits"]["train"]
-    assert pixels < (tmp_path / "d" / "train.inputs.npy").stat().st_size < pixels * 1.1
-    assert summary["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01) and summary["std"][2] == 1
+    assert pixels < (tmp_path / "d" / "train.input.npy").stat().st_size < pixels * 1.1
+    assert (
+        summary["statistics"]["mean"] == pytest.approx([0.5, 0.5, 7 / 255], abs=0.01)
+        and summary["statistics"]["std"][2] == 1
+    )
     assert load(tmp_path / "d").split("train").inputs.dtype == np.uint8
     inputs = np.asarray(normalized(tmp_path / "d").split("train").inputs)
     assert inputs.shape[1:] == (3, 16, 16)
@@ -104,7 +107,9 @@ def test_features_are_normalized_one_by_one(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal([5, -300], [0.1, 50], (500, 2))
     np.savez(tmp_path / "data.npz", x=x, y=np.arange(500) % 2)
     summary = prepare(Npz(path=str(tmp_path / "data.npz")), tmp_path / "d", tmp_path / "t")
-    assert summary["mean"] == pytest.approx([5, -300], rel=0.05) and summary["std"] == pytest.approx([0.1, 50], rel=0.1)
+    assert summary["statistics"]["mean"] == pytest.approx([5, -300], rel=0.05) and summary["statistics"][
+        "std"
+    ] == pytest.approx([0.1, 50], rel=0.1)
     inputs = np.asarray(normalized(tmp_path / "d").split("train").inputs)
     np.testing.assert_allclose(inputs.std(axis=0), 1, atol=1e-3)
 
@@ -121,7 +126,7 @@ def test_each_model_sees_the_data_through_its_own_preprocessing(
     np.testing.assert_array_equal(seen.split("train").inputs, pixels.astype(np.float32) / np.float32(255))
     with pytest.raises(DataError, match="does not state its preprocessing"):
         stored.for_model(model)
-    with pytest.raises(DataError, match="the model takes float32 inputs, and the data 'digits' hold uint8"):
+    with pytest.raises(DataError, match="preprocessing takes float32 inputs, and the data 'digits' hold uint8"):
         stored.for_model(replace(model, preprocessing=Preprocessing(dtype="float32")))
     with pytest.raises(DataError, match=r"'mean' has 3 numbers, and inputs of shape .* have 1 channels"):
         stored.for_model(replace(model, preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3))))
@@ -156,42 +161,52 @@ def forge(**changes: Any) -> Callable[[Path], None]:
 
 
 def flip(data: Path) -> None:
-    content = bytearray((data / "train.inputs.npy").read_bytes())
+    content = bytearray((data / "train.input.npy").read_bytes())
     content[-100] ^= 1
-    (data / "train.inputs.npy").write_bytes(content)
+    (data / "train.input.npy").write_bytes(content)
+
+
+FILES = {"inputs": {"input": "train.input.npy"}, "targets": "train.targets.npy"}
+SAID = {"dtype": "uint8", "scale": 255.0, "mean": [0.019], "std": [0.02]}
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: (data / "train.inputs.npy").unlink(), r"train.inputs.npy is missing"),
-        (lambda data: os.truncate(data / "train.inputs.npy", 99), r"has 99 bytes, data.json says \d+: truncated"),
-        (flip, r"train.inputs.npy does not match its checksum in data.json"),
+        (lambda data: (data / "train.input.npy").unlink(), r"train.input.npy is missing"),
+        (lambda data: os.truncate(data / "train.input.npy", 99), r"has 99 bytes, data.json says \d+: truncated"),
+        (flip, r"train.input.npy does not match its checksum in data.json"),
         (lambda data: (data / "data.json").unlink(), r"no data set at .*: it has no data.json"),
         (lambda data: (data / "data.json").write_text("{"), r"data.json is damaged: it is not JSON"),
         (lambda data: (data / "data.json").write_text("[]"), r"data.json is damaged: it states no format_version"),
-        (change_manifest(format_version=4), r"data.json has format version 4; .*Upgrade"),
+        (change_manifest(format_version=5), r"data.json has format version 5; .*Upgrade"),
         (
             change_manifest(format_version=2),
             r"has format version 2, of a former paddlepress; .*Make .* again",
         ),
-        (change_manifest(mean=[0.5]), r"data.json does not match its digest"),
-        (forge(mean=[0.5, 0.5]), r"data.json is damaged: 'mean' has 2 numbers, and inputs .* have 1 channels"),
-        (forge(std=[0]), r"data.json is damaged: 'std' is .*: holds 0"),
-        (change_manifest(mean="x"), r"data.json is damaged: mean"),
+        (change_manifest(statistics={**SAID, "mean": [0.5]}), r"data.json does not match its digest"),
+        (
+            forge(statistics={**SAID, "mean": [0.5, 0.5]}),
+            r"data.json is damaged: 'mean' has 2 numbers, and inputs .* have 1 channels",
+        ),
+        (change_manifest(statistics={**SAID, "std": [0]}), r"data.json is damaged: statistics.std: .*holds 0"),
+        (forge(statistics={"mean": [0.5]}), r"data.json is damaged: the statistics of 'input' state no dtype"),
+        (change_manifest(statistics="x"), r"data.json is damaged: statistics"),
         (
             change_manifest(task={"kind": "counts"}),
             r"data.json can't be read: task: unknown task 'counts'. Valid: class",
         ),
-        (change_manifest(files={}), r"the split 'train' is in 'train.inputs.npy', which is not among its files"),
+        (change_manifest(files={}), r"the split 'train' is in 'train.input.npy', which is not among its files"),
         (lambda data: replace_text(data / "data.json", "digits", "doubts"), r"data.json does not match its own seal"),
         (
             change_manifest(files={"../x": {"sha256": "0" * 64, "bytes": 1}}),
             r"names the file '../x', which",
         ),
         (
-            forge(splits={"train": {"count": 1, "inputs": "train.inputs.npy", "targets": "train.targets.npy"}}),
-            r"train.inputs.npy has uint8 of shape \[1294, 1, 8, 8\], data.json says uint8 of shape \[1, 1, 8, 8\]",
+            forge(
+                splits={"train": {"count": 1, "inputs": {"input": "train.input.npy"}, "targets": "train.targets.npy"}}
+            ),
+            r"train.input.npy has uint8 of shape \[1294, 1, 8, 8\], data.json says uint8 of shape \[1, 1, 8, 8\]",
         ),
     ],
 )

@@ -54,7 +54,7 @@ CENTRED = {  # of values between about -1 and 1
 
 def _assert_deployed(make: Callable[[], nn.Layer], monkeypatch: pytest.MonkeyPatch) -> None:
     model = as_model(make, monkeypatch)
-    inputs = random_inputs(model.inputs[0], 5)
+    inputs = random_inputs(model.inputs, 5)
     expected = model.predict(inputs)
     graph, _ = onnx_graph(model)
     assert expected.std() > 1e-3

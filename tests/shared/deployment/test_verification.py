@@ -162,7 +162,7 @@ def test_rounding_is_no_difference(lenet_int8: Model) -> None:
 
     How far is told from many inputs: the first, of zeros, is hardly rounded at all.
     """
-    inputs = verification.random_inputs(lenet_int8.inputs[0], 32)
+    inputs = verification.random_inputs(lenet_int8.inputs, 32)
     inputs[0] = 0
     expected = lenet_int8.predict(inputs)
     with verification.unrounded(lenet_int8):

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.signature import TensorSpec
 
 
 def test_pixels_are_scaled_and_normalized_channel_by_channel() -> None:
@@ -51,7 +52,7 @@ def test_what_can_not_be_applied_is_refused(fields: dict[str, Any], words: str) 
 
 def test_it_says_which_channels_it_does_not_fit() -> None:
     """Three means for one channel are named; one mean fits any number of channels."""
-    assert Preprocessing(mean=(0.1, 0.2, 0.3)).misfit((1, 28, 28)) == (
+    assert Preprocessing(mean=(0.1, 0.2, 0.3)).misfit((TensorSpec(name="x", shape=(1, 28, 28)),)) == (
         "'mean' has 3 numbers, and inputs of shape [1, 28, 28] have 1 channels"
     )
-    assert not Preprocessing(mean=(0.5,), std=(0.1, 0.2)).misfit((2, 28, 28))
+    assert not Preprocessing(mean=(0.5,), std=(0.1, 0.2)).misfit((TensorSpec(name="x", shape=(2, 28, 28)),))

@@ -42,7 +42,7 @@ def test_divergence_is_zero_where_the_student_equals_the_teacher() -> None:
 def test_alpha_zero_is_plain_cross_entropy() -> None:
     """With alpha 0 only the labels count."""
     train = digits().split("train")
-    batch = Batch(np.arange(3), paddle.to_tensor(train.inputs[:3]))
+    batch = Batch(np.arange(3), (paddle.to_tensor(train.inputs[:3]),))
     student, labels = paddle.randn([3, 10]), paddle.to_tensor(train.labels[:3])
     loss = taught_by(trained(), train, 4.0, 0.0)(student, labels, batch)
     assert float(loss) == pytest.approx(float(F.cross_entropy(student, labels)))
@@ -61,7 +61,7 @@ def test_cached_and_live_teachers_agree() -> None:
     """The cached logits are those that the teacher would give for the same examples."""
     train = digits().split("train")
     indices = np.array([5, 900, 17])
-    batch = Batch(indices, paddle.to_tensor(train.inputs[indices]))
+    batch = Batch(indices, (paddle.to_tensor(train.inputs[indices]),))
     student, labels = paddle.zeros([3, 10]), paddle.to_tensor(train.labels[indices])
     teacher = trained()
     cached = taught_by(teacher, train, 4.0, 0.7)(student, labels, batch)

@@ -10,17 +10,17 @@ from paddlepress.spec.metric import Metric
 
 if TYPE_CHECKING:
     from paddlepress.data import StoredSplit
-    from paddlepress.spec.tensors import Array
+    from paddlepress.spec.tensors import Inputs
 
 BATCHES = {1: "one input", 32: "batch of 32"}
 
 
-def sample(subject: Subject, split: StoredSplit, batch: int) -> Array:
-    """A batch of inputs as the network takes them, float32 [batch, *shape]."""
+def sample(subject: Subject, split: StoredSplit, batch: int) -> Inputs:
+    """A batch of inputs as the network takes them, float32 [batch, *shape]; from the first again where they are few."""
     import numpy as np
 
-    prepared = subject.model.prepare(split.inputs[:batch])
-    return np.resize(prepared, (batch, *prepared.shape[1:]))
+    found: Inputs = subject.model.prepare(split.inputs[np.arange(batch) % len(split)])
+    return found
 
 
 def _metrics() -> dict[str, Metric]:
