@@ -14,7 +14,7 @@ from paddlepress.core.errors import TrainingFailed
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
-    from paddlepress.spec.preprocessing import AnyPreprocessing, Preprocessing
+    from paddlepress.spec.preprocessing import AnyPreprocessing, InputPreprocessing
 
 BASE = "base"
 
@@ -83,13 +83,21 @@ def adapt(teacher: Model, student: Model, location: str) -> None:
         )
 
 
-def _each(preprocessing: AnyPreprocessing, model: Model) -> list[Preprocessing]:
+def _each(preprocessing: AnyPreprocessing, model: Model) -> list[InputPreprocessing]:
     """That of each of a model's inputs, in their order."""
     return [preprocessing.of(spec.name) for spec in model.inputs]
 
 
-def _conversion(own: Preprocessing, given: Preprocessing, location: str) -> tuple[Any, Any] | None:
+def _conversion(own: InputPreprocessing, given: InputPreprocessing, location: str) -> tuple[Any, Any] | None:
     """Factor and offset that make a teacher's input of a student's; None where they are preprocessed alike."""
+    from paddlepress.spec.preprocessing import Preprocessing
+
+    if not isinstance(own, Preprocessing) or not isinstance(given, Preprocessing):
+        if own != given:
+            raise TrainingFailed(
+                f"{_called(location)} takes {own.text()}, the student {given.text()}: not the same table"
+            )
+        return None
     if None not in (own.dtype, given.dtype) and own.dtype != given.dtype:
         raise TrainingFailed(f"{_called(location)} takes {own.dtype} inputs, the student {given.dtype}")
     alike = (own.scale, own.mean, own.std) == (given.scale, given.mean, given.std)

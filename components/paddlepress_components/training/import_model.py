@@ -74,7 +74,10 @@ def check_fit(model: Model, dataset: StoredDataset, artifact: str) -> None:
     """
     from paddlepress.core.errors import DataError
 
-    takes, given = (_forms(found.inputs) for found in (model, dataset))
+    own, inputs = model.preprocessing, dataset.inputs
+    if own is not None and not own.unlike(dataset.statistics, ""):
+        inputs = tuple(own.of(spec.name).taken(spec) for spec in inputs)  # of text, what its own table makes
+    takes, given = _forms(model.inputs), _forms(inputs)
     if takes != given:
         said = [" and ".join(found) for found in (takes, given)]
         raise DataError(f"the model at {artifact} takes {said[0]}, the data {dataset.name!r} have {said[1]}")
@@ -90,13 +93,9 @@ def _forms(inputs: tuple[TensorSpec, ...]) -> list[str]:
 
 def _given(fields: dict[str, Any]) -> AnyPreprocessing | None:
     """What the user states; None where that is nothing."""
-    from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing, several
+    from paddlepress.spec.preprocessing import form_of
 
-    if not fields:
-        return None
-    if several(fields):
-        return entry.validated(NamedPreprocessing, fields, "preprocessing")
-    return entry.validated(Preprocessing, fields, "preprocessing")
+    return entry.validated(form_of(fields), fields, "preprocessing") if fields else None
 
 
 def preprocessing_of(
@@ -117,12 +116,15 @@ def preprocessing_of(
         DataError: it does not fit the data, or nobody says what it is.
     """
     from paddlepress.core.errors import DataError
+    from paddlepress.spec.preprocessing import Preprocessing
 
     own = dataset.statistics
     chosen = given or model.preprocessing or (own if _trained_on(model, dataset) else None)
     if chosen is None:
         names = [spec.name for spec in dataset.inputs]
         first = own.of(names[0])
+        if not isinstance(first, Preprocessing):
+            raise DataError(f"the model at {artifact} does not say how its training cut text into tokens")
         scale, mean, std = f"scale: {first.scale:g}", _listed(first.mean), _listed(first.std)
         each = f" for each of {', '.join(names)}" if len(names) > 1 else ""
         raise DataError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paddlepress.core.errors import DataError
-from paddlepress.spec.preprocessing import AnyPreprocessing, Preprocessing
+from paddlepress.spec.preprocessing import AnyPreprocessing, InputPreprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import Inputs, NamedArrays, by_name, joined
 from paddlepress.tasks import Task
@@ -25,32 +25,32 @@ class PreprocessedInputs:
     a slice, or the rows at some places, are read and preprocessed by themselves; `numpy.asarray` makes all at once.
 
     Args:
-        stored: uint8 or float32 array [n, *shape].
-        preprocessing: what makes float32 of them.
+        stored: uint8 or float32 array [n, *shape], or `Texts`.
+        preprocessing: what makes of them what the network takes.
     """
 
-    def __init__(self, stored: NDArray[Any], preprocessing: Preprocessing) -> None:
+    def __init__(self, stored: Any, preprocessing: InputPreprocessing) -> None:
         self.stored, self.preprocessing = stored, preprocessing
 
     @property
     def shape(self) -> tuple[int, ...]:
         """[n, *shape]."""
-        return self.stored.shape
+        return (len(self), *self[:0].shape[1:])
 
     @property
     def ndim(self) -> int:
         """How many dimensions there are, the examples' own and that of their number."""
-        return self.stored.ndim
+        return len(self.shape)
 
     @property
-    def dtype(self) -> np.dtype[np.float32]:
+    def dtype(self) -> np.dtype[Any]:
         """Of what is given."""
-        return np.dtype(np.float32)
+        return self[:0].dtype
 
     def __len__(self) -> int:
         return len(self.stored)
 
-    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         return self.preprocessing.apply(self.stored[rows])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
@@ -164,7 +164,7 @@ class StoredDataset:
         data = f"the data {self.name!r}"
         if unlike := preprocessing.unlike(self.statistics, data):
             return unlike
-        misfit = preprocessing.misfit(self.inputs)
+        misfit = preprocessing.misfit(tuple(preprocessing.of(spec.name).taken(spec) for spec in self.inputs))
         return f"does not fit {data}: {misfit}" if misfit else ""
 
     def through(self, preprocessing: AnyPreprocessing) -> Dataset:
@@ -183,7 +183,7 @@ class StoredDataset:
 
         return Dataset(
             name=self.name,
-            inputs=self.inputs,
+            inputs=tuple(preprocessing.of(spec.name).taken(spec) for spec in self.inputs),
             task=self.task,
             splits={name: Split(prepared(part.inputs), part.labels) for name, part in self.splits.items()},
             digest=self.digest,

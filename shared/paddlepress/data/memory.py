@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.prepared import Prepared, prepared
-from paddlepress.data.raw import Examples, Raw
+from paddlepress.data.raw import Examples, Raw, Tokens
 from paddlepress.data.store import specs_of
+from paddlepress.data.texts import Texts
 from paddlepress.tasks import Task
 from paddlepress.tasks.base import DEFAULT_KIND
 
@@ -56,6 +57,7 @@ def from_arrays(
     classes: tuple[str, ...] = (),
     task: Task | None = None,
     sizes: Sizes | None = None,
+    tokens: Tokens | None = None,
     name: str = "arrays",
 ) -> Data:
     """Images or features with what is told of them, divided as a recipe divides them.
@@ -63,12 +65,13 @@ def from_arrays(
     Args:
         x: [n, features], [n, height, width], [n, channels, height, width] or [n, height, width, channels]; floats, or
             whole numbers in 0..255. For a network that takes several inputs a mapping of names to such arrays, in the
-            order in which it takes them.
+            order in which it takes them. Text: [n].
         y: targets as the task reads them; for classes labels, whole numbers [n].
         test, validation: the same of examples that are kept apart; without them a share of `x` is.
         classes: the classes' names, label 0 first; empty takes the labels. Not with a task.
         task: what a network is to learn, such as `Regression(targets=("price",))`; by default a classification.
         sizes: of what is taken from `x`, and the seed that it follows.
+        tokens: how texts become numbers; by default the 10,000 most frequent words.
         name: what the data are called in messages and records.
 
     Raises:
@@ -89,6 +92,7 @@ def from_arrays(
         read((x, y), "x", "y"),
         None if validation is None else read(validation, "validation[0]", "validation[1]"),
         None if test is None else read(test, "test[0]", "test[1]"),
+        tokens=tokens or Tokens(),
     )
     wanted = task or {"kind": DEFAULT_KIND, **({"classes": classes} if classes else {})}
     found = prepared(raw, wanted, sizes or Sizes())
@@ -96,12 +100,13 @@ def from_arrays(
 
 
 def _stored(found: Prepared, splits: dict[str, Examples]) -> StoredDataset:
-    inputs = specs_of(found.parts.train)
+    inputs = specs_of(found.parts.train, found.statistics)
     said = [part.model_dump_json() for part in (found.task, found.statistics, *inputs)]
     sha = hashlib.sha256("\n".join(said).encode())
+    for split, part in sorted(splits.items()):
+        for array in (*map(part.values, part.arrays), part.targets):
+            plain = Texts.of(array, part.origin).packed if array.dtype == object else array
+            sha.update(f"{split} {plain.dtype.str} {list(plain.shape)}".encode())
+            sha.update(np.ascontiguousarray(plain).data)
     stored = {split: StoredSplit(part.inputs, part.targets) for split, part in splits.items()}
-    for split, each in sorted(stored.items()):
-        for array in (*(splits[split].values(name) for name in splits[split].arrays), each.labels):
-            sha.update(f"{split} {array.dtype.str} {list(array.shape)}".encode())
-            sha.update(np.ascontiguousarray(array).data)
     return StoredDataset(found.name, inputs, found.task, stored, sha.hexdigest(), found.statistics)

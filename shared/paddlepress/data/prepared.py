@@ -59,7 +59,7 @@ def prepared(raw: Raw, wanted: Mapping[str, Any] | Task, sizes: Sizes) -> Prepar
     for name, part in {"validation": parts.validation, "test": parts.test}.items():
         if reason := fitted.unscorable(part.targets):
             raise DataError(f"{part.targets_origin}: nothing can be scored on the {name} split: {reason}")
-    return Prepared(raw.name, fitted, parts, measured(parts.train))
+    return Prepared(raw.name, fitted, parts, measured(parts.train, raw.tokens))
 
 
 def _completed(raw: Raw, wanted: Mapping[str, Any]) -> Task:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from paddlepress.core.errors import DataError, in_one_line
+from paddlepress.core.fields import Fields
+from paddlepress.data.texts import Texts
+from paddlepress.spec.preprocessing.tokens import UNIT, Unit
 from paddlepress.spec.tensors import NamedArrays, by_name, joined, names_of
 
 INPUT_NAME = "input"
@@ -29,7 +33,7 @@ class Examples:
 
     Attributes:
         stored: uint8 (images, 0..255) or float32; [m, channels, height, width] or [m, features], in memory or in a
-            file that is mapped into it. `NamedArrays` where there are several inputs.
+            file that is mapped into it; or `Texts`. `NamedArrays` where there are several inputs.
         targets: what is told of each example, [n, ...]: as the source has it, or as the task reads it.
         origin: the file that the inputs came from, which errors name.
         targets_origin: the file that the targets came from.
@@ -55,7 +59,7 @@ class Examples:
         Args:
             inputs: [n, features], [n, height, width], [n, channels, height, width], or [n, height, width,
                 channels] with 1 or 3 channels (taken so only if the second dimension is not 1 or 3); floats,
-                or whole numbers in 0..255. Several by name, for a network that takes several.
+                or whole numbers in 0..255. Text: [n]. Several by name, for a network that takes several.
             targets: [n, ...], which their task checks.
             origin: names the inputs in errors.
             targets_origin: names the targets in errors; the same as `origin` if empty.
@@ -78,14 +82,14 @@ class Examples:
             raise DataError(f"{targets_origin}: the targets are the one value {targets}. Valid: one for each input")
         stored = {}
         for name, (array, where) in named.items():
-            found = channels_first(array, where)
+            found = Texts.of(array, where) if is_text(array) else channels_first(array, where)
             if len(found) != len(targets):
                 raise DataError(
                     f"{where} has {len(found)} inputs, {targets_origin} has {len(targets)} labels: they must agree"
                 )
             if not len(targets):
                 raise DataError(f"{where} holds no examples. Valid: at least one")
-            stored[name] = np.ascontiguousarray(_as_stored(found, where))
+            stored[name] = found if isinstance(found, Texts) else np.ascontiguousarray(_as_stored(found, where))
         return cls(joined(stored), targets, origin, targets_origin)
 
     def __len__(self) -> int:
@@ -97,18 +101,18 @@ class Examples:
         return self.stored if self.rows is None else self.stored[self.rows]
 
     @property
-    def arrays(self) -> dict[str, NDArray[Any]]:
+    def arrays(self) -> dict[str, Any]:
         """All that is stored, [m, ...], by the input's name."""
         return by_name(self.stored, names_of(self.stored, INPUT_NAME))
 
-    def values(self, name: str) -> NDArray[Any]:
+    def values(self, name: str) -> Any:
         """An input's values, [n, ...]."""
-        return self.arrays[name] if self.rows is None else self.arrays[name][self.rows]
+        return self.arrays[name][slice(None) if self.rows is None else self.rows]
 
     def chunks(self, name: str) -> Iterator[NDArray[Any]]:
         """An input's values in order, a part at a time, so that not all of them need to be in memory."""
         array = self.arrays[name]
-        size = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+        size = max(1, CHUNK_BYTES // max(1, array.nbytes // max(1, len(array))))
         for start in range(0, len(self), size):
             part = slice(start, start + size)
             yield array[part] if self.rows is None else array[self.rows[part]]
@@ -117,6 +121,25 @@ class Examples:
         """The examples at these positions."""
         rows = indices if self.rows is None else self.rows[indices]
         return replace(self, targets=self.targets[indices], rows=rows)
+
+
+class Tokens(Fields):
+    """How texts become numbers: which table is made of the training examples, see `Tokenization`."""
+
+    unit: Unit = Field(default="words", description=UNIT)
+    vocabulary: int = Field(
+        default=10_000,
+        ge=1,
+        le=10**6,
+        description="tokens in the table at most: the most frequent of the training texts",
+    )
+    length: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**16,
+        description="tokens of an example: what is longer is cut off; null takes as many as 95% of the training texts "
+        "have, up to 512",
+    )
 
 
 @dataclass(frozen=True)
@@ -130,6 +153,7 @@ class Raw:
         test: the source's own test split, if it has one.
         classes: the source's own class names, label 0 first; empty if it has none.
         columns: what the source calls the columns of its targets; empty if it has no names for them.
+        tokens: how a network that is trained on these data is to take their texts.
     """
 
     name: str
@@ -138,12 +162,20 @@ class Raw:
     test: Examples | None = None
     classes: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    tokens: Tokens = field(default_factory=Tokens)
 
     @property
     def parts(self) -> dict[str, Examples]:
         """The splits that the source has, by name."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: part for name, part in named.items() if part is not None}
+
+
+def is_text(inputs: NDArray[Any]) -> bool:
+    """Whether inputs are texts [n]."""
+    return inputs.ndim == 1 and (
+        inputs.dtype.kind == "U" or (inputs.dtype == object and all(isinstance(one, str) for one in inputs))
+    )
 
 
 def channels_first(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
@@ -175,7 +207,7 @@ def _as_stored(inputs: NDArray[Any], origin: str) -> NDArray[Any]:
             raise DataError(f"{origin}: input {bad[0]} holds {value} ({len(bad)} such inputs). Valid: finite numbers")
         return inputs
     if kind not in "iu":
-        raise DataError(f"{origin}: the inputs are {inputs.dtype}. Valid: uint8 images, or floats")
+        raise DataError(f"{origin}: the inputs are {inputs.dtype}. Valid: uint8 images, floats, or text")
     if inputs.dtype != np.uint8 and inputs.size and (inputs.min() < 0 or inputs.max() > 255):
         value = inputs.min() if inputs.min() < 0 else inputs.max()
         raise DataError(f"{origin}: the inputs are {inputs.dtype} and hold {value}. Valid: 0..255, or floats")

@@ -1,24 +1,54 @@
-"""The preprocessing that brings training inputs to mean 0 and standard deviation 1, channel by channel."""
+"""The preprocessing that training inputs suggest: numbers brought to mean 0 and deviation 1, a table for text."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.data.raw import Examples
-from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing
+from paddlepress.data.raw import Examples, Tokens
+from paddlepress.data.texts import Texts
+from paddlepress.spec.preprocessing import InputPreprocessing, NamedPreprocessing, Preprocessing, Tokenization
+from paddlepress.spec.preprocessing.tokens import cut
+
+_USUAL_MOST = 512
 
 
-def measured(train: Examples) -> Preprocessing | NamedPreprocessing:
-    """The preprocessing that training inputs [n, channels, ...] suggest: uint8 (divided by 255) or float32.
+def measured(train: Examples, tokens: Tokens | None = None) -> InputPreprocessing | NamedPreprocessing:
+    """The preprocessing that training inputs [n, channels, ...] suggest: of uint8 (divided by 255), float32 or text.
 
     A channel that never varies gets a standard deviation of 1. Several inputs have each their own.
+
+    Args:
+        train: the training examples.
+        tokens: how texts become numbers; the usual way if not stated.
     """
-    found = {name: _measured(train, name) for name in train.arrays}
+    found: dict[str, InputPreprocessing] = {}
+    for name, array in train.arrays.items():
+        text = isinstance(array, Texts)
+        found[name] = _table(train, name, tokens or Tokens()) if text else _measured(train, name)
     return NamedPreprocessing(found) if len(found) > 1 else next(iter(found.values()))
+
+
+def _table(train: Examples, name: str, tokens: Tokens) -> Tokenization:
+    """The most frequent tokens first, equally frequent ones in the order of their signs."""
+    counts: Counter[str] = Counter()
+    lengths = []
+    for chunk in train.chunks(name):
+        for text in chunk:
+            found = cut(text, tokens.unit)
+            counts.update(found)
+            lengths.append(len(found))
+    ordered = sorted(counts, key=lambda token: (-counts[token], token))
+    usual = int(np.percentile(lengths, 95, method="higher"))
+    return Tokenization(
+        unit=tokens.unit,
+        vocabulary=tuple(ordered[: tokens.vocabulary]),
+        length=tokens.length or min(max(usual, 1), _USUAL_MOST),
+    )
 
 
 def _measured(train: Examples, name: str) -> Preprocessing:

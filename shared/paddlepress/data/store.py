@@ -22,6 +22,8 @@ from paddlepress.data.manifest import MANIFEST, DataManifest, SplitRecord
 from paddlepress.data.prepared import Prepared, prepared
 from paddlepress.data.raw import Examples
 from paddlepress.data.source import Source
+from paddlepress.data.texts import Texts
+from paddlepress.spec.preprocessing import AnyPreprocessing, Preprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import joined
 
@@ -92,7 +94,7 @@ def save(directory: Path, found: Prepared, splits: Mapping[str, Examples]) -> Da
         files = [file for record in records.values() for file in record.files]
         manifest = DataManifest(
             name=found.name,
-            inputs=specs_of(first),
+            inputs=specs_of(first, found.statistics),
             task=found.task,
             targets=TensorSpec(name="targets", shape=first.targets.shape[1:], dtype=first.targets.dtype.name),
             statistics=found.statistics,
@@ -132,13 +134,17 @@ def digest(directory: Path) -> str:
     return manifests.read(directory).digest
 
 
-def specs_of(part: Examples) -> tuple[TensorSpec, ...]:
+def specs_of(part: Examples, statistics: AnyPreprocessing) -> tuple[TensorSpec, ...]:
     """What a network must take, to take these examples."""
-    return tuple(TensorSpec(name=name, shape=array.shape[1:]) for name, array in part.arrays.items())
+    specs = [TensorSpec(name=name, shape=array.shape[1:]) for name, array in part.arrays.items()]
+    return tuple(statistics.of(spec.name).taken(spec) for spec in specs)
 
 
 def _write_input(path: Path, part: Examples, name: str) -> None:
     array = part.arrays[name]
+    if isinstance(array, Texts):
+        np.save(path, Texts.of(part.values(name), part.origin).packed, allow_pickle=False)
+        return
     shape = (len(part), *array.shape[1:])
     # Not open_memmap: a full disk would end the process with SIGBUS.
     with path.open("wb") as stream:
@@ -154,11 +160,14 @@ def _read(directory: Path, manifest: DataManifest, split: str) -> StoredSplit:
         raise DataError(
             f"{directory / MANIFEST} is damaged: {in_one_line(repr(split), 100)} lacks an input, or has more"
         )
-    inputs = {}
+    inputs: dict[str, Any] = {}
     for spec in manifest.inputs:
-        path, held = directory / record.inputs[spec.name], manifest.statistics.of(spec.name).dtype
+        path, (dtype, shape) = directory / record.inputs[spec.name], manifest.statistics.of(spec.name).stored(spec)
         inputs[spec.name] = _mapped(path)
-        _check(path, inputs[spec.name], (record.count, *spec.shape), str(held))
+        if dtype == "str":
+            inputs[spec.name] = Texts(inputs[spec.name], record.count, str(path))
+        else:
+            _check(path, inputs[spec.name], (record.count, *shape), dtype)
     targets = _mapped(directory / record.targets)
     _check(directory / record.targets, targets, (record.count, *manifest.targets.shape), manifest.targets.dtype)
     try:
@@ -195,7 +204,8 @@ def _check_statistics(directory: Path, manifest: DataManifest) -> None:
     """
     misfit = manifest.statistics.misfit(manifest.inputs)
     for spec in () if misfit else manifest.inputs:
-        if manifest.statistics.of(spec.name).dtype is None:
+        held = manifest.statistics.of(spec.name)
+        if isinstance(held, Preprocessing) and held.dtype is None:
             misfit = f"the statistics of {spec.name!r} state no dtype"
     if misfit:
         raise DataError(f"{directory / MANIFEST} is damaged: {misfit}")

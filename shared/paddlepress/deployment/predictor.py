@@ -13,6 +13,7 @@ from paddlepress.artifact.store import decode_all, value_of
 from paddlepress.core.errors import ArtifactError, DataError, UnknownName, in_one_line
 from paddlepress.deployment import bundle, onnx_file
 from paddlepress.network.model import digest_of
+from paddlepress.spec.preprocessing import InputPreprocessing, Preprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import Array, Inputs, NamedArrays, Quantized, by_name, joined
 from paddlepress.tasks import Task
@@ -65,14 +66,14 @@ class Predictor:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the only input, or the first, that `predict` takes: that of what data hold, uint8 pixels or float32."""
-        return np.dtype(stored_dtype(self.manifest, self.manifest.inputs[0]))
+        return np.dtype(stored_form(self.manifest, self.manifest.inputs[0])[0])
 
     def prepare(self, inputs: Stored) -> Any:
         """What the graph takes for inputs as the data hold them.
 
         Args:
-            inputs: array [n, *shape] of the dtype that `stored_dtype` tells; floats of another width are taken too,
-                where it is float32. Of a model that takes several, such arrays by name.
+            inputs: array [n, *shape] of the form that `stored_form` tells, such as uint8 pixels; floats of any width
+                where it is float32, text [n]. Of a model that takes several, such arrays by name.
 
         Returns:
             An array [n, *shape] of the dtype that the network takes; `NamedArrays` of several.
@@ -84,19 +85,21 @@ class Predictor:
         arrays = _named(inputs, specs)
         return joined({spec.name: self._prepared(spec, arrays[spec.name]) for spec in specs})
 
-    def _prepared(self, spec: TensorSpec, inputs: Array) -> Array:
+    def _prepared(self, spec: TensorSpec, inputs: Any) -> Array:
         of = f" of {spec.name!r}" if len(self.manifest.inputs) > 1 else ""
         whole = self.manifest.preprocessing
         preprocessing = whole.of(spec.name) if whole is not None else None
-        if inputs.ndim != len(spec.shape) + 1 or inputs.shape[1:] != spec.shape:
-            shape = ", ".join(map(str, spec.shape))
-            raise DataError(f"inputs{of} have shape {inputs.shape}; the model takes [n, {shape}]")
-        takes = np.dtype(stored_dtype(self.manifest, spec))
-        any_dtype = preprocessing is not None and preprocessing.dtype is None and inputs.dtype == np.uint8
-        if inputs.dtype != takes and not any_dtype and not (inputs.dtype.kind == takes.kind == "f"):
-            hint = " as the data hold them, from 0 to 255" if takes == np.uint8 else ""
+        dtype, shape = stored_form(self.manifest, spec)
+        if inputs.ndim != len(shape) + 1 or inputs.shape[1:] != shape:
+            raise DataError(
+                f"inputs{of} have shape {inputs.shape}; the model takes [{', '.join(['n', *map(str, shape)])}]"
+            )
+        if not _fits_dtype(inputs.dtype, dtype, preprocessing):
+            hint = " as the data hold them, from 0 to 255" if dtype == "uint8" else ""
             hint = hint if preprocessing is not None else ", preprocessed already: it does not state its preprocessing"
-            raise DataError(f"inputs{of} are {inputs.dtype}; the model takes {takes}{hint}")
+            raise DataError(
+                f"inputs{of} are {inputs.dtype}; the model takes {'text' if dtype == 'str' else dtype}{hint}"
+            )
         prepared = preprocessing.apply(inputs) if preprocessing is not None else inputs
         return np.ascontiguousarray(prepared, dtype=spec.dtype)
 
@@ -132,11 +135,13 @@ def _named(inputs: Stored, specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
         DataError: some are missing, unknown, or not as many examples of each.
     """
     names = tuple(spec.name for spec in specs)
-    if isinstance(inputs, np.ndarray):
+    if isinstance(inputs, NamedArrays):
+        inputs = inputs.arrays
+    if not isinstance(inputs, Mapping):
         if len(names) > 1:
             raise DataError(f"one array is given; the model takes {', '.join(names)}, each by its name")
         return {names[0]: inputs}
-    given = dict(inputs.arrays if isinstance(inputs, NamedArrays) else inputs)
+    given = dict(inputs)
     for name in given:
         if name not in names:
             raise UnknownName("input", name, names)
@@ -154,15 +159,24 @@ def feed(manifest: Manifest, prepared: Inputs) -> dict[str, Any]:
     return by_name(prepared, tuple(spec.name for spec in manifest.inputs))
 
 
-def stored_dtype(manifest: Manifest, spec: TensorSpec) -> str:
-    """Of an input that a deployed model takes, by its manifest."""
-    stated = manifest.preprocessing.of(spec.name).dtype if manifest.preprocessing is not None else None
-    return stated or spec.dtype
+def stored_form(manifest: Manifest, spec: TensorSpec) -> tuple[str, tuple[int, ...]]:
+    """Dtype and shape of an example that a deployed model takes for an input, by its manifest."""
+    preprocessing = manifest.preprocessing
+    return (spec.dtype, spec.shape) if preprocessing is None else preprocessing.of(spec.name).stored(spec)
+
+
+def _fits_dtype(given: np.dtype[Any], takes: str, preprocessing: InputPreprocessing | None) -> bool:
+    """Whether inputs of a dtype are taken for those of another: floats for floats, and bytes where none is stated."""
+    if takes == "str":
+        return given.kind in "UO"
+    unstated = isinstance(preprocessing, Preprocessing) and preprocessing.dtype is None and given == np.uint8
+    return given == takes or unstated or (given.kind == "f" == np.dtype(takes).kind)
 
 
 def blank(manifest: Manifest, count: int = 1) -> Any:
-    """Examples as data hold them, all zeros: an array, or several by name."""
-    return joined({spec.name: np.zeros((count, *spec.shape), stored_dtype(manifest, spec)) for spec in manifest.inputs})
+    """Examples as data hold them, all zeros or empty: an array, or several by name."""
+    forms = {spec.name: stored_form(manifest, spec) for spec in manifest.inputs}
+    return joined({name: np.zeros((count, *shape), dtype) for name, (dtype, shape) in forms.items()})
 
 
 def initializers(

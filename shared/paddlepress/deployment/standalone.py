@@ -1,7 +1,8 @@
 """A deployable as one ONNX file with its weights inside, which any ONNX runtime loads.
 
 It computes what the deployable does, on integers where that does, of inputs as data hold them: the model's
-preprocessing is the first part of the graph. It is larger than the deployable, since nothing in it is entropy coded.
+preprocessing is the first part of the graph. Only text is none of ONNX's affairs: its tokens' places are what goes in,
+and the table is in the metadata. It is larger than the deployable, since nothing in it is entropy coded.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from paddlepress.artifact.store import decode_all
 from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.core.files import replacing
 from paddlepress.deployment import bundle
-from paddlepress.deployment.predictor import Predictor, initializers, stored_dtype
+from paddlepress.deployment.predictor import Predictor, initializers, stored_form
+from paddlepress.spec.preprocessing import Preprocessing
+from paddlepress.spec.tensors import joined
 
 if TYPE_CHECKING:
     from paddlepress.artifact.manifest import Manifest
-    from paddlepress.spec.preprocessing import Preprocessing
     from paddlepress.spec.tensors import Array
 
 FILE = "model.onnx"
@@ -78,7 +80,9 @@ def _whole(deployable: Path, manifest: Manifest, facts: Mapping[str, str]) -> An
     _rename_output(graph, manifest.task.outputs[0].name)
     if manifest.preprocessing is not None:
         for given in graph.input:
-            _preprocess(graph, given, manifest.preprocessing.of(given.name))
+            own = manifest.preprocessing.of(given.name)
+            if isinstance(own, Preprocessing):
+                _preprocess(graph, given, own)
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     graph.name = facts.get("name", manifest.architecture.name)
@@ -112,8 +116,12 @@ def _text(manifest: Manifest) -> str:
     for spec in manifest.inputs:
         shape = ", ".join(map(str, spec.shape))
         preprocessing = manifest.preprocessing.of(spec.name) if manifest.preprocessing is not None else None
-        inside = f"; {preprocessing.text()} is done inside" if preprocessing else " as the network takes it"
-        taken.append(f"{spec.name}: {stored_dtype(manifest, spec)} [batch, {shape}]{inside}. ")
+        dtype, inside = spec.dtype, " as the network takes it"
+        if isinstance(preprocessing, Preprocessing):
+            dtype, inside = stored_form(manifest, spec)[0], f"; {preprocessing.text()} is done inside"
+        elif preprocessing is not None:
+            inside = f": {preprocessing.text()}, as the metadata's preprocessing says"
+        taken.append(f"{spec.name}: {dtype} [batch, {shape}]{inside}. ")
     output = manifest.task.outputs[0]
     gives = ", ".join(map(str, output.shape))
     return f"{''.join(taken)}{output.name}: float32 [batch, {gives}]; {manifest.task.describe()}."
@@ -161,14 +169,21 @@ def _compare(data: bytes, predictor: Predictor) -> None:
 
     random = np.random.default_rng(0)
     stored: dict[str, Array] = {}
+    prepared: dict[str, Array] = {}
+    whole = predictor.manifest.preprocessing
     for spec in predictor.manifest.inputs:
-        shape, dtype = (_COMPARED, *spec.shape), np.dtype(stored_dtype(predictor.manifest, spec))
+        own = whole.of(spec.name) if whole is not None else None
+        numbers = isinstance(own, Preprocessing)
+        dtype = np.dtype(stored_form(predictor.manifest, spec)[0] if numbers else spec.dtype)
         if dtype.kind == "f":
-            drawn: Array = random.normal(size=shape)
+            drawn: Array = random.normal(size=(_COMPARED, *spec.shape))
         else:
-            drawn = random.integers(0, 256 if dtype == np.uint8 else 2, shape)
+            drawn = random.integers(0, 256 if dtype == np.uint8 else spec.vocabulary or 2, (_COMPARED, *spec.shape))
         stored[spec.name] = drawn.astype(dtype)
-    expected = predictor.predict(stored)
+        prepared[spec.name] = stored[spec.name]
+        if isinstance(own, Preprocessing):
+            prepared[spec.name] = own.apply(stored[spec.name])
+    expected = predictor.run(joined(prepared))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

@@ -85,13 +85,14 @@ def verify(model: Model, run: Run, inputs: Inputs | None = None, locate: Locate 
 
 
 def random_inputs(specs: tuple[TensorSpec, ...], count: int = max(BATCHES), seed: int = 0) -> Any:
-    """Normally distributed inputs, [n, *shape]; of an integer type, zeros and ones. `NamedArrays` of several."""
+    """Normally distributed inputs, [n, *shape]; of an integer type those of the vocabulary, or zeros
+    and ones. `NamedArrays` of several."""
     random = np.random.default_rng(seed)
     found = {}
     for spec in specs:
         shape = (count, *spec.shape)
         floating = np.issubdtype(np.dtype(spec.dtype), np.floating)
-        drawn = random.normal(size=shape) if floating else random.integers(0, 2, shape)
+        drawn = random.normal(size=shape) if floating else random.integers(0, spec.vocabulary or 2, shape)
         found[spec.name] = drawn.astype(spec.dtype)
     return joined(found)
 

@@ -36,7 +36,8 @@ def random_inputs(model: Model, batch: int, numbers: np.random.Generator, *, sta
         model: whose.
         batch: how many examples.
         numbers: where they come from.
-        standard: normally distributed, else between 0 and 1. Whole numbers are 0 and 1: they may be looked up.
+        standard: normally distributed, else between 0 and 1. Whole numbers are those of the vocabulary, or 0
+            and 1 where none is stated: they may be looked up.
     """
     found = []
     for spec in model.inputs:
@@ -45,6 +46,6 @@ def random_inputs(model: Model, batch: int, numbers: np.random.Generator, *, sta
         if np.issubdtype(np.dtype(spec.dtype), np.floating):
             drawn = numbers.normal(0, 1, shape) if standard else numbers.uniform(0, 1, shape)
         else:
-            drawn = numbers.integers(0, 2, shape)
+            drawn = numbers.integers(0, spec.vocabulary or 2, shape)
         found.append(drawn.astype(spec.dtype))
     return found

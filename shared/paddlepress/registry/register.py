@@ -363,12 +363,13 @@ def _inputs(manifest: Manifest) -> Schema:
     import numpy as np
     from mlflow.types import Schema, TensorSpec
 
-    from paddlepress.deployment.predictor import stored_dtype
+    from paddlepress.deployment.predictor import stored_form
 
-    specs = manifest.inputs
-    forms = [(np.dtype(stored_dtype(manifest, spec)), (-1, *spec.shape)) for spec in specs]
-    names = [spec.name for spec in specs] if len(specs) > 1 else [None]
-    return Schema([TensorSpec(*form, name) for form, name in zip(forms, names, strict=True)])
+    tensors = []
+    for spec in manifest.inputs:
+        dtype, shape = stored_form(manifest, spec)
+        tensors.append(TensorSpec(np.dtype(dtype), (-1, *shape), spec.name if len(manifest.inputs) > 1 else None))
+    return Schema(tensors)
 
 
 def _columns(task: Task) -> Schema | None:

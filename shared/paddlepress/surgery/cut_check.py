@@ -162,7 +162,10 @@ class _Trials:
         statistics = {call: Statistics() for call in calls}
 
         def run(call: _Call, seed: int = 0, noise: float = 0.0) -> Outputs | str:
-            inputs = [value + np.asarray(noise * value, value.dtype) for value in call.inputs]
+            inputs = [
+                value if value.dtype.kind in "iu" else value + np.asarray(noise * value, value.dtype)
+                for value in call.inputs
+            ]
             try:
                 with statistics[call].used(self._network.model.network, groups):
                     return self._network.outputs(inputs, training=call.training, seed=seed)

@@ -10,8 +10,8 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from paddlepress.core.errors import DataError
 from paddlepress.network.architectures.layers import Conv2D, feature_size, whole
+from paddlepress.network.architectures.text import text_tower
 
 if TYPE_CHECKING:
     from paddlepress.spec.signature import TensorSpec
@@ -83,15 +83,17 @@ def late_fusion(
     task: Task,
     filters: Sequence[int] = (16, 32, 64),
     features: int = 32,
+    embedding: int = 64,
     hidden: int = 64,
 ) -> LateFusion:
-    """A network of any inputs: convolutions for each image, a dense layer for each that has other numbers.
+    """A network of any inputs: convolutions for each image and each text, a dense layer for other numbers.
 
     Args:
-        inputs: one or more; those of shape [channels, height, width] are images.
+        inputs: one or more; those of shape [channels, height, width] are images, those of a vocabulary texts.
         task: as many outputs as it has.
         filters: of an image's convolutions, each at half the resolution of the one before.
-        features: what an input of other numbers becomes.
+        features: how many numbers an input of other numbers becomes, and a text for each width of its filters.
+        embedding: numbers of each token of a text.
         hidden: units of the dense layer that sees what all inputs have become.
     """
     if not isinstance(filters, list | tuple) or not 1 <= len(filters) <= _MOST_LAYERS:
@@ -99,13 +101,16 @@ def late_fusion(
     widths = [whole("filters", width, 1, 4096) for width in filters]
     dense, units = whole("features", features, 1, 65_536), whole("hidden", hidden, 1, 65_536)
     towers: list[nn.Layer] = []
+    tower: nn.Layer
+    joined = 0
     for spec in inputs:
-        if spec.dtype != "float32":
-            raise DataError(f"the data have an input {spec.name!r} of {spec.dtype}; this architecture takes float32")
-        if len(spec.shape) == 3:
+        if spec.vocabulary is not None:
+            tower, width = text_tower(spec, embedding, dense, (3, 4, 5))
+        elif len(spec.shape) == 3:
             feature_size(*spec.shape[1:], 2 ** len(widths))
-            towers.append(ImageTower(spec.shape[0], widths))
+            tower, width = ImageTower(spec.shape[0], widths), widths[-1]
         else:
-            towers.append(DenseTower(prod(spec.shape), dense))
-    joined = sum(widths[-1] if len(spec.shape) == 3 else dense for spec in inputs)
+            tower, width = DenseTower(prod(spec.shape), dense), dense
+        towers.append(tower)
+        joined += width
     return LateFusion(towers, joined, units, task.out_features)
