@@ -14,7 +14,7 @@ import types
 import typing
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from kfp import dsl
 from pydantic import BaseModel
@@ -178,6 +178,8 @@ def _parameters(signature: Signature) -> dict[str, tuple[str, Any]]:
 def _kfp_type(component: str, name: str, annotation: Any) -> str:
     """The type that Kubeflow knows for a field's: it has no Literal and no tuple."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kfp_type(component, name, arguments[0])
     if annotation in (int, float, str, bool):
         return str(annotation.__name__)
     if origin is Literal and len({type(value) for value in arguments}) == 1:

@@ -45,25 +45,37 @@ def _height_and_width(value: tuple[int, ...]) -> tuple[int, ...]:
     return value
 
 
+Size = Annotated[tuple[int, ...], BeforeValidator(_side_of_a_square), AfterValidator(_height_and_width)]
+Resize = Annotated[
+    Literal["stretch", "pad", "crop"],
+    Field(
+        description="stretch ignores the aspect ratio; pad fits the whole image in and fills the rest with black; crop "
+        "fills the size and cuts off what is over, evenly on both sides"
+    ),
+]
+Color = Annotated[Literal["rgb", "grayscale"], Field(description="three channels, or one")]
+OnError = Annotated[
+    Literal["fail", "skip"],
+    Field(description="what an image that can't be read does: end the run, or be left out and counted"),
+]
+
+
 class Images(Located):
     """Fields of a source of image files."""
 
-    size: Annotated[tuple[int, ...], BeforeValidator(_side_of_a_square), AfterValidator(_height_and_width)] = Field(
-        description="height and width that every image is brought to, in pixels, or one number for both"
-    )
-    resize: Literal["stretch", "pad", "crop"] = Field(
-        default="stretch",
-        description="stretch ignores the aspect ratio; pad fits the whole image in and fills the rest with black; crop "
-        "fills the size and cuts off what is over, evenly on both sides",
-    )
-    color: Literal["rgb", "grayscale"] = Field(default="rgb", description="three channels, or one")
-    on_error: Literal["fail", "skip"] = Field(
-        default="fail", description="what an image that can't be read does: end the run, or be left out and counted"
-    )
+    size: Size = Field(description="height and width that every image is brought to, in pixels, or one number for both")
+    resize: Resize = "stretch"
+    color: Color = "rgb"
+    on_error: OnError = "fail"
+
+    @property
+    def form(self) -> Form:
+        """What every image is brought to."""
+        return Form((self.size[0], self.size[1]), self.resize, self.color, self.on_error)
 
     def shape(self) -> tuple[int, ...]:
         """Channels, height and width."""
-        return (3 if self.color == "rgb" else 1, *self.size)
+        return self.form.shape
 
     def decoded(
         self, files: Sequence[Path], targets: NDArray[Any], origins: tuple[str, str], into: Path, progress: Progress
@@ -80,14 +92,54 @@ class Images(Located):
         Raises:
             DataError: one can't be read and is not to be skipped, or none can.
         """
-        import numpy as np
-
         from paddlepress.data.raw import Examples
+
+        stored, kept = self.form.decoded(files, origins[0], into, progress)
+        return Examples(stored, targets[kept], *origins)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What image files are brought to.
+
+    Attributes:
+        size: height and width.
+        resize, color, on_error: as the fields of `Images` say.
+    """
+
+    size: tuple[int, int]
+    resize: str
+    color: str
+    on_error: str
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return (3 if self.color == "rgb" else 1, *self.size)
+
+    def decoded(
+        self, files: Sequence[Path], origin: str, into: Path, progress: Progress
+    ) -> tuple[NDArray[np.uint8], list[int]]:
+        """Images in a file that is mapped into memory, uint8 [m, channels, height, width].
+
+        Args:
+            files: the images, n of them.
+            origin: what they are called while they are read.
+            into: a directory for the file.
+            progress: shows how many are done.
+
+        Returns:
+            The images, and the places among `files` of those that could be read.
+
+        Raises:
+            DataError: one can't be read and is not to be skipped, or none can.
+        """
+        import numpy as np
 
         place = into / f"decoded-{len(list(into.iterdir()))}"
         kept, failed = [], []
         with place.open("wb") as stream:
-            read = progress.track(self._each(files), len(files), f"reading {origins[0]}")
+            read = progress.track(self._each(files), len(files), f"reading {origin}")
             for number, image in enumerate(read):
                 if isinstance(image, Unreadable):
                     failed.append(image.reason)
@@ -102,20 +154,19 @@ class Images(Located):
         if failed:
             more = f" and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
             progress.note(f"{len(failed)} of {len(files)} images are left out: {'; '.join(failed[:_TOLD])}{more}")
-        stored = np.memmap(place, np.uint8, "r", shape=(len(kept), *self.shape()))
-        return Examples(stored, targets[kept], *origins)
+        return np.memmap(place, np.uint8, "r", shape=(len(kept), *self.shape)), kept
 
     def _each(self, files: Sequence[Path]) -> Iterator[NDArray[np.uint8] | Unreadable]:
         """Decode in threads, which Pillow lets run side by side, without getting far ahead."""
         threads = min(8, len(os.sched_getaffinity(0)))
         with ThreadPoolExecutor(threads) as pool:
-            ahead = max(threads, min(64 * threads, _BYTES_AHEAD // math.prod(self.shape())))
+            ahead = max(threads, min(64 * threads, _BYTES_AHEAD // math.prod(self.shape)))
             for start in range(0, len(files), ahead):
                 yield from pool.map(self._decode, files[start : start + ahead])
 
     def _decode(self, file: Path) -> NDArray[np.uint8] | Unreadable:
         try:
-            return decode(file, (self.size[0], self.size[1]), self.resize, self.color == "rgb")
+            return decode(file, self.size, self.resize, self.color == "rgb")
         except DataError as error:
             return Unreadable(str(error))
 

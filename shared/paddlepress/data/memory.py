@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from paddlepress.core.errors import UsageError
 from paddlepress.data.dataset import StoredDataset, StoredSplit
 from paddlepress.data.prepared import Prepared, prepared
-from paddlepress.data.raw import Examples, Raw, Tokens
+from paddlepress.data.raw import Examples, Raw
 from paddlepress.data.store import specs_of
 from paddlepress.data.texts import Texts
+from paddlepress.data.tokens import Tokens
 from paddlepress.tasks import Task
 from paddlepress.tasks.base import DEFAULT_KIND
 

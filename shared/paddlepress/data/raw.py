@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from paddlepress.core.errors import DataError, in_one_line
-from paddlepress.core.fields import Fields
 from paddlepress.data.texts import Texts
-from paddlepress.spec.preprocessing.tokens import UNIT, Unit
+from paddlepress.data.tokens import Tokens
 from paddlepress.spec.tensors import NamedArrays, by_name, joined, names_of
 
 INPUT_NAME = "input"
@@ -121,25 +119,6 @@ class Examples:
         """The examples at these positions."""
         rows = indices if self.rows is None else self.rows[indices]
         return replace(self, targets=self.targets[indices], rows=rows)
-
-
-class Tokens(Fields):
-    """How texts become numbers: which table is made of the training examples, see `Tokenization`."""
-
-    unit: Unit = Field(default="words", description=UNIT)
-    vocabulary: int = Field(
-        default=10_000,
-        ge=1,
-        le=10**6,
-        description="tokens in the table at most: the most frequent of the training texts",
-    )
-    length: int | None = Field(
-        default=None,
-        ge=1,
-        le=2**16,
-        description="tokens of an example: what is longer is cut off; null takes as many as 95% of the training texts "
-        "have, up to 512",
-    )
 
 
 @dataclass(frozen=True)

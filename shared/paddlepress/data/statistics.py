@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paddlepress.data.raw import Examples, Tokens
+from paddlepress.data.raw import Examples
 from paddlepress.data.texts import Texts
+from paddlepress.data.tokens import Tokens
 from paddlepress.spec.preprocessing import InputPreprocessing, NamedPreprocessing, Preprocessing, Tokenization
 from paddlepress.spec.preprocessing.tokens import cut
 

@@ -38,7 +38,7 @@ def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress |
         progress: shows what takes time.
 
     Returns:
-        A summary for JSON: name, task, inputs, statistics, splits (name to count), digest and test_digest.
+        A summary for JSON: name, task, inputs, preprocessing (in words), splits (name to count), digest, test_digest.
 
     Raises:
         DataError: the data can't be found, read or trusted, or do not fit together.
@@ -54,7 +54,7 @@ def prepare(source: Source, data_dir: Path, test_dir: Path, progress: Progress |
         "name": found.name,
         "task": found.task.model_dump(mode="json"),
         "inputs": [spec.model_dump(mode="json") for spec in data.inputs],
-        "statistics": data.statistics.model_dump(mode="json"),
+        "preprocessing": data.statistics.text(),
         "splits": {name: record.count for name, record in (data.splits | test.splits).items()},
         "digest": data.digest,
         "test_digest": test.digest,

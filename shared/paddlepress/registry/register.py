@@ -307,7 +307,8 @@ def parameters(manifest: Manifest) -> dict[str, str]:
     """A lineage as flat parameters: `1.prune-weights.sparsity` is that field of the second step."""
     flat = {"architecture": manifest.architecture.name}
     if manifest.preprocessing is not None:
-        flat["preprocessing"] = manifest.preprocessing.model_dump_json()
+        whole = manifest.preprocessing.model_dump_json()  # unless it has a table of words
+        flat["preprocessing"] = whole if len(whole) <= _PARAMETER_LENGTH else manifest.preprocessing.text()
     for position, entry in enumerate(manifest.lineage):
         prefix = f"{position}.{entry.technique}"
         flat[f"{prefix}.seed"] = str(entry.seed)

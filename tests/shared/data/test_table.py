@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from paddlepress.core.errors import DataError
 from paddlepress.core.progress import Silent
 from paddlepress.data.sources.table import Table
 from paddlepress.data.store import load, prepare
+from paddlepress.spec.tensors import NamedArrays
 from paddlepress.tasks import Classification, Regression
 
 
@@ -197,3 +199,129 @@ def test_no_column_is_taken_for_dates(tmp_path: Path) -> None:
     )
     raw = Table(path=str(tmp_path / "wine.jsonl"), target=("cultivar",)).read(tmp_path, Silent())
     assert raw.train.stored.shape == (178, 13)
+
+
+def photos(folder: Path, count: int = 60) -> pd.DataFrame:
+    """scikit-learn's digits as files, with a number and a text of each beside it."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    (folder / "photos").mkdir()
+    for place in range(count):
+        Image.fromarray((found.images[place] * 15).astype(np.uint8)).save(folder / "photos" / f"{place}.png")
+    return pd.DataFrame(
+        {
+            "photo": [f"photos/{place}.png" for place in range(count)],
+            "a note": [["NA", "even, I think", "odd: an odd one"][place % 3] for place in range(count)],
+            "ink": found.images[:count].mean((1, 2)),
+            "digit": found.target[:count],
+        }
+    )
+
+
+MIXED: dict[str, Any] = {
+    "target": "digit",
+    "inputs": ["ink"],
+    "text": ["a note"],
+    "images": ["photo"],
+    "size": 16,
+    "color": "grayscale",
+}
+
+
+@pytest.mark.parametrize("kind", list(WRITERS))
+def test_images_texts_and_numbers_are_an_input_each(kind: str, tmp_path: Path) -> None:
+    """They are called by their columns, numbers together `features`, and lie on disk in the form that they have."""
+    frame = photos(tmp_path)
+    WRITERS[kind](frame, tmp_path / f"t.{kind}")
+    prepare(Table(path=str(tmp_path / f"t.{kind}"), vocabulary=5, **MIXED), tmp_path / "d", tmp_path / "t")
+    stored = load(tmp_path / "d")
+    assert {spec.name: (spec.dtype, spec.shape, spec.vocabulary) for spec in stored.inputs} == {
+        "photo": ("float32", (1, 16, 16), None),
+        "a_note": ("int64", (5,), 7),
+        "features": ("float32", (1,), None),
+    }
+    train = stored.split("train")
+    assert isinstance(train.inputs, NamedArrays) and len(train.inputs) == len(train)
+    assert {name: array[:1].dtype for name, array in train.inputs.arrays.items()} == {
+        "photo": np.uint8,
+        "a_note": object,
+        "features": np.float32,
+    }
+    assert "NA" in train.inputs.arrays["a_note"][:]
+    seen = stored.through(stored.statistics).split("train").take(5)
+    assert {name: array.shape for name, array in seen.inputs.arrays.items()} == {  # type: ignore[attr-defined]
+        "photo": (5, 1, 16, 16),
+        "a_note": (5, 5),
+        "features": (5, 1),
+    }
+
+
+def test_one_text_is_an_input_like_any_other(tmp_path: Path) -> None:
+    """Without others it is the input, and columns that are not named are not learned from."""
+    photos(tmp_path).to_csv(tmp_path / "t.csv", index=False)
+    source = Table(path=str(tmp_path / "t.csv"), target=("digit",), text=("a note",), unit="characters", length=9)
+    prepare(source, tmp_path / "d", tmp_path / "t")
+    stored = load(tmp_path / "d")
+    assert [(spec.name, spec.shape) for spec in stored.inputs] == [("input", (9,))]
+    assert stored.statistics.text() == "text as 9 of 14 characters"
+    assert not isinstance(stored.split("train").inputs, NamedArrays)
+
+
+def test_an_image_that_is_left_out_is_left_out_of_all(tmp_path: Path) -> None:
+    """With on_error: skip, text, numbers and label of an image that can't be read go with it."""
+    frame = photos(tmp_path)
+    (tmp_path / "photos" / "7.png").write_bytes(b"none")
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    raw = Table(path=str(tmp_path / "t.csv"), on_error="skip", **MIXED).read(tmp_path, Silent())
+    assert len(raw.train) == 59
+    kept = frame.drop(index=7)
+    assert raw.train.targets.tolist() == kept["digit"].tolist()
+    assert raw.train.values("a_note").tolist() == kept["a note"].tolist()
+    np.testing.assert_allclose(raw.train.values("features")[:, 0], kept["ink"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "fields", "message"),
+    [
+        (lambda f: f.assign(photo="../t.csv"), {}, r"'photo' of row 0 is '../t.csv', which lies outside of"),
+        (lambda f: f.assign(photo=None), {}, r"'photo' of row 0 is nan. Valid: an image's path in each"),
+        (lambda f: f.assign(photo="photos/x.png"), {}, r"x.png does not exist; "),
+        (
+            lambda f: f.rename(columns={"a note": "a-note"}),
+            {"text": ["a note"]},
+            r"has no column 'a note'. Did you mean",
+        ),
+        (lambda f: f.assign(ink="much"), {}, r"'ink' is no column of numbers: row 0 holds 'much'"),
+        (
+            lambda f: f.assign(features=f["a note"]),
+            {"text": ["features"]},
+            r"the inputs photo, features, features have the same name",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_several_kinds(
+    change: Any, fields: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    """Paths that lead elsewhere or nowhere are named with row and value."""
+    change(photos(tmp_path)).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=message) as caught:
+        prepare(Table(path=str(tmp_path / "t.csv"), **{**MIXED, **fields}), tmp_path / "d", tmp_path / "t")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"size": None}, "'size' is missing: 'images' are brought to one height and width"),
+        ({"text": ["photo"]}, "the column 'photo' is named in both 'text' and 'images'"),
+        ({"images": ["digit"]}, "the column 'digit' is both an input and the target"),
+        ({"images": [], "size": None, "color": "rgb", "resize": "pad"}, "'resize' is 'pad', which does nothing"),
+        ({"path": "s3://bucket/t.csv"}, "'image_root' is missing"),
+    ],
+)
+def test_fields_that_do_not_fit_each_other(fields: dict[str, Any], message: str) -> None:
+    """They are refused before anything is read."""
+    with pytest.raises(ValidationError, match=message):
+        Table(**{"path": "t.csv", **MIXED, **fields})

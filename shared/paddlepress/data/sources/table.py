@@ -1,4 +1,4 @@
-"""Tables of numbers: CSV, TSV, Parquet or JSON Lines, read by pandas."""
+"""Tables of numbers, texts and images: CSV, TSV, Parquet or JSON Lines, read by pandas."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import json
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from paddlepress.core.errors import DataError, in_one_line, shown
-from paddlepress.core.fields import Place
+from paddlepress.core.fields import Place, When
 from paddlepress.core.progress import Progress
+from paddlepress.core.storage import is_s3
 from paddlepress.data import places
+from paddlepress.data.images import Color, Form, OnError, Resize, Size
 from paddlepress.data.source import Digest, Located
+from paddlepress.data.tokens import Tokens
+from paddlepress.spec.preprocessing.tokens import UNIT, Unit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +38,9 @@ SPLITS = {
     "validation": "validation",
     "test": "test",
 }
+FEATURES = "features"
+"""What numbers are called where there are other inputs beside them."""
+
 _NAMELESS = re.compile(r"Unnamed: [0-9]+")
 """Names that pandas gives to columns without one."""
 
@@ -53,7 +61,38 @@ class Table(Located):
         description="a .csv, .tsv, .parquet or .jsonl file, a local path or an s3:// location",
     )
     target: Columns = Field(min_length=1, description="the column, or the columns, that are to be learned")
-    inputs: Columns = Field(default=(), description="the columns that are learned from; empty takes all others")
+    inputs: Columns = Field(
+        default=(),
+        description="the columns of numbers that are learned from, together one input, `features`; empty takes all "
+        "others, or none where text or images are named",
+    )
+    text: Columns = Field(default=(), description="the columns of texts that are learned from, an input each")
+    unit: Annotated[Unit, When("text", ...)] = Field(default="words", description=UNIT)
+    vocabulary: Annotated[int, When("text", ...)] = Field(
+        default=10_000,
+        ge=1,
+        le=10**6,
+        description="tokens that a network knows: the most frequent ones of the training texts",
+    )
+    length: Annotated[int | None, When("text", ...)] = Field(
+        default=None,
+        ge=1,
+        le=2**16,
+        description="tokens of a text that a network takes, the rest is cut off; null takes as many as 95% of the "
+        "training texts have, up to 512",
+    )
+    images: Columns = Field(default=(), description="the columns of image files' paths, an input each")
+    image_root: Annotated[str, Place(), When("images", ...)] = Field(
+        default="",
+        description="the folder that images' paths start from, a local path or an s3:// location; empty takes the "
+        "table's own",
+    )
+    size: Annotated[Size | None, When("images", ...)] = Field(
+        default=None, description="height and width that images are brought to, in pixels, or one number for both"
+    )
+    resize: Annotated[Resize, When("images", ...)] = "stretch"
+    color: Annotated[Color, When("images", ...)] = "rgb"
+    on_error: Annotated[OnError, When("images", ...)] = "fail"
     split: str = Field(
         default="", description="the column that says which examples are train, validation and test; empty divides them"
     )
@@ -61,16 +100,34 @@ class Table(Located):
 
     @model_validator(mode="after")
     def _columns_of_one_use(self) -> Table:
-        for name in self.inputs:
+        for name in (*self.inputs, *self.text, *self.images):
             if name in self.target or name == self.split:
                 use = "split" if name == self.split else "target"
                 raise ValueError(f"the column {name!r} is both an input and the {use}")
         if self.split and self.split in self.target:
             raise ValueError(f"the column {self.split!r} is both the target and the split")
-        for what, names in (("inputs", self.inputs), ("target", self.target)):
+        named = {"inputs": self.inputs, "text": self.text, "images": self.images}
+        for what, names in (*named.items(), ("target", self.target)):
             if len(set(names)) != len(names):
                 raise ValueError(f"'{what}' names a column more than once")
+        for what, other in combinations(named, 2):
+            if both := set(named[what]) & set(named[other]):
+                raise ValueError(f"the column {min(both)!r} is named in both '{what}' and '{other}'")
+        if self.images and self.size is None:
+            raise ValueError("'size' is missing: 'images' are brought to one height and width")
+        if self.images and not self.image_root and is_s3(self.path):
+            raise ValueError("'image_root' is missing: the table is fetched from S3 without what lies beside it")
         return self
+
+    def shape(self) -> tuple[int, ...] | None:
+        """Of the only input, where that is images."""
+        only = len(self.images) == 1 and not self.inputs and not self.text
+        return self._form.shape if only and self.size is not None else None
+
+    @property
+    def _form(self) -> Form:
+        height, width = self.size or (1, 1)
+        return Form((height, width), self.resize, self.color, self.on_error)
 
     def read(self, into: Path, progress: Progress) -> Raw:
         """Read the table.
@@ -82,34 +139,62 @@ class Table(Located):
 
         path = self.local_path(into, progress)
         places.check_digest(path, self.sha256, "'sha256'")
-        frame = _frame(path)
+        frame = _frame(path, self.text)
         frame.columns = frame.columns.map(str)
-        for name in (*self.target, *self.inputs, *filter(None, (self.split,))):
+        root = self._root(path, into, progress)
+        for name in (*self.target, *self.inputs, *self.text, *self.images, *filter(None, (self.split,))):
             _check_present(path, name, list(frame.columns))
         if frame.empty:
             raise DataError(f"{path} holds no examples. Valid: at least one")
-        inputs = self.inputs or [name for name in frame.columns if name not in (*self.target, self.split)]
+        others = [name for name in frame.columns if name not in (*self.target, self.split)]
+        inputs = self.inputs or (() if self.text or self.images else others)
         if not self.inputs and (nameless := [name for name in inputs if _NAMELESS.fullmatch(name)]):
             raise DataError(
                 f"{path}: column {int(nameless[0].split()[-1]) + 1} has no name, like row numbers that were written "
                 "along. Valid: a name for each column; 'inputs' names the columns to learn from"
             )
-        if not inputs:
+        if not (*inputs, *self.text, *self.images):
             raise DataError(f"{path} has no column to learn from beside {', '.join(self.target)}")
         parts = {
-            name: self._part(part, inputs, path)
+            name: self._part(part, inputs, path, root, (into, progress))
             for name, part in (_divided(frame, self.split, path) if self.split else {"train": frame}).items()
         }
         if "train" not in parts:
             raise DataError(f"{path}: no example's {self.split!r} is train")
-        return Raw("table", parts["train"], parts.get("validation"), parts.get("test"), columns=self.target)
+        return Raw(
+            "table",
+            parts["train"],
+            parts.get("validation"),
+            parts.get("test"),
+            columns=self.target,
+            tokens=Tokens(self.unit, self.vocabulary, self.length),
+        )
 
-    def _part(self, frame: pd.DataFrame, inputs: Sequence[str], path: Path) -> Examples:
+    def _root(self, path: Path, into: Path, progress: Progress) -> Path:
+        """The folder that paths of images start from."""
+        if not self.image_root:
+            return path.parent
+        slash = "/" if is_s3(self.image_root) and not self.image_root.endswith("/") else ""
+        return places.local(self.image_root + slash, into / "images", progress)
+
+    def _part(
+        self, frame: pd.DataFrame, inputs: Sequence[str], path: Path, root: Path, scratch: tuple[Path, Progress]
+    ) -> Examples:
         import numpy as np
 
         from paddlepress.data.raw import Examples
 
-        columns = [_numbers(frame[name], name, path) for name in inputs]
+        found: list[tuple[str, Any]] = []
+        for name in self.images:
+            files = [_image(root, path, name, row, value) for row, value in frame[name].items()]
+            pixels, kept = self._form.decoded(files, f"{path}[{name}]", *scratch)
+            if len(kept) < len(frame):  # what is left out of one is left out of all
+                frame = frame.iloc[kept]
+                found = [(column, array[kept]) for column, array in found]
+            found.append((name, pixels))
+        found += [(name, _texts(frame[name], name, path)) for name in self.text]
+        if inputs:
+            found.append((FEATURES, np.stack([_numbers(frame[name], name, path) for name in inputs], axis=1)))
         missing = np.flatnonzero(frame[list(self.target)].isna().any(axis=1))
         if len(missing):
             raise DataError(
@@ -117,10 +202,54 @@ class Table(Located):
             )
         parts = [_targets(frame[name]) for name in self.target]
         targets = parts[0] if len(parts) == 1 else np.stack(parts, axis=1)
-        return Examples.of(np.stack(columns, axis=1), targets, str(path), f"{path}[{', '.join(self.target)}]")
+        arrays = found[0][1] if len(found) == 1 else _named(found, path)
+        return Examples.of(arrays, targets, str(path), f"{path}[{', '.join(self.target)}]")
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def _named(found: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    """Inputs by names that files and graphs may have: letters, digits and _."""
+    named = {re.sub(r"[^A-Za-z0-9_]+", "_", name): array for name, array in found}
+    if len(named) < len(found):
+        told = ", ".join(name for name, _ in found)
+        raise DataError(
+            f"{path}: the inputs {told} have the same name, but for signs that are no letters or digits; numbers "
+            f"together are called {FEATURES!r}. Valid: distinct names"
+        )
+    return named
+
+
+def _image(root: Path, path: Path, name: str, row: Any, value: Any) -> Path:
+    """The image that a row of a table names."""
+    named = str(value)
+    if not isinstance(value, str) or not named or "\0" in named:
+        raise DataError(f"{path}: {name!r} of row {int(row)} is {shown(value, 40)}. Valid: an image's path in each")
+    if not (root / named).resolve().is_relative_to(root.resolve()):
+        raise DataError(
+            f"{path}: {name!r} of row {int(row)} is {in_one_line(named, 80)!r}, which lies outside of {root}"
+        )
+    return root / named
+
+
+def _texts(column: pd.Series[Any], name: str, path: Path) -> NDArray[Any]:
+    """A column of inputs as texts."""
+    import numpy as np
+
+    missing = column.isna().to_numpy()
+    if missing.any():
+        row, count = int(column.index[missing][0]), int(missing.sum())
+        raise DataError(
+            f"{path}: {name!r} of row {row} is missing ({count} such rows). Valid: text in each, or an empty one"
+        )
+    return np.array([str(value) for value in column], object)
+
+
+def _frame(path: Path, text: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of a file.
+
+    Args:
+        path: the file.
+        text: columns whose values are text, whatever they look like: `NA` is missing in others.
+    """
     import pandas as pd
 
     kind = FORMATS.get(path.suffix.lower())
@@ -133,7 +262,14 @@ def _frame(path: Path) -> pd.DataFrame:
             # Not pandas.read_json, which takes numbers for dates where a column's name sounds like one.
             with path.open(encoding="utf-8-sig") as stream:
                 return pd.DataFrame.from_records([json.loads(line) for line in stream if line.strip()])
-        return pd.read_csv(path, sep="\t" if kind == "tsv" else ",")
+        separator = "\t" if kind == "tsv" else ","
+        frame = pd.read_csv(path, sep=separator)
+        if text:
+            plain = pd.read_csv(
+                path, sep=separator, usecols=lambda name: name in text, dtype=str, keep_default_na=False
+            )
+            frame = frame.assign(**{str(name): plain[name] for name in plain.columns})
+        return frame
     except Exception as error:  # each of pandas' readers fails in ways of its own
         raise DataError(f"{path} can't be read as {kind}: {in_one_line(error)}") from None
 
