@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
-    from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.preprocessing import AnyPreprocessing
     from paddlepress.spec.signature import TensorSpec
     from paddlepress.spec.tensors import Array
 
@@ -30,7 +30,15 @@ def import_model(
             metavar="CLASS",
         ),
     ],
-    inputs: Annotated[str, typer.Option("--inputs", help="The shape of one input, such as 3x32x32.", metavar="SHAPE")],
+    inputs: Annotated[
+        list[str],
+        typer.Option(
+            "--inputs",
+            help="The shape of an example without the batch, such as 3x32x32; of a network that takes several, "
+            "NAME=SHAPE for each in their order.",
+            metavar="SHAPE",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", metavar="FOLDER")],
     weights: Annotated[
         Optional[Path],  # noqa: UP045
@@ -52,8 +60,8 @@ def import_model(
         Optional[list[str]],  # noqa: UP045
         typer.Option(
             "--preprocessing",
-            help="How its training normalized inputs: scale=255, mean=0.5,0.4,0.3, std=0.2, or all as JSON. Default: "
-            "the recipe says it.",
+            help="How its training normalized inputs: scale=255, mean=0.5,0.4,0.3, std=0.2, or all as JSON, each by "
+            "its name for several inputs. Default: the recipe says it.",
             metavar="KEY=VALUE",
         ),
     ] = None,
@@ -72,7 +80,7 @@ def import_model(
     Nothing in the weights is run: of a .pdparams, which is a pickle, arrays are read and all else is refused.
     """
     _check_free(output, force)
-    shape, named, settings = _shape(inputs), _classes(classes), _mapping("--arguments", arguments)
+    takes, named, settings = _inputs(inputs), _classes(classes), _mapping("--arguments", arguments)
     stated = _preprocessing(_mapping("--preprocessing", preprocessing))
 
     from paddlepress.artifact import store
@@ -80,11 +88,10 @@ def import_model(
     from paddlepress.core import compute
     from paddlepress.deployment.export import check_exportable
     from paddlepress.network.interface import check_supported
-    from paddlepress.spec.signature import TensorSpec
 
     compute.prepare()
     state = read(weights) if weights is not None else None
-    model = _built(architecture, settings, (TensorSpec(name="input", shape=shape),), named, stated)
+    model = _built(architecture, settings, takes, named, stated)
     if state is not None:
         _load(model, state, weights)
     check_supported(model)
@@ -98,7 +105,7 @@ def _built(
     arguments: dict[str, Any],
     inputs: tuple[TensorSpec, ...],
     named: tuple[str, ...],
-    preprocessing: Preprocessing | None,
+    preprocessing: AnyPreprocessing | None,
 ) -> Model:
     """The network with the weights that it is built with."""
     from dataclasses import replace
@@ -138,10 +145,9 @@ def _outputs(model: Model) -> int:
 
     from paddlepress.network.random_inputs import unseeded
 
-    spec = model.inputs[0]
     try:
         with unseeded(), paddle.no_grad():
-            found = model.network(paddle.zeros([1, *spec.shape], spec.dtype))
+            found = model.network(*(paddle.zeros([1, *spec.shape], spec.dtype) for spec in model.inputs))
         return int(found.shape[-1])
     except Exception:
         return 1
@@ -163,8 +169,8 @@ def _conclude(model: Model, output: Path, trained: bool) -> None:
     """Say what was made, and what goes into the recipe."""
     from paddlepress.core.yaml_text import write
 
-    (given,), count = model.inputs, sum(tensor.size for tensor in model.network.parameters())
-    told = f"{given.dtype} [n, {', '.join(map(str, given.shape))}]"
+    count = sum(tensor.size for tensor in model.network.parameters())
+    told = " and ".join(f"{given.dtype} [n, {', '.join(map(str, given.shape))}]" for given in model.inputs)
     untrained = "" if trained else ", not trained"
     print(
         f"Wrote {output}: {model.architecture.name}, {count:,} parameters{untrained}, "
@@ -173,7 +179,8 @@ def _conclude(model: Model, output: Path, trained: bool) -> None:
     print("In a recipe:\n")
     base: dict[str, Any] = {"artifact": str(output)}
     if model.preprocessing is None:
-        base["preprocessing"] = {"scale": 255}
+        scales = {spec.name: {"scale": 255 if len(spec.shape) == 3 else 1} for spec in model.inputs}
+        base["preprocessing"] = scales if len(scales) > 1 else {"scale": 255}
     print(write({"base": base}).rstrip())
     if model.preprocessing is None:
         print("# or whatever else its training did to inputs, with mean: [...], std: [...] besides")
@@ -192,7 +199,22 @@ def _check_free(output: Path, force: bool) -> None:
         raise UsageError(f"{output} holds a model already; --force replaces it")
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def _inputs(stated: list[str]) -> tuple[TensorSpec, ...]:
+    """What a network takes, of a shape or of several with their names."""
+    from paddlepress.core.errors import UsageError, shown
+
+    if len(stated) == 1 and "=" not in stated[0]:
+        return (_input("input", stated[0]),)
+    parts = [text.partition("=") for text in stated]
+    for text, (name, equals, _) in zip(stated, parts, strict=True):
+        if not equals or not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", name):
+            raise UsageError(f"--inputs is {shown(text)}. Valid: NAME=SHAPE for each of several, such as image=3x32x32")
+    if twice := next((name for place, (name, _, _) in enumerate(parts) if name in [p[0] for p in parts[:place]]), None):
+        raise UsageError(f"--inputs names {twice!r} more than once. Valid: a name for each")
+    return tuple(_input(name, shape) for name, _, shape in parts)
+
+
+def _input(name: str, text: str) -> TensorSpec:
     from pydantic import ValidationError
 
     from paddlepress.core.errors import UsageError, shown
@@ -201,7 +223,7 @@ def _shape(text: str) -> tuple[int, ...]:
     try:
         if not re.fullmatch(r"\d{1,9}(x\d{1,9})*", text, re.ASCII):
             raise ValueError
-        return TensorSpec(name="input", shape=tuple(map(int, text.split("x")))).shape
+        return TensorSpec(name=name, shape=tuple(map(int, text.split("x"))))
     except ValidationError as error:
         raise UsageError(f"--inputs is {shown(text)}: {error.errors()[0]['msg']}") from None
     except ValueError:
@@ -250,19 +272,20 @@ def _mapping(option: str, given: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _preprocessing(fields: dict[str, Any]) -> Preprocessing | None:
+def _preprocessing(fields: dict[str, Any]) -> AnyPreprocessing | None:
     from pydantic import ValidationError
 
     from paddlepress.core.errors import UsageError
     from paddlepress.core.fields import explain_all
-    from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.preprocessing import form_of
 
     if not fields:
         return None
     for key in ("mean", "std"):
         if key in fields and not isinstance(fields[key], list):
             fields[key] = str(fields[key]).split(",")
+    form = form_of(fields)
     try:
-        return Preprocessing.model_validate(fields)
+        return form.model_validate(fields)
     except ValidationError as error:
-        raise UsageError(*(f"--preprocessing: {problem}" for problem in explain_all(error, Preprocessing))) from None
+        raise UsageError(*(f"--preprocessing: {problem}" for problem in explain_all(error, form))) from None

@@ -251,7 +251,7 @@ def _type_text(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(str(value) or '""' for value in inner)
     if origin in (Union, UnionType):
-        return " | ".join(_type_text(part) for part in inner)
+        return " | ".join(dict.fromkeys(_type_text(part) for part in inner))
     if origin is Annotated:
         return _type_text(inner[0])
     if origin in (list, tuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -70,6 +70,9 @@ class Texts:
 
     def __len__(self) -> int:
         return len(self._ends)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[:])
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[Any]:
         places = np.arange(len(self))[rows]

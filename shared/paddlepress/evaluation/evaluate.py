@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from paddlepress.artifact import store
 from paddlepress.core.errors import PaddlepressError, UsageError
 from paddlepress.core.progress import Progress
@@ -22,6 +24,8 @@ from paddlepress.evaluation.result import ClassResult, Evaluation
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
+
+_ROWS = 500  # are preprocessed at once, so that not all need to be in memory
 
 
 def evaluate(
@@ -94,11 +98,12 @@ def exported(artifact: Path, deployable: Path, test: StoredDataset) -> Subject:
         TechniqueRefused: the network can't be exported, or its graph computes something else.
     """
     from paddlepress.deployment.export import export
+    from paddlepress.deployment.verification import BATCHES
 
     model = store.load(artifact)
     # What is compared is two ways to compute one function: labels have no part in it and nothing can be fitted to it,
     # so the inputs that are measured with are the right ones, and no further data need to be here.
-    export(model, artifact, deployable, model.prepare(test.split("test").inputs))
+    export(model, artifact, deployable, model.prepare(test.split("test").inputs[: max(BATCHES)]))
     return deployed(artifact, deployable, test, model)
 
 
@@ -116,7 +121,8 @@ def deployed(artifact: Path, deployable: Path, test: StoredDataset, model: Model
     """
     model, inputs = model or store.load(artifact), test.split("test").inputs
     outputs = Predictor.load(deployable).predict(inputs)
-    return Subject(model, artifact, deployable, outputs, model.predict(model.prepare(inputs)))
+    parts = [model.predict(model.prepare(inputs[start : start + _ROWS])) for start in range(0, len(inputs), _ROWS)]
+    return Subject(model, artifact, deployable, outputs, np.concatenate(parts))
 
 
 def _groups(subject: Subject, reference: Subject, split: StoredSplit) -> list[ClassResult]:

@@ -11,6 +11,7 @@ from paddlepress.core.errors import DataError, TechniqueRefused, UsageError
 from paddlepress.deployment import bundle
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
+from paddlepress.deployment.verification import unrounded
 from paddlepress.evaluation import size
 from paddlepress.network.edits import Share, parameter
 from paddlepress.techniques import run, technique
@@ -32,6 +33,19 @@ def test_per_channel_scales_run_along_the_outputs() -> None:
     }
     model = run(QuantizePostTraining(granularity="per-tensor"), trained(), context)
     assert all(scale.size == 1 for scale in model.scales.values())
+
+
+def test_a_layer_that_is_spared_stays_as_it_is_where_it_is_deployed(tmp_path: Path) -> None:
+    """The runtime does not round the weights of a layer of floats between two of integers, as it would by itself."""
+    base, inputs = trained(), np.asarray(digits().split("test").inputs)
+    model = run(QuantizePostTraining(exclude=["conv2"]), base, digits_context(base))
+    store.save(model, tmp_path / "model")
+    export(model, tmp_path / "model", tmp_path / "deployable", inputs)
+    found, expected = Predictor.load(tmp_path / "deployable").run(inputs), model.predict(inputs)
+    with unrounded(model):
+        rounding = np.square(model.predict(inputs) - expected).mean()
+    # What is left are values halfway between two integers, which either rounds to another one.
+    assert np.square(found - expected).mean() < 0.5 * rounding
 
 
 def test_weights_use_seven_bits_only_where_inputs_are_rounded() -> None:

@@ -297,7 +297,7 @@ def test_an_image_that_is_left_out_is_left_out_of_all(tmp_path: Path) -> None:
         (
             lambda f: f.assign(features=f["a note"]),
             {"text": ["features"]},
-            r"the inputs photo, features, features have the same name",
+            r"inputs photo, features, features have the same name",
         ),
     ],
 )

@@ -19,7 +19,7 @@ def test_texts_come_back_as_they_were(texts: list[str], data: st.DataObject) -> 
     packed = Texts.of(texts, "here")
     again = Texts(packed.packed, len(texts), "there")
     rows = data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=8))
-    assert again[:].tolist() == texts and len(again) == len(texts)
+    assert again[:].tolist() == list(again) == texts and len(again) == len(texts)
     assert again[1:3].tolist() == texts[1:3]
     assert again[np.array(rows, np.int64)].tolist() == [texts[row] for row in rows]
 
