@@ -153,7 +153,7 @@ STUDENT = {
         ("quantize-aware-training", {"recovery_epochs": 1}, 2.2, 3),
         (
             "distill-offline",
-            {"student": "late-fusion", "student_arguments": SMALL, "epochs": 8, "batch_size": 32},
+            {**STUDENT, "epochs": 8, "batch_size": 32},
             1.5,
             20,
         ),
