@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from paddlepress.data.memory import Data, Sizes, from_arrays
     from paddlepress.data.raw import Examples, Raw
     from paddlepress.data.source import Source
+    from paddlepress.data.tokens import Tokens
     from paddlepress.evaluation.measurement import Measurement, Subject
     from paddlepress.evaluation.result import Evaluation
     from paddlepress.network.model import Model
     from paddlepress.notebook import compress, evaluate, load, save, train
     from paddlepress.spec.metric import Metric
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.spec.preprocessing import Preprocessing
+    from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing, Tokenization
     from paddlepress.spec.signature import TensorSpec
+    from paddlepress.spec.tensors import NamedArrays
     from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Segmentation, Task
     from paddlepress.techniques import Context, Technique
 
@@ -44,6 +46,8 @@ __all__ = [
     "Metric",
     "Model",
     "MultiLabel",
+    "NamedArrays",
+    "NamedPreprocessing",
     "PaddlepressError",
     "Preprocessing",
     "Raw",
@@ -56,6 +60,8 @@ __all__ = [
     "Task",
     "Technique",
     "TensorSpec",
+    "Tokenization",
+    "Tokens",
     "__version__",
     "compare",
     "compress",
@@ -81,6 +87,8 @@ _HOMES = {
     "Metric": "paddlepress.spec.metric",
     "Model": "paddlepress.network.model",
     "MultiLabel": "paddlepress.tasks",
+    "NamedArrays": "paddlepress.spec.tensors",
+    "NamedPreprocessing": "paddlepress.spec.preprocessing",
     "PaddlepressError": "paddlepress.core.errors",
     "Preprocessing": "paddlepress.spec.preprocessing",
     "Raw": "paddlepress.data.raw",
@@ -89,10 +97,12 @@ _HOMES = {
     "Segmentation": "paddlepress.tasks",
     "Sizes": "paddlepress.data.memory",
     "Source": "paddlepress.data.source",
+    "Tokens": "paddlepress.data.tokens",
     "Subject": "paddlepress.evaluation.measurement",
     "Task": "paddlepress.tasks",
     "Technique": "paddlepress.techniques",
     "TensorSpec": "paddlepress.spec.signature",
+    "Tokenization": "paddlepress.spec.preprocessing",
     "compare": "paddlepress_pipelines.notebook",
     "compress": "paddlepress.notebook",
     "evaluate": "paddlepress.notebook",

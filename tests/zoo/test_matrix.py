@@ -20,8 +20,8 @@ from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
+from paddlepress.spec.tensors import NamedArrays
 from paddlepress.tasks import Classification, MultiLabel, Regression, Segmentation, Task
 from paddlepress.techniques import Context, run, technique
 from paddlepress.testing import size_of
@@ -34,6 +34,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "lstm": {"hidden": 16},
     "mlp": {"hidden": [24, 16]},
     "unet": {"width": 4, "depth": 1},
+    "text-cnn": {"embedding": 16, "filters": 12},
+    "late-fusion": {"filters": [8, 16], "features": 8, "hidden": 24},
 }
 SIDES = {"lenet5-caffe": 16}
 RECOVERY = {"recovery_epochs": 0}
@@ -86,11 +88,20 @@ def tasks() -> dict[str, tuple[Task, np.ndarray[Any, Any]]]:
     }
 
 
-def examples(side: int, targets: np.ndarray[Any, Any]) -> Split:
+def examples(architecture: str, targets: np.ndarray[Any, Any]) -> tuple[Split, tuple[TensorSpec, ...]]:
+    """Images as the architecture takes them; as tokens, for one of text; with their rows' ink beside, for several."""
     from sklearn.datasets import load_digits
 
-    images = load_digits().images[: len(targets), None].astype(np.float32) / 16
-    return Split(np.kron(images, np.ones((1, 1, side // 8, side // 8), np.float32)), targets)
+    pixels, side = load_digits().images[: len(targets), None], SIDES.get(architecture, 8)
+    if architecture == "text-cnn":
+        tokens = TensorSpec(name="input", shape=(64,), dtype="int64", vocabulary=17)
+        return Split(pixels.reshape(len(targets), 64).astype(np.int64), targets), (tokens,)
+    images = np.kron(pixels.astype(np.float32) / 16, np.ones((1, 1, side // 8, side // 8), np.float32))
+    image = TensorSpec(name="input", shape=(1, side, side))
+    if architecture == "late-fusion":
+        inputs = NamedArrays({"input": images, "ink": images.mean(axis=(1, 3))})
+        return Split(inputs, targets), (image, TensorSpec(name="ink", shape=(8,)))
+    return Split(images, targets), (image,)
 
 
 @cache
@@ -99,12 +110,10 @@ def base(architecture: str, kind: str) -> tuple[Model, Split]:
     import paddle
 
     task, targets = tasks()[kind]
-    side = SIDES.get(architecture, 8)
     paddle.seed(0)
     reference = ArchitectureRef(name=architecture, arguments=ARGUMENTS.get(architecture, {}))
-    inputs = (TensorSpec(name="input", shape=(1, side, side)),)
-    model = Model.build(reference, inputs, task, preprocessing=Preprocessing(dtype="float32"))
-    return model, examples(side, targets)
+    split, inputs = examples(architecture, targets)
+    return Model.build(reference, inputs, task), split
 
 
 def own(group: str) -> list[str]:
@@ -132,7 +141,7 @@ def test_every_combination(name: str, architecture: str, kind: str, tmp_path: Pa
         assert "\n" not in str(caught.value)
         return
     small = run(chosen, model, context)
-    inputs = np.asarray(split.inputs)[:40]
+    inputs = split.inputs[:40]
     expected = small.predict(inputs)
     assert expected.shape == (40, *model.task.outputs[0].shape) and np.isfinite(expected).all()
     assert np.isfinite(model.task.score(expected, split.labels[:40]).value)
@@ -141,5 +150,5 @@ def test_every_combination(name: str, architecture: str, kind: str, tmp_path: Pa
     assert np.array_equal(store.load(tmp_path / "after").predict(inputs), expected)
     assert size_of(tmp_path / "after") <= 1.1 * size_of(tmp_path / "before")
     export(small, tmp_path / "after", tmp_path / "deployable", inputs)  # compares the graph with the network
-    deployed = Predictor.load(tmp_path / "deployable").predict(inputs)
+    deployed = Predictor.load(tmp_path / "deployable").run(inputs)
     assert model.task.agreement(deployed, expected) > 90

@@ -93,6 +93,10 @@ class IntegerFields(ActivationFields):
         default=False,
         description="take back the mean shift of each layer's output, in its bias or the batch normalization after it",
     )
+    embedding_bits: Literal[32, 16, 8, 4] = Field(
+        default=8,
+        description="bits of the tables that embeddings look tokens up in, to the nearest; 32 leaves them as they are",
+    )
     exclude: list[str] = Field(default=[], description="layers to leave alone: names or patterns such as fc*")
 
     def covers(self, bits: int) -> tuple[Cover, ...]:
@@ -136,6 +140,38 @@ class IntegerFields(ActivationFields):
             group=self.group_size if grouped else None,
             reduce_range=self.reduce_range and bits == 8 and self.activations == "int8" and not grouped,
         )
+
+
+def tables(
+    model: Model,
+    exclude: Iterable[str],
+    bits: Literal[32, 16, 8, 4],
+    format: Literal["float16", "bfloat16"] = "float16",
+) -> list[Quantize]:
+    """Put the tables of embeddings on grids; one that is on a grid already stays.
+
+    Args:
+        model: its tables are set.
+        exclude: layers to leave alone.
+        bits: 32 leaves all as they are; 16: floats of `format`; fewer: integers with a scale for each column.
+        format: which floats 16 bits are.
+
+    Returns:
+        The edits, which are not recorded yet.
+    """
+    from paddlepress.network.edits import Quantize
+    from paddlepress.network.grids import put_on_grid
+    from paddlepress.network.layer_kinds import embeddings, output_axis
+
+    if bits == 32:
+        return []
+    taken, edits = model.on_a_grid(), list[Quantize]()
+    for name, layer in embeddings(model.network, exclude).items():
+        if f"{name}.weight" not in taken:
+            axis = output_axis(layer) if bits < 16 else None
+            edits.append(Quantize(layer=name, bits=bits, format=format, axis=axis))
+            put_on_grid(model, edits[-1])
+    return edits
 
 
 def free_layers(model: Model, exclude: Iterable[str]) -> dict[str, nn.Layer]:

@@ -21,6 +21,7 @@ from paddlepress_components.quantization.activation_grids import Ranges
 from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
+from paddlepress_components.quantization.fields import tables
 from paddlepress_components.quantization.layer_runs import ForwardTrace, layer_inputs, trace_forward
 from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq, round_to_nearest
 
@@ -60,6 +61,7 @@ def quantize_layers(
         DataError: calibration data are needed, and there are none.
     """
     inputs = context.calibration.inputs
+    looked_up = tables(model, fields.exclude, fields.embedding_bits)  # first: what layers receive follows from them
     edits = {name: fields.grid_of(name, layer, bits[name]) for name, layer in layers.items()}
     outputs: list[QuantizeOutput] = []
     if fields.activations == "int8":
@@ -72,13 +74,13 @@ def quantize_layers(
         for name, layer in layers.items():
             put_on_grid(model, edits[name], cover=fields.covers(edits[name].bits)[0])
             _round_input(layer, edits[name])
-        return _finished(model, edits.values(), outputs)
+        return _finished(model, [*looked_up, *edits.values()], outputs)
     if len(inputs) == 0:
         raise DataError("the calibration split is empty: rounding by data and correcting biases need examples")
     work = _Layerwise(model, context, layers, edits, fields)
     for name in context.progress.track(work.turns(), len(layers), "quantizing layer by layer"):
         work.quantize(name)
-    return _finished(model, edits.values(), outputs)
+    return _finished(model, [*looked_up, *edits.values()], outputs)
 
 
 def _activation_grids(

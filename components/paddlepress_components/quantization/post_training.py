@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
-from paddlepress_components.quantization.fields import IntegerFields, free_layers
+from paddlepress_components.quantization.fields import IntegerFields, free_layers, tables
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -20,8 +20,8 @@ class QuantizePostTraining(Technique, IntegerFields):
     As integers a layer's weights have a float32 scale (symmetric, zero at code zero; 2 bits are -1, 0 and 1, and
     1 bit is a sign) and, with `activations: int8`, its input is rounded to unsigned 8-bit integers whose range
     calibration data tell. With 16 bits weights are rounded to floats of that size and inputs stay as they are.
-    Biases and norms stay float32. The network computes with the rounded numbers from then on, as the deployed
-    one does. Pruned weights stay zero.
+    Tables of embeddings are rounded to `embedding_bits`. Biases and norms stay float32. The network computes with
+    the rounded numbers from then on, as the deployed one does. Pruned weights stay zero.
 
     From 4 bits down it matters how weights are rounded: `adaround` and `gptq` round them so that each layer's
     outputs on the calibration data change least, after the layers before it have been rounded. How many examples
@@ -66,4 +66,4 @@ class QuantizePostTraining(Technique, IntegerFields):
         edits = [Quantize(layer=name, bits=16, format=self.format) for name in layers]
         for edit in edits:
             put_on_grid(model, edit)
-        return model.with_edits(*edits)
+        return model.with_edits(*edits, *tables(model, self.exclude, 16, self.format))

@@ -1,6 +1,6 @@
-"""The layers of a network that carry its weight: convolutions and dense layers.
+"""The layers of a network that carry its weight: convolutions and dense layers, and the tables of embeddings.
 
-Techniques choose among these by name; biases, norms and embeddings are left alone.
+Techniques choose among these by name; biases and norms are left alone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,28 @@ def weighted_layers(network: nn.Layer, exclude: Iterable[str] = ()) -> dict[str,
     Raises:
         UsageError: a pattern that matches no layer; the message lists the layers.
     """
+    kept = _not_excluded(network, exclude)
+    return {name: layer for name, layer in kept.items() if isinstance(layer, (_ConvNd, nn.Linear))}
+
+
+def embeddings(network: nn.Layer, exclude: Iterable[str] = ()) -> dict[str, nn.Layer]:
+    """Every table that tokens are looked up in, by its layer's dotted name, but the excluded ones.
+
+    Args:
+        network, exclude: as of `weighted_layers`.
+
+    Raises:
+        UsageError: a pattern that matches no layer.
+    """
+    kept = _not_excluded(network, exclude)
+    return {name: layer for name, layer in kept.items() if isinstance(layer, nn.Embedding)}
+
+
+def _not_excluded(network: nn.Layer, exclude: Iterable[str]) -> dict[str, nn.Layer]:
     layers = {
         name: layer
         for name, layer in network.named_sublayers()
-        if isinstance(layer, (_ConvNd, nn.Linear)) and layer.weight is not None
+        if isinstance(layer, (_ConvNd, nn.Linear, nn.Embedding)) and layer.weight is not None
     }
     excluded: set[str] = set()
     for pattern in exclude:

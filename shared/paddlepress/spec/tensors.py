@@ -54,10 +54,11 @@ def by_name(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Inputs by name, in that order.
 
     Args:
-        inputs: `NamedArrays` of these names, or of one input whatever has its rows.
+        inputs: `NamedArrays` or a mapping of these names, or of one input whatever has its rows.
         names: of the inputs.
     """
-    return {name: inputs.arrays[name] for name in names} if isinstance(inputs, NamedArrays) else {names[0]: inputs}
+    arrays = inputs.arrays if isinstance(inputs, NamedArrays) else inputs
+    return {name: arrays[name] for name in names} if isinstance(arrays, Mapping) else {names[0]: arrays}
 
 
 def names_of(inputs: Any, only: str = "input") -> tuple[str, ...]:
