@@ -56,7 +56,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "factorize-conv": {"min_channels": 4, "round_to": 1, **RECOVERY},
 }
 NO_CONVOLUTION = ("lenet-300-100", "lstm", "mlp")
-NO_BLOCK = ("lenet", "lenet-half", "lenet5-caffe", "lenet-300-100", "lstm", "mlp")
+NO_BLOCK = ("lenet", "lenet-half", "lenet5-caffe", "lenet-300-100", "lstm", "mlp", "text-cnn")
 # What has no meaning, with the words that say so; every other combination must work.
 REFUSED: dict[tuple[str, str], str] = {
     **{("prune-filters", name): "no filters can be removed from this network" for name in NO_CONVOLUTION},
@@ -64,6 +64,7 @@ REFUSED: dict[tuple[str, str], str] = {
     **{("prune-layers", name): "1 to remove, but 0 can be" for name in NO_BLOCK},
     **{("prune-neurons", name): "no neurons can be removed from this network" for name in ("resnet-cifar", "unet")},
     ("factorize-dense", "unet"): "no dense layer can be factorized",
+    ("factorize-conv", "text-cnn"): "no convolution can be factorized",  # it is for those over two dimensions
     ("factorize-conv", "vit"): "1 channels are fewer than min_channels 4",
 }
 

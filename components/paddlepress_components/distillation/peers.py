@@ -25,10 +25,10 @@ class Peers(nn.Layer):
         super().__init__()
         self.peers = nn.LayerList(networks)
 
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+    def forward(self, *inputs: paddle.Tensor) -> paddle.Tensor:
         if not self.training:
-            return self.peers[0](x)
-        return paddle.stack([peer(x) for peer in self.peers])
+            return self.peers[0](*inputs)
+        return paddle.stack([peer(*inputs) for peer in self.peers])
 
 
 def together(models: Sequence[Model]) -> Model:
