@@ -198,9 +198,9 @@ def reason(error: ErrorDetails, model: type[BaseModel]) -> str:
         given = error["input"]
         return "must be a list" + (f", such as [{given}]" if isinstance(given, str | int | float) else "")
     kind = _KINDS.get(error["type"], "")
-    if kind or (error["type"] in _BOUNDS and field in model.model_fields):
+    if kind or error["type"] in _BOUNDS:
         known = field in model.model_fields
-        limits = _range_text(model.model_json_schema()["properties"][field], " and ") if known else ""
+        limits = _range_text(model.model_json_schema()["properties"][field], " and ") if known else _limit_text(error)
         return " ".join(["must be", *filter(None, (kind, limits))])
     if error["type"] == "too_short":
         return f"must hold at least {error['ctx']['min_length']}"
@@ -267,6 +267,14 @@ def _range_text(schema: Mapping[str, Any], between: str) -> str:
     candidates = [schema, *schema.get("anyOf", [])]
     return between.join(
         f"{sign} {_number_text(part[key])}" for part in candidates for key, sign in _SIGNS.items() if key in part
+    )
+
+
+def _limit_text(error: ErrorDetails) -> str:
+    """What a number inside of a field is below or above, which the field's own schema does not say."""
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
+    return " and ".join(
+        f"{signs[key]} {_number_text(value)}" for key, value in error.get("ctx", {}).items() if key in signs
     )
 
 
