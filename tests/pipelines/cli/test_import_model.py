@@ -117,7 +117,8 @@ def run(
     plugins.listed.cache_clear()
 
     def imported(architecture: str, *arguments: str | Path, inputs: str = "1x8x8") -> Done:
-        given = ["--architecture", architecture, "--inputs", inputs, "-o", "base", *map(str, arguments)]
+        usual = [] if "--inputs" in arguments else ["--inputs", inputs]
+        given = ["--architecture", architecture, *usual, "-o", "base", *map(str, arguments)]
         monkeypatch.setattr(sys, "argv", ["paddlepress", "import", *given])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -219,6 +220,10 @@ def test_a_class_that_is_not_registered(run: Run, tmp_path: Path) -> None:
         ("own-net", ["--inputs", "3x0"], ["--inputs is '3x0'"]),
         ("own-net", ["--inputs", "3 x 8"], ["--inputs is '3 x 8'", "such as 3x32x32"]),
         ("own-net", ["--inputs", "1x9x9"], ["can't be run on 2 inputs of float32 [1, 9, 9]"]),
+        ("own-net", ["--inputs", "x=1x8x8", "--inputs", "3"], ["--inputs is '3'", "NAME=SHAPE"]),
+        ("own-net", ["--inputs", "x=1x8x8", "--inputs", "x=3"], ["--inputs names 'x' more than once"]),
+        ("own-net", ["--inputs", "a b=1x8x8"], ["--inputs is 'a b=1x8x8'"]),
+        ("own-net", ["--inputs", "x=1x8x8", "--inputs", "y=3"], ["can't be run on 2 inputs of", "float32 [3]"]),
         ("own-net", ["--preprocessing", "scal=2"], ["--preprocessing: unknown field 'scal'"]),
         ("own-net", ["--preprocessing", "mean=1,2"], ["'mean' has 2 numbers", "1 channels"]),
         ("own-net", ["--preprocessing", "std=much"], ["--preprocessing: 'std.0' is 'much'"]),
@@ -229,6 +234,27 @@ def test_a_class_that_is_not_registered(run: Run, tmp_path: Path) -> None:
 def test_mistakes_are_a_line(run: Run, architecture: str, arguments: list[str], words: list[str]) -> None:
     """With the bad value and what is valid."""
     refused(run(architecture, *arguments), *words)
+
+
+def test_a_network_of_several_inputs(run: Run, tmp_path: Path) -> None:
+    """Each has a name, in the network's order, and preprocessing of its own, which a recipe states where it lacks."""
+    inputs = ["--inputs", "photo=1x8x8", "--inputs", "numbers=2", "--classes", "3"]
+    settings = ["--arguments", '{"filters": [8]}']
+    done = run("late-fusion", *inputs, *settings)
+    assert done.returncode == 0, done.stderr
+    assert "float32 [n, 1, 8, 8] and float32 [n, 2] -> logits [n, 3]" in done.stdout
+    assert "    photo: {scale: 255}" in done.stdout and "    numbers: {scale: 1}" in done.stdout
+    stated = '{"photo": {"scale": 255}, "numbers": {"scale": 10}}'
+    done = run("late-fusion", *inputs, *settings, "--preprocessing", stated, "--force")
+    assert done.returncode == 0, done.stderr
+    made = store.load(tmp_path / "base")
+    assert [spec.name for spec in made.inputs] == ["photo", "numbers"]
+    assert made.preprocessing is not None and made.preprocessing.text().startswith("photo: inputs / 255, ")
+    refused(run("late-fusion", *inputs, *settings, "--preprocessing", "scale=255", "--force"), "it is of one input")
+    wrong = '{"photo": {"scale": 0}, "numbers": {}}'
+    refused(
+        run("late-fusion", *inputs, *settings, "--preprocessing", wrong, "--force"), "'photo.scale' is 0: must be >="
+    )
 
 
 def test_weights_of_another_network(run: Run, saved: Path, tmp_path: Path) -> None:
