@@ -161,7 +161,7 @@ import mlflow, numpy as np
 
 mlflow.set_tracking_uri(f"sqlite:///{sys.argv[1]}/mlflow.db")
 model = mlflow.pyfunc.load_model("models:/digits@champion")
-inputs, labels = (np.load(f"{sys.argv[2]}/test.{name}.npy") for name in ("inputs", "targets"))
+inputs, labels = (np.load(f"{sys.argv[2]}/test.{name}.npy") for name in ("input", "targets"))
 assert inputs.dtype == np.uint8
 told = model.predict(inputs)["label"].to_numpy()
 print(repr(100.0 * float((told == labels.astype(str)).mean())))

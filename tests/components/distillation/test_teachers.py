@@ -132,8 +132,8 @@ def test_cached_answers_are_the_networks() -> None:
 
     for augmented in (False, True):
         answer = Teacher(network, train, augmented, ("conv1", "fc1"), halves)(batch)
-        np.testing.assert_allclose(answer.outputs.numpy(), network(batch.inputs).numpy(), atol=1e-4)
-        expected = network.conv1(batch.inputs).numpy() / 2
+        np.testing.assert_allclose(answer.outputs.numpy(), network(*batch.inputs).numpy(), atol=1e-4)
+        expected = network.conv1(*batch.inputs).numpy() / 2
         np.testing.assert_allclose(answer.features[0].numpy(), expected, atol=1e-5)
         assert answer.features[1].shape == [3, 128]
         assert answer.outputs.stop_gradient and answer.features[0].stop_gradient

@@ -97,7 +97,7 @@ def test_mixup_mixes_each_example_with_another() -> None:
 def test_values_are_of_the_whole_split() -> None:
     """Darkest, brightest and mean of each channel, however many images there are."""
     given = images(count=2500) * np.array([1, 2, 3], np.float32)[:, None, None]
-    values = Values(Split(given, np.zeros(2500, np.int64)))
+    values = Values(given)
     assert np.array_equal(values.darkest, given.min(axis=(0, 2, 3)))
     assert np.array_equal(values.brightest, given.max(axis=(0, 2, 3)))
     np.testing.assert_allclose(values.mean, given.mean(axis=(0, 2, 3)), atol=1e-5)
@@ -120,7 +120,7 @@ def test_the_loss_is_the_mixture_of_both_targets_losses() -> None:
     assert batch is again  # so that a teacher is asked once
     assert np.array_equal(own, few.labels[batch.indices])
     assert np.array_equal(partners, own[expected.partners])
-    np.testing.assert_array_equal(batch.inputs.numpy(), expected.inputs)
+    np.testing.assert_array_equal(batch.inputs[0].numpy(), expected.inputs)
     assert history.losses[0] == pytest.approx(expected.share * first + (1 - expected.share) * second, rel=1e-6)
 
 
