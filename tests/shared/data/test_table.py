@@ -94,7 +94,7 @@ def test_what_cannot_be_scored_is_told_before_anything_is_trained(
 
 def test_a_column_of_splits(tmp_path: Path) -> None:
     """A column may say what each example is for."""
-    frame = wine().assign(part=["train", "val", "test", "train", "train"] * 35 + ["train"] * 3)
+    frame = wine().assign(part=["train", "Val", "testing", "train", "Training"] * 35 + ["train"] * 3)
     frame.to_csv(tmp_path / "wine.csv", index=False)
     source = Table(path=str(tmp_path / "wine.csv"), target=("cultivar",), split="part")
     raw = source.read(tmp_path, Silent())

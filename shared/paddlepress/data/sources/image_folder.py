@@ -11,12 +11,10 @@ from paddlepress.core.errors import DataError
 from paddlepress.core.fields import Place
 from paddlepress.core.progress import Progress
 from paddlepress.data.images import SUFFIXES, Images
+from paddlepress.data.split_names import SPLIT_OF
 
 if TYPE_CHECKING:
     from paddlepress.data.raw import Examples, Raw
-
-SPLITS = {"train": ("train", "training"), "validation": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""The folders that hold a split, if there are such, in small or capital letters."""
 
 
 class ImageFolder(Images):
@@ -72,11 +70,11 @@ def _splits(root: Path) -> dict[str, Path]:
     """The folder of each split; the whole is for training where no folder is."""
     found: dict[str, Path] = {}
     for folder in _folders(root):
-        for name, spelled in SPLITS.items():
-            if folder.name.lower() in spelled:
-                if name in found:
-                    raise DataError(f"{root} has both {found[name].name} and {folder.name}. Valid: one folder a split")
-                found[name] = folder
+        name = SPLIT_OF.get(folder.name.lower())
+        if name in found:
+            raise DataError(f"{root} has both {found[name].name} and {folder.name}. Valid: one folder a split")
+        if name is not None:
+            found[name] = folder
     return found if "train" in found else {"train": root}
 
 

@@ -19,6 +19,7 @@ from paddlepress.core.storage import is_s3
 from paddlepress.data import places
 from paddlepress.data.images import Color, Form, OnError, Resize, Size
 from paddlepress.data.source import Digest, Located
+from paddlepress.data.split_names import SPLIT_OF
 from paddlepress.data.tokens import Tokens
 from paddlepress.spec.preprocessing.tokens import UNIT, Unit
 
@@ -30,14 +31,6 @@ if TYPE_CHECKING:
     from paddlepress.data.raw import Examples, Raw
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 FEATURES = "features"
 """What numbers are called where there are other inputs beside them."""
 
@@ -283,7 +276,7 @@ def _check_present(path: Path, name: str, columns: list[str]) -> None:
 
 
 def _divided(frame: pd.DataFrame, column: str, path: Path) -> dict[str, pd.DataFrame]:
-    said = frame[column].astype(str).str.lower().map(SPLITS)
+    said = frame[column].astype(str).str.lower().map(SPLIT_OF)
     if said.isna().any():
         row, bad = int(frame.index[said.isna()][0]), frame[column][said.isna()].iloc[0]
         raise DataError(f"{path}: {column!r} of row {row} is {in_one_line(bad, 40)!r}. Valid: train, validation, test")
