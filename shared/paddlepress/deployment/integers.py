@@ -28,6 +28,8 @@ from paddlepress.network.edits import Quantize, QuantizeOutput
 
 PRODUCTS = frozenset({"Conv", "MatMul"})
 
+_ROUNDED_BY_THE_RUNTIME = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
 _MEANS = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
 _BEHIND_MEANS = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 
@@ -79,6 +81,7 @@ def insert(
     made = frozenset(str(node.input[1]) for node in products)
     for node in products:
         _make_integer(trial, node, edits[node.input[1]])
+    _keep_floats(trial)
     graph.take(trial)
     return made
 
@@ -235,6 +238,26 @@ def _make_integer(graph: Graph, node: Any, edit: Quantize) -> None:
         node.op_type = "Gemm"
         # Stated, because ONNX Runtime looks for them by name.
         node.attribute.extend([helper.make_attribute("alpha", 1.0), helper.make_attribute("beta", 1.0)])
+
+
+def _keep_floats(graph: Graph) -> None:
+    """Give a product of floats the floats of a rounded value by plain arithmetic, and not by DequantizeLinear.
+
+    Between DequantizeLinear and QuantizeLinear ONNX Runtime would take it for a layer whose weight was forgotten, and
+    round that to 8 bits by itself (its optimizer WeightBiasQuantization).
+    """
+    from onnx import TensorProto
+
+    producers = graph.producers()
+    for node in list(graph.nodes):
+        source = producers.get(node.input[0]) if node.op_type in _ROUNDED_BY_THE_RUNTIME else None
+        if source is None or source.op_type != "DequantizeLinear" or node.input[1] not in graph.values:
+            continue
+        codes, scale, zero = source.input
+        value = graph.node("Cast", codes, to=TensorProto.FLOAT)
+        if graph.values[zero].any():
+            value = graph.node("Sub", value, graph.constant(graph.values[zero]))
+        node.input[0] = graph.node("Mul", value, scale)
 
 
 def _fold_normalization(graph: Graph, norm: Any, codes: str, scale: str, bias: str) -> tuple[str, str, str]:

@@ -18,10 +18,6 @@ from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import Array, Inputs, NamedArrays, Quantized, by_name, joined
 from paddlepress.tasks import Task
 
-DISABLED = ("WeightBiasQuantization",)
-"""What ONNX Runtime is not to make of a graph: it would round the weights of a layer of floats to 8 bits where that
-stands between two layers of integers, as those that quantize-mixed spares do."""
-
 Stored = Array | Mapping[str, Array] | NamedArrays
 """Inputs as data hold them: an array [n, *shape], or of a model that takes several, such arrays by name."""
 
@@ -290,9 +286,6 @@ def start_session(
     }
     options.add_external_initializers(list(held), list(held.values()))
     try:
-        session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=list(DISABLED)
-        )
-        return session, held
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), held
     except Exception as error:  # onnxruntime's exceptions have no common class but this one
         raise ArtifactError(f"{directory}: its graph can't be run: {in_one_line(error)}") from None

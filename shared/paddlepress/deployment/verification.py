@@ -29,7 +29,6 @@ import numpy as np
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.deployment.conversion import convert, first_failing, operators_by_layer
 from paddlepress.deployment.decomposition import decompose
-from paddlepress.deployment.predictor import DISABLED
 from paddlepress.deployment.trace import save_program, save_traced, subject
 from paddlepress.forward.outputs import tensors_of
 from paddlepress.network.model import Model
@@ -187,12 +186,7 @@ def _outputs(proto: Any, batch: Inputs) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        proto.SerializeToString(),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=list(DISABLED),
-    )
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = tuple(given.name for given in session.get_inputs())
     found: list[Array] = session.run(None, by_name(batch, names) if names else {})
     return found
