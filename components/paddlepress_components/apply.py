@@ -1,4 +1,4 @@
-"""What a technique's component calls."""
+"""Apply one technique to a model artifact: the body of every technique's component."""
 
 from __future__ import annotations
 

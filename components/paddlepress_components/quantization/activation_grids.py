@@ -1,4 +1,4 @@
-"""The grids of activations while a network trains with rounded weights."""
+"""Activations rounded in quantization-aware training, and the grids that they are rounded to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What comes before and after training on grids: which layers are special, and the network on its final grids."""
+"""Before and after quantization-aware training: which layers are special, and the network on its final grids."""
 
 from __future__ import annotations
 

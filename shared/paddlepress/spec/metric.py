@@ -1,4 +1,4 @@
-"""Figures that describe themselves."""
+"""What a figure is: its unit, which way is better, how it is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks whose layer and group norms take fixed statistics, in place of their input's.
+"""Networks whose layer and group normalizations take fixed statistics, in place of their input's.
 
 Removing units changes the statistics that such a norm takes over them, so the network differs from one
 in which the units are only silenced. With the statistics held fixed it must not: that is how a cut

@@ -1,4 +1,4 @@
-"""Weights that are others while a network computes than while they learn.
+"""Fake quantization: weights that are rounded while a network computes and floats while they learn.
 
 A quantized weight is trained through a float weight of which the network only ever sees the rounded
 values; rounding has no gradient, so the gradient at the rounded weight is taken as the float weight's

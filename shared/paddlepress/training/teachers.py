@@ -1,4 +1,4 @@
-"""Networks that are asked what they make of the training data, and do not learn."""
+"""Teachers of distillation: frozen networks and their outputs on the training data, cached where they fit."""
 
 from __future__ import annotations
 
