@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
+from s3_server import S3Server
 
 from paddlepress.core.errors import DataError
 from paddlepress.core.progress import Silent
+from paddlepress.core.storage import push
 from paddlepress.data.sources.table import Table
 from paddlepress.data.store import load, prepare
 from paddlepress.spec.tensors import NamedArrays
@@ -309,6 +311,19 @@ def test_what_is_wrong_with_a_table_of_several_kinds(
     with pytest.raises(DataError, match=message) as caught:
         prepare(Table(path=str(tmp_path / "t.csv"), **{**MIXED, **fields}), tmp_path / "d", tmp_path / "t")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.services
+def test_a_table_and_its_images_from_s3(s3: S3Server, tmp_path: Path) -> None:
+    """The table is one object, and the images are those below a prefix; the data are those of a local table."""
+    frame = photos(tmp_path)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    push(tmp_path / "t.csv", f"s3://{s3.bucket}/mixed/t.csv")
+    push(tmp_path / "photos", f"s3://{s3.bucket}/mixed/photos/")
+    fields = {**MIXED, "path": f"s3://{s3.bucket}/mixed/t.csv", "image_root": f"s3://{s3.bucket}/mixed"}
+    fetched = prepare(Table(**fields), tmp_path / "d", tmp_path / "t")
+    local = prepare(Table(**MIXED, path=str(tmp_path / "t.csv")), tmp_path / "d", tmp_path / "t")
+    assert fetched["digest"] == local["digest"]
 
 
 @pytest.mark.parametrize(
