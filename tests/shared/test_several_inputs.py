@@ -123,6 +123,10 @@ def test_a_deployable_takes_what_the_data_hold_by_name(model: Model, data: Data,
             r"inputs of 'ink' have shape \(5, 3\); the model takes \[n, 4\]",
         ),
         (lambda raw: {**raw, "image": raw["image"] / 255}, "inputs of 'image' are float64; the model takes uint8"),
+        (
+            lambda raw: {**raw, "note": np.array(["even", None, np.nan, "a", "b"], object)},
+            "hold None, which is no text .2",
+        ),
         (lambda raw: {**raw, "note": np.arange(5)}, "inputs of 'note' are int64; the model takes text"),
     ],
 )

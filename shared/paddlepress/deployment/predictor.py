@@ -10,12 +10,12 @@ import numpy as np
 
 from paddlepress.artifact.manifest import Manifest
 from paddlepress.artifact.store import decode_all, value_of
-from paddlepress.core.errors import ArtifactError, DataError, UnknownName, in_one_line
+from paddlepress.core.errors import ArtifactError, DataError, in_one_line
 from paddlepress.deployment import bundle, onnx_file
 from paddlepress.network.model import digest_of
 from paddlepress.spec.preprocessing import InputPreprocessing, Preprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.spec.tensors import Array, Inputs, NamedArrays, Quantized, by_name, joined
+from paddlepress.spec.tensors import Array, Inputs, NamedArrays, Quantized, by_name, joined, named
 from paddlepress.tasks import Task
 
 Stored = Array | Mapping[str, Array] | NamedArrays
@@ -82,7 +82,7 @@ class Predictor:
             DataError: inputs of another shape or dtype than the model takes, or none of a name.
         """
         specs = self.manifest.inputs
-        arrays = _named(inputs, specs)
+        arrays = named(inputs, tuple(spec.name for spec in specs))
         return joined({spec.name: self._prepared(spec, arrays[spec.name]) for spec in specs})
 
     def _prepared(self, spec: TensorSpec, inputs: Any) -> Array:
@@ -100,6 +100,9 @@ class Predictor:
             raise DataError(
                 f"inputs{of} are {inputs.dtype}; the model takes {'text' if dtype == 'str' else dtype}{hint}"
             )
+        odd = [value for value in inputs if not isinstance(value, str)] if dtype == "str" else []
+        if odd:
+            raise DataError(f"inputs{of} hold {in_one_line(odd[0], 40)}, which is no text ({len(odd)} such inputs)")
         prepared = preprocessing.apply(inputs) if preprocessing is not None else inputs
         return np.ascontiguousarray(prepared, dtype=spec.dtype)
 
@@ -121,37 +124,11 @@ class Predictor:
         Raises:
             DataError: inputs of another shape or dtype than the model takes, or none of a name.
         """
-        rows = joined(_named(inputs, self.manifest.inputs))
+        rows = joined(named(inputs, tuple(spec.name for spec in self.manifest.inputs)))
         parts = [self.run(self.prepare(rows[start : start + batch_size])) for start in range(0, len(rows), batch_size)]
         if not parts:
             self.prepare(rows)
         return np.concatenate(parts) if parts else np.zeros((0, *self.task.outputs[0].shape), np.float32)
-
-
-def _named(inputs: Stored, specs: tuple[TensorSpec, ...]) -> dict[str, Array]:
-    """Inputs as data hold them, by name in the network's order.
-
-    Raises:
-        DataError: some are missing, unknown, or not as many examples of each.
-    """
-    names = tuple(spec.name for spec in specs)
-    if isinstance(inputs, NamedArrays):
-        inputs = inputs.arrays
-    if not isinstance(inputs, Mapping):
-        if len(names) > 1:
-            raise DataError(f"one array is given; the model takes {', '.join(names)}, each by its name")
-        return {names[0]: inputs}
-    given = dict(inputs)
-    for name in given:
-        if name not in names:
-            raise UnknownName("input", name, names)
-    if missing := [name for name in names if name not in given]:
-        raise DataError(f"no inputs of {', '.join(missing)}; the model takes {', '.join(names)}")
-    counts = {name: len(given[name]) for name in names}
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-        raise DataError(f"there are {told}. Valid: as many examples of each input")
-    return {name: given[name] for name in names}
 
 
 def feed(manifest: Manifest, prepared: Inputs) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from paddlepress.spec.lineage import LineageEntry
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import AnyPreprocessing
 from paddlepress.spec.signature import TensorSpec
-from paddlepress.spec.tensors import Array, Inputs, Quantized, by_name, joined, spread_scale
+from paddlepress.spec.tensors import Array, Inputs, Quantized, joined, named, spread_scale
 from paddlepress.tasks import Task
 
 if TYPE_CHECKING:
@@ -215,8 +215,12 @@ class Model:
         return tensor
 
     def prepare(self, stored: Any) -> Any:
-        """What the network takes for inputs [n, *shape] as data hold them: an array, or `NamedArrays` of several."""
-        arrays = by_name(stored, tuple(spec.name for spec in self.inputs))
+        """What the network takes for inputs [n, *shape] as data hold them: an array, or `NamedArrays` of several.
+
+        Raises:
+            DataError: inputs of several are missing, unknown, or not as many of each.
+        """
+        arrays = named(stored, tuple(spec.name for spec in self.inputs))
         own = self.preprocessing
         return joined(
             {

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from paddlepress.core.errors import DataError, UnknownName
+
 Array = NDArray[Any]
 
 
@@ -31,7 +33,7 @@ class NamedArrays:
         arrays: by name, at least one; or what gives rows of itself as an array.
 
     Raises:
-        ValueError: they are not of as many examples each.
+        DataError: they are not of as many examples each.
     """
 
     def __init__(self, arrays: Mapping[str, Any]) -> None:
@@ -39,7 +41,7 @@ class NamedArrays:
         counts = {name: len(array) for name, array in self.arrays.items()}
         if len(set(counts.values())) != 1:
             told = ", ".join(f"{count} of {name!r}" for name, count in counts.items())
-            raise ValueError(f"there are {told or 'no inputs'}. Valid: as many examples of each input")
+            raise DataError(f"there are {told or 'no inputs'}. Valid: as many examples of each input")
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -54,11 +56,30 @@ def by_name(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """Inputs by name, in that order.
 
     Args:
-        inputs: `NamedArrays` or a mapping of these names, or of one input whatever has its rows.
+        inputs: `NamedArrays` of these names, or of one input whatever has its rows.
         names: of the inputs.
     """
-    arrays = inputs.arrays if isinstance(inputs, NamedArrays) else inputs
-    return {name: arrays[name] for name in names} if isinstance(arrays, Mapping) else {names[0]: arrays}
+    return {name: inputs.arrays[name] for name in names} if isinstance(inputs, NamedArrays) else {names[0]: inputs}
+
+
+def named(inputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    """Inputs that a user gives, checked, by name in that order; see `by_name`.
+
+    Raises:
+        DataError: some are missing, or there are not as many examples of each.
+        UnknownName: one has another name.
+    """
+    given = inputs.arrays if isinstance(inputs, NamedArrays) else inputs
+    if not isinstance(given, Mapping):
+        if len(names) > 1:
+            raise DataError(f"one array is given; the model takes {', '.join(names)}, each by its name")
+        return {names[0]: given}
+    for name in given:
+        if name not in names:
+            raise UnknownName("input", name, names)
+    if missing := [name for name in names if name not in given]:
+        raise DataError(f"no inputs of {', '.join(missing)}; the model takes {', '.join(names)}")
+    return NamedArrays({name: given[name] for name in names}).arrays
 
 
 def names_of(inputs: Any, only: str = "input") -> tuple[str, ...]:

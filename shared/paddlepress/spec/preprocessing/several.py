@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ConfigDict, RootModel, SerializeAsAny
 
@@ -11,9 +11,6 @@ from paddlepress.spec.preprocessing.base import InputPreprocessing
 from paddlepress.spec.preprocessing.numbers import Preprocessing
 from paddlepress.spec.preprocessing.tokens import Tokenization
 from paddlepress.spec.signature import TensorSpec
-
-if TYPE_CHECKING:
-    from paddlepress.spec.tensors import NamedArrays
 
 
 def _of_its_kind(value: Any) -> Any:
@@ -56,12 +53,6 @@ class NamedPreprocessing(RootModel[dict[str, OfOneInput]]):
     def of_data(self, held: AnyPreprocessing) -> NamedPreprocessing:
         """See `InputPreprocessing.of_data`."""
         return NamedPreprocessing({name: own.of_data(held.of(name)) for name, own in self.root.items()})
-
-    def apply(self, stored: NamedArrays) -> NamedArrays:
-        """What a network takes for inputs as data hold them."""
-        from paddlepress.spec.tensors import NamedArrays
-
-        return NamedArrays({name: self.of(name).apply(array) for name, array in stored.arrays.items()})
 
     def text(self) -> str:
         """It in a few words, such as `image: uint8 / 255, mean 0, std 1; title: text as 64 of 10,002 words`."""
