@@ -213,6 +213,16 @@ def test_a_fresh_process_predicts_the_same(model: Model, data: Data, deploy: Dep
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), Predictor.load(deployable).predict(inputs[:6]))
 
 
+def test_a_model_names_the_input_that_it_lacks(model: Model, data: Data) -> None:
+    """In a notebook too: a mapping is taken by name, and what is missing or unknown is told."""
+    raw = {name: array[:3] for name, array in data.test.split("test").inputs.arrays.items()}  # type: ignore[union-attr]
+    assert len(model.prepare(raw)) == 3
+    with pytest.raises(DataError, match="no inputs of ink; the model takes image, note, ink"):
+        model.prepare({"image": raw["image"], "note": raw["note"]})
+    with pytest.raises(UsageError, match=r"unknown input 'notes'\. Did you mean 'note'"):
+        model.prepare({**raw, "notes": raw["note"]})
+
+
 def test_preprocessing_of_one_input_does_not_fit_several(model: Model, data: Data) -> None:
     """It is told which inputs there are."""
     from paddlepress.spec.preprocessing import Preprocessing

@@ -201,6 +201,24 @@ def test_the_first_layer_with_wrong_integers_is_named(
     assert not (tmp_path / "wrong").exists()
 
 
+def test_a_wrong_graph_that_fails_on_larger_batches_is_told(lenet: Model) -> None:
+    """What differs for one example is refused as such, and where it comes from is asked with that example."""
+    asked: list[bool] = []
+
+    def run(batch: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+        if len(batch) > 1:
+            raise RuntimeError("it was traced with a batch of one")
+        return lenet.predict(batch) + 1
+
+    def locate(differs: Any) -> str:
+        asked.extend([differs(run), differs(lenet.predict)])
+        return "found"
+
+    with pytest.raises(TechniqueRefused, match=r"computes something else: .* batch of 1 .*; found"):
+        verification.verify(lenet, run, locate=locate)
+    assert asked == [True, False]
+
+
 def test_a_network_without_digits_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs that a millionth of the inputs changes are compared no closer than that."""
     model = as_model(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), monkeypatch)
