@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paddlepress.core.errors import DataError
 from paddlepress.data.raw import Examples
 from paddlepress.data.texts import Texts
 from paddlepress.data.tokens import Tokens
@@ -43,6 +44,8 @@ def _table(train: Examples, name: str, tokens: Tokens) -> Tokenization:
             found = cut(text, tokens.unit)
             counts.update(found)
             lengths.append(len(found))
+    if not counts:
+        raise DataError(f"{train.origin}: all texts of the training examples are blank. Valid: some that are not")
     ordered = sorted(counts, key=lambda token: (-counts[token], token))
     usual = int(np.percentile(lengths, 95, method="higher"))
     return Tokenization(

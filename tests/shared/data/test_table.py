@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +270,24 @@ def test_one_text_is_an_input_like_any_other(tmp_path: Path) -> None:
     assert [(spec.name, spec.shape) for spec in stored.inputs] == [("input", (9,))]
     assert stored.statistics.text() == "text as 9 of 14 characters"
     assert not isinstance(stored.split("train").inputs, NamedArrays)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (["a", "b"], r"'note' of row 0 is \['a', 'b'\] \(40 such rows\). Valid: text"),
+        ({"a": 1}, r"'note' of row 0 is \{'a': 1\} \(40 such rows\). Valid: text"),
+        (None, r"'note' of row 0 is missing"),
+        (" \n ", r"all texts of the training examples are blank"),
+    ],
+)
+def test_what_is_no_text(value: Any, message: str, tmp_path: Path) -> None:
+    """Lists and mappings of JSON are none, and tables of blanks teach nothing."""
+    rows = [{"note": value, "kind": place % 2} for place in range(40)]
+    (tmp_path / "t.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    with pytest.raises(DataError, match=message):
+        prepare(Table(path=str(tmp_path / "t.jsonl"), target="kind", text="note"), tmp_path / "d", tmp_path / "t")
+    assert not (tmp_path / "d").exists()
 
 
 def test_an_image_that_is_left_out_is_left_out_of_all(tmp_path: Path) -> None:

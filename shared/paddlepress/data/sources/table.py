@@ -233,6 +233,10 @@ def _texts(column: pd.Series[Any], name: str, path: Path) -> NDArray[Any]:
         raise DataError(
             f"{path}: {name!r} of row {row} is missing ({count} such rows). Valid: text in each, or an empty one"
         )
+    odd = column.map(lambda value: isinstance(value, list | dict))
+    if odd.any():
+        row, count = int(column.index[odd][0]), int(odd.sum())
+        raise DataError(f"{path}: {name!r} of row {row} is {shown(column[row], 40)} ({count} such rows). Valid: text")
     return np.array([str(value) for value in column], object)
 
 
