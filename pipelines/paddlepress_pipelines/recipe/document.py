@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from paddlepress.core.errors import RecipeError, shown
-from paddlepress.core.yaml_text import CORE, DEEPEST, MERGE, TYPES, WORDS, core_schema
+from paddlepress.core.yaml_text import CORE, DEEPEST, MERGE, TYPES, WORDS, TooManyValues, core_schema
 
 Key = tuple[str, ...]
 MOST_BYTES = 4 * 2**20
@@ -92,6 +92,8 @@ def parse(file: Path, text: str) -> Document:
         where = f"{file}:{mark.line + 1}" if mark else str(file)
         if isinstance(error, MaxDepthExceededError):
             raise RecipeError(f"{where}: {_TOO_DEEP}") from None
+        if isinstance(error, TooManyValues):
+            raise RecipeError(f"{where}: the recipe is too long: {error.problem}") from None
         problem = ", ".join(" ".join(part.split()) for part in (error.context, error.problem) if part)
         raise RecipeError(f"{where}: not valid YAML: {problem}") from None
     except ReaderError as error:

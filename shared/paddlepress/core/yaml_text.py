@@ -7,7 +7,9 @@ from io import StringIO
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
@@ -17,6 +19,8 @@ WORDS = frozenset({"yes", "no", "on", "off"})
 TYPES = ("null", "bool", "int", "float", "str", "seq", "map")
 DEEPEST = 60
 """How many lists and mappings may stand in each other."""
+MOST_VALUES = 50_000
+"""How many keys and values a document may have: each takes some 50 microseconds and a kilobyte to read."""
 MOST_DIGITS = 300
 CORE = "tag:yaml.org,2002:"
 MERGE = f"{CORE}merge"
@@ -45,6 +49,26 @@ class _CoreSchema(VersionedResolver):
         return super().resolve(kind, value, (False, False))
 
 
+class TooManyValues(MarkedYAMLError):
+    """A document has more than `MOST_VALUES` keys and values."""
+
+
+class _BoundedComposer(Composer):
+    """Puts a document together, up to a number of keys and values."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader=loader)
+        self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """The next key or value, with all in it."""
+        self._values += 1
+        if self._values > MOST_VALUES:
+            problem = f"it has more than {MOST_VALUES:,} keys and values"
+            raise TooManyValues(problem=problem, problem_mark=self.parser.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
 class _CoreConstructor(SafeConstructor):
     """The values of the core schema; any other tag is refused."""
 
@@ -71,7 +95,7 @@ def core_schema(*, duplicate_keys: bool = False) -> YAML:
         duplicate_keys: whether of two equal keys the first counts, where it is else an error.
     """
     yaml = YAML(typ="safe", pure=True)
-    yaml.Resolver, yaml.Constructor = _CoreSchema, _CoreConstructor
+    yaml.Resolver, yaml.Composer, yaml.Constructor = _CoreSchema, _BoundedComposer, _CoreConstructor
     yaml.max_depth = DEEPEST
     yaml.allow_duplicate_keys = duplicate_keys
     yaml.composer.warn_double_anchors = False
@@ -82,7 +106,7 @@ def read(text: str) -> Any:
     """What a YAML document says; only plain data.
 
     Raises:
-        ruamel.yaml.error.YAMLError: it is none, has a key twice, or is nested too deeply.
+        ruamel.yaml.error.YAMLError: it is none, has a key twice, is nested too deeply, or has too many values.
     """
     return core_schema().load(text)
 

@@ -263,6 +263,8 @@ def start_session(
     }
     options.add_external_initializers(list(held), list(held.values()))
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"]), held
+        return onnxruntime.InferenceSession(
+            graph, options, providers=["CPUExecutionProvider"], enable_fallback=False
+        ), held
     except Exception as error:  # onnxruntime's exceptions have no common class but this one
         raise ArtifactError(f"{directory}: its graph can't be run: {in_one_line(error)}") from None

@@ -186,7 +186,7 @@ def _compare(data: bytes, predictor: Predictor) -> None:
     expected = predictor.run(joined(prepared))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"], enable_fallback=False)
     found = session.run([predictor.task.outputs[0].name], stored)[0]
     scale = float(np.abs(expected).max(initial=0))
     if not np.allclose(found, expected, rtol=0, atol=_DIFFERENCE * scale, equal_nan=True):

@@ -190,7 +190,9 @@ def _outputs(proto: Any, batch: Inputs) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=False
+    )
     names = tuple(given.name for given in session.get_inputs())
     found: list[Array] = session.run(None, by_name(batch, names) if names else {})
     return found

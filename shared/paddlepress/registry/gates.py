@@ -14,6 +14,7 @@ from paddlepress.evaluation.metrics import known
 
 Metrics = Mapping[str, float]
 Reference = Literal["", "base", "champion"]
+_LONGEST = 1e15  # from there on a number is told by its exponent
 
 
 def _known_metric(name: str) -> str:
@@ -173,13 +174,11 @@ def _measured(metrics: Metrics, name: str) -> float | None:
 
 def _verdict(gate: Gate, subject: str, value: float) -> str:
     if gate.admits(value):
-        relation = "is at least" if gate.at_least is not None else "is at most"
-        end = f"{relation} {number(gate.limit)}"
+        said, limit = number(value), number(gate.limit)
+        end = f"is at {'least' if gate.at_least is not None else 'most'} {limit}"
     else:
-        end = f"is {'below' if gate.at_least is not None else 'above'} its limit of {number(gate.limit)}"
-    said, limit = number(value), number(gate.limit)
-    if said == limit and value != gate.limit and not gate.admits(value):
-        said = repr(value)  # rounding would hide the difference
+        said, limit = apart(value, gate.limit)
+        end = f"is {'below' if gate.at_least is not None else 'above'} its limit of {limit}"
     return f"{subject} {said}{unit(gate.metric, difference=bool(gate.against))} {end}"
 
 
@@ -195,5 +194,17 @@ def unit(metric: str, difference: bool = False) -> str:
 
 def number(value: float) -> str:
     """A number to read: four figures, or whole with thousands marked."""
-    whole = abs(value) >= 1e5 or (abs(value) >= 1e3 and value.is_integer())
-    return f"{value:,.0f}" if whole else f"{value:.4g}"
+    return _rounded(value, 4)
+
+
+def apart(one: float, other: float) -> tuple[str, str]:
+    """Two numbers to read, with as many figures as it takes to see which is larger."""
+    if one == other:
+        return number(one), number(other)
+    told = ((_rounded(one, figures), _rounded(other, figures)) for figures in (4, 6, 9, 12))
+    return next((pair for pair in told if pair[0] != pair[1]), (repr(one), repr(other)))
+
+
+def _rounded(value: float, figures: int) -> str:
+    whole = 10 ** (figures + 1) <= abs(value) < _LONGEST or (1e3 <= abs(value) < _LONGEST and value.is_integer())
+    return f"{value:,.0f}" if whole else f"{value:.{figures}g}"

@@ -14,7 +14,7 @@ from paddlepress.core.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import catalogue
 from paddlepress.registry import history as records
 from paddlepress.registry.catalogue import BASE, Row
-from paddlepress.registry.gates import Gate, GateResult, Objective, check, number, unit
+from paddlepress.registry.gates import Gate, GateResult, Objective, apart, check, number, unit
 from paddlepress.registry.history import CHAMPION, Action, Entry
 from paddlepress.registry.locking import exclusive
 from paddlepress.registry.policy import Policy
@@ -327,9 +327,8 @@ def _compare(best: Row, champion: Row, objective: Objective, decision: _Maker) -
     if theirs is None:
         reason = f"{_named(best)} replaces {_named(champion)}, whose {metric} was not measured"
         return decision("promoted", best, reason)
-    values = (
-        f"{metric} {number(best.metrics[metric])}{unit(metric)} against {number(champion.metrics[metric])}{caution}"
-    )
+    better, worse = apart(best.metrics[metric], champion.metrics[metric])
+    values = f"{metric} {better}{unit(metric)} against {worse}{caution}"
     if mine > theirs:
         return decision("promoted", best, f"{_named(best)} is better than {_named(champion)}: {values}")
     return decision("kept", champion, f"{_named(champion)} stays champion: {_named(best)} is no better, {values}")

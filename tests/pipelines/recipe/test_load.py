@@ -251,6 +251,14 @@ def test_aliases_of_aliases_are_not_unfolded(tmp_path: Path, text: str) -> None:
         load(path)
 
 
+@pytest.mark.parametrize("text", ["odd:\n" + "- a\n" * 60_000, f"odd: [{'a,' * 60_000}]\n"], ids=["block", "flow"])
+def test_a_recipe_of_endless_values_is_refused(tmp_path: Path, text: str) -> None:
+    """Megabytes of list entries would take minutes and gigabytes to read."""
+    path = write(tmp_path, GOOD + text)
+    with pytest.raises(RecipeError, match=r"recipe\.yaml:\d+: the recipe is too long: it has more than 50,000 keys"):
+        load(path)
+
+
 def test_several_mistakes_are_told_together(tmp_path: Path) -> None:
     """In the order of their lines, each with its line, value and the valid ones; a follow-up of another is not told."""
     text = (

@@ -190,6 +190,17 @@ def test_a_graph_that_reads_other_files_is_refused(place: str, deployable: Path,
         Predictor.load(deployable)
 
 
+def test_the_runtime_prints_nothing_of_a_graph_that_it_refuses(
+    deployable: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime would print four lines and try again where its reason is no UTF-8 text."""
+    graph = bundle.read(deployable).graph.replace(b"Conv", b"\xff\xfev!")
+    put_graph(deployable, graph)
+    with pytest.raises(ArtifactError):
+        Predictor.load(deployable)
+    assert capfd.readouterr().out == ""
+
+
 @pytest.mark.parametrize("change", ["dropped", "shape", "type"])
 def test_a_graph_that_wants_other_parameters_is_refused(change: str, deployable: Path) -> None:
     """What the graph says of a parameter is compared with the artifact before anything is decoded."""

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from paddlepress.registry.gates import Gate, Objective, check
+from paddlepress.registry.gates import Gate, Objective, apart, check, number
 
 
 def said(gate: Gate, metrics: dict[str, float], **references: dict[str, float] | None) -> tuple[bool, str]:
@@ -40,6 +40,23 @@ def test_a_difference_that_rounding_would_hide_is_shown() -> None:
     """A value that reads like the limit and still misses it is written out."""
     text = said(Gate(metric="drop", at_most=0.3), {"drop": 0.3000001})[1]
     assert "0.3000001" in text
+
+
+def test_two_numbers_are_told_with_the_figures_that_tell_them_apart() -> None:
+    """A near tie reads as one, and equal numbers as equal."""
+    assert apart(8.8434, 8.8431) == ("8.8434", "8.8431")
+    assert apart(99.1, 12.0) == ("99.1", "12")
+    assert apart(3.0, 3.0) == ("3", "3")
+    assert apart(1.0, 1.0 + 2**-52) == ("1.0", "1.0000000000000002")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(8.84312, "8.843"), (61706.0, "61,706"), (123456.7, "123,457"), (1e308, "1e+308"), (0.00012, "0.00012")],
+)
+def test_a_number_reads_well_at_any_size(value: float, text: str) -> None:
+    """Bytes have their thousands marked; what no measurement gives is not written out in hundreds of digits."""
+    assert number(value) == text
 
 
 def test_gates_against_base_and_champion_judge_the_difference() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from paddlepress.core import compute, plugins
-from paddlepress.core.errors import DataError, UnknownName, UsageError, in_one_line
+from paddlepress.core.errors import DataError, UnknownName, UsageError, in_one_line, shown
 
 if TYPE_CHECKING:
     import paddle
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 Architecture = Callable[..., "paddle.nn.Layer"]
 
 VISION = "vision/"
+_KINDS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "int": ("a whole number", (int,)),
+    "float": ("a number", (int, float)),
+    "str": ("text", (str,)),
+    "bool": ("true or false", (bool,)),
+}
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ def build(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task
     """
     check(reference)
     architecture = resolve(reference.name)
+    _check_kinds(reference, architecture)
     told = {key: value for key, value in (("inputs", inputs), ("task", task)) if takes(architecture, key)}
     try:
         network = architecture(**told, **reference.arguments)
@@ -114,6 +121,18 @@ def build(reference: ArchitectureRef, inputs: tuple[TensorSpec, ...], task: Task
     if not isinstance(network, paddle.nn.Layer):
         raise UsageError(f"architecture {reference.name!r} gives a {type(network).__name__}, and no paddle.nn.Layer")
     return network
+
+
+def _check_kinds(reference: ArchitectureRef, architecture: Architecture) -> None:
+    """Refuse a list where an architecture says that it takes a number, and the like."""
+    parameters = inspect.signature(architecture).parameters
+    for name, value in reference.arguments.items():
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # which Kubeflow makes 8.0 of 8
+        stated = parameters[name].annotation if name in parameters else None
+        words, kinds = _KINDS.get(stated if isinstance(stated, str) else getattr(stated, "__name__", ""), ("", ()))
+        if words and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+            raise UsageError(f"architecture {reference.name!r}: {name} is {shown(value, 100)}; it must be {words}")
 
 
 def takes(architecture: Architecture, parameter: str) -> bool:

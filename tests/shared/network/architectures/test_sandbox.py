@@ -50,7 +50,10 @@ def test_what_cannot_be_built_is_told_in_one_line(plugin: None) -> None:
     asked = [
         ("lenet", {"width": 1.0}, ""),
         ("lenet", {"width": 1e300}, "architecture 'lenet' with {'width': 1e+300}: width is 1e+300"),
-        ("lenet", {"width": [1]}, "architecture 'lenet' with {'width': [1]}: "),
+        ("lenet", {"width": [1]}, "architecture 'lenet': width is [1]; it must be a number"),
+        ("lenet", {"width": True}, "architecture 'lenet': width is True; it must be a number"),
+        ("lenet", {"width": "wide"}, "architecture 'lenet': width is 'wide'; it must be a number"),
+        ("lstm", {"hidden": 8.5}, "architecture 'lstm': hidden is 8.5; it must be a whole number"),
         ("lstm", {}, ""),
         ("wide", {"width": 16}, ""),
         ("wide", {"width": 10**9}, "architecture 'wide' with {'width': 1000000000} has 7.8e+11 parameters. Valid: "),
