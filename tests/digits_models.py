@@ -95,7 +95,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
     """A copy with 8-bit weights per output channel, and 8-bit inputs by their range over `inputs`."""
     import paddle
 
-    from paddlepress.network.layers import simulate_quantized_input
+    from paddlepress.network.inserted_layers import simulate_quantized_input
 
     twin = model.copy()
     names = [n for n, each in twin.network.named_sublayers() if isinstance(each, paddle.nn.Conv2D | paddle.nn.Linear)]
@@ -134,7 +134,7 @@ def quantized(model: Model, inputs: np.ndarray, *, activations: bool = True) -> 
 def rounded_between(model: Model, inputs: np.ndarray) -> Model:
     """A copy of a quantized model that rounds what its layers give each other for all, by its range over `inputs`."""
     from paddlepress.core.progress import Silent
-    from paddlepress_components.quantization.between_layers import grids, ranges_at, regions_of
+    from paddlepress_components.quantization.shared_activation_grids import grids, ranges_at, regions_of
 
     twin = model.copy()
     edits = {edit.layer: edit for edit in twin.quantized().values() if edit.input_scale is not None}

@@ -19,7 +19,7 @@ from paddlepress.tasks import Classification, Task
 
 compute.prepare()
 from paddlepress.network.layer_kinds import output_axis  # noqa: E402
-from paddlepress.surgery.fixed_statistics import Statistics  # noqa: E402
+from paddlepress.surgery.fixed_norm_statistics import Statistics  # noqa: E402
 
 Build = Callable[..., Model]
 

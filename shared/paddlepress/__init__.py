@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from paddlepress.evaluation.measurement import Measurement, Subject
     from paddlepress.evaluation.result import Evaluation
     from paddlepress.network.model import Model
-    from paddlepress.notebook import compress, evaluate, load, save, train
+    from paddlepress.public_api import compress, evaluate, load, save, train
     from paddlepress.spec.metric import Metric
     from paddlepress.spec.origin import ArchitectureRef
     from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing, Tokenization
@@ -103,15 +103,15 @@ _HOMES = {
     "Technique": "paddlepress.techniques",
     "TensorSpec": "paddlepress.spec.signature",
     "Tokenization": "paddlepress.spec.preprocessing",
-    "compare": "paddlepress_pipelines.notebook",
-    "compress": "paddlepress.notebook",
-    "evaluate": "paddlepress.notebook",
+    "compare": "paddlepress_pipelines.public_api",
+    "compress": "paddlepress.public_api",
+    "evaluate": "paddlepress.public_api",
     "from_arrays": "paddlepress.data.memory",
-    "load": "paddlepress.notebook",
-    "promote": "paddlepress_pipelines.notebook",
-    "run": "paddlepress_pipelines.notebook",
-    "save": "paddlepress.notebook",
-    "train": "paddlepress.notebook",
+    "load": "paddlepress.public_api",
+    "promote": "paddlepress_pipelines.public_api",
+    "run": "paddlepress_pipelines.public_api",
+    "save": "paddlepress.public_api",
+    "train": "paddlepress.public_api",
 }
 
 

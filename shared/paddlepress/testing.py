@@ -82,7 +82,7 @@ def digits() -> Dataset:
 @cache
 def trained(architecture: str = "lenet") -> Model:
     """An architecture after a short training on `digits`; not to be changed: take a copy."""
-    from paddlepress.training.base import train_base
+    from paddlepress.training.base_training import train_base
     from paddlepress.training.settings import TrainingSettings
 
     settings = TrainingSettings(epochs=6, batch_size=32, learning_rate=3e-3)

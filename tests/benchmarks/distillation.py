@@ -124,7 +124,7 @@ def prepare_teachers() -> None:
     from paddlepress.artifact import store
     from paddlepress.forward.score import score
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.training.base import train_base
+    from paddlepress.training.base_training import train_base
     from paddlepress.training.settings import TrainingSettings
 
     for name, architecture, seed in (("base", "lenet", 0), ("second", "lenet5-caffe", 1)):
@@ -163,7 +163,7 @@ def train_one(variant: str, seed: int) -> tuple[str, int, float, float]:
 
 def _alone(dataset: Any, seed: int, variant: str) -> Any:
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.training.base import train_base
+    from paddlepress.training.base_training import train_base
     from paddlepress.training.settings import TrainingSettings
 
     settings = TrainingSettings(

@@ -119,9 +119,9 @@ def _registered(home: Path) -> list[str]:
     """What is wrong with the registry: variants that are there twice or not, and what no variant owns."""
     import mlflow
 
-    from paddlepress.registry.audit import audit
     from paddlepress.registry.catalogue import registered
     from paddlepress.registry.connection import connect, in_use
+    from paddlepress.registry.integrity import audit
 
     client: Any = connect(home)
     entries = registered(client, "kills")

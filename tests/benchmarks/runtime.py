@@ -142,7 +142,7 @@ def base_model(home: Path, stored: Any, seed: int) -> Any:
     """The trained base; trained if it is not there."""
     from paddlepress.artifact import store
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.training.base import train_base
+    from paddlepress.training.base_training import train_base
     from paddlepress.training.settings import TrainingSettings
 
     kept = home / f"base-{seed}"

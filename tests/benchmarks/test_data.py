@@ -25,7 +25,7 @@ from paddlepress.core import compute
 compute.prepare()
 from paddlepress.data.store import load
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 import paddle
 

@@ -80,7 +80,7 @@ def _cut(model: Model) -> Model:
 
 
 def _split(model: Model) -> Model:
-    from paddlepress.network.layers import LowRankLinear
+    from paddlepress.network.inserted_layers import LowRankLinear
 
     twin = model.copy()
     put(twin.network, "fc1", LowRankLinear.in_place_of(find(twin.network, "fc1"), 8))

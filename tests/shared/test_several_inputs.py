@@ -17,7 +17,7 @@ from paddlepress import testing  # noqa: F401 -- prepares Paddle before anything
 from paddlepress.artifact import store
 from paddlepress.core.errors import DataError, UsageError
 from paddlepress.data.memory import Data, from_arrays
-from paddlepress.deployment import standalone
+from paddlepress.deployment import single_onnx_file
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.model import Model
@@ -25,7 +25,7 @@ from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.tensors import NamedArrays
 from paddlepress.techniques import Context, run, technique
 from paddlepress.testing import size_of
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 
 IN_A_FRESH_PROCESS = """
@@ -184,7 +184,7 @@ def test_an_artifact_keeps_the_preprocessing_of_each(model: Model, tmp_path: Pat
 def test_one_file_of_onnx_takes_each_input_by_name(model: Model, data: Data, deploy: Deploy, tmp_path: Path) -> None:
     """Preprocessing of numbers is inside; of text its table is in the metadata, and its places are what goes in."""
     deployable, test = deploy(model), data.test.split("test")
-    path = standalone.write(deployable, tmp_path / "out", {"name": "digits"})
+    path = single_onnx_file.write(deployable, tmp_path / "out", {"name": "digits"})
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     assert isinstance(test.inputs, NamedArrays) and model.preprocessing is not None
     raw = {name: array[:9] for name, array in test.inputs.arrays.items()}

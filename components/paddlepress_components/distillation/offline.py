@@ -10,7 +10,7 @@ from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.fields import Place, When
 from paddlepress.tasks import Task
 from paddlepress.techniques import Context, Family, Technique
-from paddlepress_components.distillation.student import StudentTraining
+from paddlepress_components.distillation.student_fields import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

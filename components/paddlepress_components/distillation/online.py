@@ -8,7 +8,7 @@ from pydantic import Field
 
 from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
-from paddlepress_components.distillation.student import StudentTraining
+from paddlepress_components.distillation.student_fields import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -60,7 +60,7 @@ class DistillOnline(StudentTraining, Technique):
         return chosen
 
     def _peers(self, model: Model, context: Context) -> list[Model]:
-        from paddlepress_components.distillation.initialization import nudged, reinitialized, seeds
+        from paddlepress_components.distillation.student_initialization import nudged, reinitialized, seeds
 
         students = [self.named_student(model) for _ in range(self.peers)]
         found = [student for student in students if student is not None]

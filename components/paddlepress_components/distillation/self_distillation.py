@@ -9,7 +9,7 @@ from pydantic import Field
 
 from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
-from paddlepress_components.distillation.student import StudentTraining
+from paddlepress_components.distillation.student_fields import StudentTraining
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
@@ -68,7 +68,7 @@ class DistillSelf(StudentTraining, Technique):
 
     def _born_again(self, model: Model, context: Context) -> Model:
         from paddlepress.training.losses import taught_by
-        from paddlepress_components.distillation.initialization import reinitialized, seeds
+        from paddlepress_components.distillation.student_initialization import reinitialized, seeds
 
         own = seeds(context.seed, self.generations)
         student = self.named_student(model)
@@ -96,7 +96,7 @@ class DistillSelf(StudentTraining, Technique):
         from paddlepress.training.hooks import Auxiliary
         from paddlepress.training.recovery import retrain
         from paddlepress_components.distillation.auxiliary_heads import HeadsLoss, put_on
-        from paddlepress_components.distillation.initialization import reinitialized, seeds
+        from paddlepress_components.distillation.student_initialization import reinitialized, seeds
 
         student = self.named_student(model)
         if student is None:

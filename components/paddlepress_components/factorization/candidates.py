@@ -17,8 +17,8 @@ from paddlepress.core.errors import DataError, TechniqueRefused
 from paddlepress.forward.layer_hooks import after, before
 from paddlepress.network.architectures.layers import Conv2D
 from paddlepress.network.edits import find
+from paddlepress.network.inserted_layers import LowRankConv2D, LowRankLinear
 from paddlepress.network.layer_kinds import weighted_layers
-from paddlepress.network.layers import LowRankConv2D, LowRankLinear
 from paddlepress.surgery.groups import layer_of
 from paddlepress.surgery.kernel_times import Work
 from paddlepress.surgery.macs import macs

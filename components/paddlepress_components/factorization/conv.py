@@ -104,7 +104,7 @@ class FactorizeConv(Technique, RankFields, Recovery):
 
     def _reason(self, layer: paddle.nn.Layer) -> str:
         """Why a convolution can't be factorized; empty if it can."""
-        from paddlepress.network.layers import LowRankConv2D
+        from paddlepress.network.inserted_layers import LowRankConv2D
 
         try:
             LowRankConv2D.check(layer)

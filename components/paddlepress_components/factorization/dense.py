@@ -118,7 +118,7 @@ def factorize(network: paddle.nn.Layer, name: str, ranks: Ranks, weight: Decompo
     import numpy as np
 
     from paddlepress.network.edits import find, replace
-    from paddlepress.network.layers import LowRankLinear
+    from paddlepress.network.inserted_layers import LowRankLinear
     from paddlepress_components.factorization.svd import Decomposition
 
     layer = find(network, name)

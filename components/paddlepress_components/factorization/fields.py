@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from paddlepress.core.fields import When
-from paddlepress_components.widths import AUTO, RoundTo, WidthFields
+from paddlepress_components.width_fields import AUTO, RoundTo, WidthFields
 
 
 class RankFields(WidthFields):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from paddlepress.core.errors import TechniqueRefused
 from paddlepress.surgery.kernel_times import Kernels, Work, load
-from paddlepress_components.widths import AUTO
+from paddlepress_components.width_fields import AUTO
 
 if TYPE_CHECKING:
     from paddlepress_components.factorization.fields import RankFields

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from paddlepress.forward.score import mean_loss
 from paddlepress.network.model import Model
-from paddlepress.surgery.removal import without
+from paddlepress.surgery.layer_removal import without
 
 if TYPE_CHECKING:
     from paddlepress.data import Split

@@ -73,8 +73,8 @@ class PruneLayers(Technique, Recovery):
         return self
 
     def apply(self, model: Model, context: Context) -> Model:
-        from paddlepress.surgery.removal import remove
-        from paddlepress_components.pruning import layer_importance as importance
+        from paddlepress.surgery.layer_removal import remove
+        from paddlepress_components.pruning import layer_importance as weight_importance
         from paddlepress_components.pruning.training_rounds import numbered
 
         names = self._names(model, context)
@@ -87,7 +87,7 @@ class PruneLayers(Technique, Recovery):
             return self._while_training(model, context, names, count, data)
         loss = mean_loss(model.network, model.task, data)
         for number in range(count):
-            name, without = importance.least_needed(model, names, data)
+            name, without = weight_importance.least_needed(model, names, data)
             context.progress.note(f"{name} goes: loss {without:.4g} without it, {loss:.4g} with it")
             context.log("loss_without_layer", without, number + 1)
             model, loss = remove(model, name), without
@@ -98,12 +98,12 @@ class PruneLayers(Technique, Recovery):
         return model if self.schedule == "iterative" else self.recover(model, context)
 
     def _while_training(self, model: Model, context: Context, names: list[str], count: int, data: Split) -> Model:
-        from paddlepress.surgery.removal import remove
-        from paddlepress_components.pruning import layer_importance as importance
-        from paddlepress_components.pruning.bypassing import Bypassing
+        from paddlepress.surgery.layer_removal import remove
+        from paddlepress_components.pruning import layer_importance as weight_importance
+        from paddlepress_components.pruning.layer_bypassing import Bypassing
 
         def choose(left: Sequence[str]) -> str:
-            name, without = importance.least_needed(model, left, data)
+            name, without = weight_importance.least_needed(model, left, data)
             context.progress.note(f"{name} goes: loss {without:.4g} without it")
             context.log("loss_without_layer", without, len(names) - len(left) + 1)
             return name
@@ -117,7 +117,7 @@ class PruneLayers(Technique, Recovery):
 
     def _names(self, model: Model, context: Context) -> list[str]:
         """The layers to choose from, at least as many as are to go."""
-        from paddlepress.surgery.removal import holding, removable
+        from paddlepress.surgery.layer_removal import holding, removable
 
         kept = holding(model.network, self.exclude)
         found, looked = removable(model, context.train.inputs[:2])

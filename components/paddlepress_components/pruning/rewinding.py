@@ -10,7 +10,7 @@ import paddle
 
 from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks
-from paddlepress_components.distillation.initialization import reinitialized
+from paddlepress_components.distillation.student_initialization import reinitialized
 from paddlepress_components.pruning.patterns import Masks as Kept
 from paddlepress_components.pruning.training_rounds import numbered
 

@@ -12,7 +12,7 @@ from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress.training.recovery import Recovery
-from paddlepress_components.widths import WidthFields
+from paddlepress_components.width_fields import WidthFields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from paddlepress.network.model import Model
     from paddlepress.surgery.groups import Graph, Group
     from paddlepress.training.hooks import Hook
-    from paddlepress_components.pruning.cutting import Target
+    from paddlepress_components.pruning.unit_removal import Target
 
 GRADUALLY = 10
 """How many times units are chosen during training, unless the field says otherwise."""
@@ -90,11 +90,11 @@ class PruneUnits(Technique, WidthFields, Recovery):
         """
         from paddlepress.surgery.graph import trace
         from paddlepress.surgery.kernel_times import load
-        from paddlepress_components.pruning import cutting
+        from paddlepress_components.pruning import unit_removal
 
         graph = trace(model)
-        groups = cutting.candidates(model.network, graph, kinds, self.exclude)
-        target = cutting.Target(
+        groups = unit_removal.candidates(model.network, graph, kinds, self.exclude)
+        target = unit_removal.Target(
             model,
             graph,
             groups,
@@ -105,14 +105,14 @@ class PruneUnits(Technique, WidthFields, Recovery):
             round_to=self.round_to,
             kernels=load(self.processor),
         )
-        cutting.tell_fixed(graph, context.progress)
+        unit_removal.tell_fixed(graph, context.progress)
         if self.schedule == "during-training":
             return self._while_training(model, context, graph, groups, target, importance)
         return self._in_steps(model, context, graph, target, importance)
 
     def _in_steps(self, model: Model, context: Context, graph: Graph, target: Target, importance: str) -> Model:
         from paddlepress.surgery.graph import trace
-        from paddlepress_components.pruning import cutting
+        from paddlepress_components.pruning import unit_removal
         from paddlepress_components.pruning.unit_selection import lengths
 
         steps = self.steps or 1
@@ -121,10 +121,10 @@ class PruneUnits(Technique, WidthFields, Recovery):
         for step, epochs in enumerate(lengths(self.recovery_epochs, steps), 1):
             graph = graph if step == 1 else trace(model)
             groups = [group for group in graph.groups if group.name in target.units]
-            scores = cutting.score(importance, model, groups, context, self.taylor_batches)
+            scores = unit_removal.score(importance, model, groups, context, self.taylor_batches)
             keep = target.keep(model, graph, scores, step, steps)
             if keep:
-                model = cutting.cut(model, graph, keep, target, context, step)
+                model = unit_removal.cut(model, graph, keep, target, context, step)
                 smaller = True
             elif step == steps and not smaller:
                 raise target.refusal()
@@ -168,15 +168,15 @@ class PruneUnits(Technique, WidthFields, Recovery):
 
         Where a cut changes the network even so, it has to learn anew: there the cut comes before the second half.
         """
-        from paddlepress_components.pruning import cutting
-        from paddlepress_components.pruning.silencing import Silencing
+        from paddlepress_components.pruning import unit_removal
+        from paddlepress_components.pruning.unit_decay import Silencing
         from paddlepress_components.pruning.unit_selection import lengths
 
         if model.shared():
             raise TechniqueRefused(
                 "weights that share values can't fall silent one unit at a time: choose schedule 'steps'"
             )
-        keep = target.keep(model, graph, cutting.score(importance, model, groups, context, self.taylor_batches))
+        keep = target.keep(model, graph, unit_removal.score(importance, model, groups, context, self.taylor_batches))
         if not keep:
             raise target.refusal()
         cut = [group for group in groups if group.name in keep]
@@ -191,12 +191,12 @@ class PruneUnits(Technique, WidthFields, Recovery):
             model.network,
             cut,
             {name: len(kept) for name, kept in keep.items()},
-            lambda: cutting.score(importance, model, cut, context, self.taylor_batches),
+            lambda: unit_removal.score(importance, model, cut, context, self.taylor_batches),
             self.steps or GRADUALLY,
             window=1.0 if after else 0.5,
         )
         model = self._trained(model, context, before, 1, 0, silencing)
-        model = cutting.cut(model, graph, silencing.kept, target, context, 1)
+        model = unit_removal.cut(model, graph, silencing.kept, target, context, 1)
         return self._trained(model, context, after[0], 2, ceil(before)) if after else model
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paddlepress.network.edits import parameter
 from paddlepress.network.model import Model
 from paddlepress.training.masks import values
-from paddlepress_components.pruning.gradients import backward
+from paddlepress_components.pruning.gradient_importance import backward
 from paddlepress_components.pruning.patterns import GONE
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from paddle import nn
 
 from paddlepress.network.edits import QuantizeOutput
-from paddlepress.network.layers import float_inputs, simulate_quantized_input
-from paddlepress.surgery.regions import Region
+from paddlepress.network.inserted_layers import float_inputs, simulate_quantized_input
+from paddlepress.surgery.quantization_regions import Region
 from paddlepress.training.hooks import Hook, passing
-from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.histograms import Calibrator, Histogram, find_range
+from paddlepress_components.quantization.shared_activation_grids import Grid, grids, ranges_at
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

@@ -70,17 +70,17 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
     def apply(self, model: Model, context: Context) -> Model:
 
         from paddlepress.surgery.folding import fold_norms
-        from paddlepress_components.quantization import trained_grids
+        from paddlepress_components.quantization import final_grids
         from paddlepress_components.quantization.activation_grids import ActivationGrids, Ranges
-        from paddlepress_components.quantization.between_layers import regions_of
-        from paddlepress_components.quantization.following_scales import FollowingScales
         from paddlepress_components.quantization.learned_steps import LearnedSteps
+        from paddlepress_components.quantization.shared_activation_grids import regions_of
+        from paddlepress_components.quantization.straight_through import FollowingScales
 
         layers = free_layers(model, self.exclude)
         if self.fold_batch_norm:
             model = fold_norms(model, layers)
         example = context.train.inputs[:1]
-        ends = trained_grids.ends(model.network, example) if self.ends_bits else ()
+        ends = final_grids.ends(model.network, example) if self.ends_bits else ()
         edits = [self._grid(name, layer, 8 if name in ends else self.bits) for name, layer in layers.items()]
         weights = LearnedSteps(model, edits) if self.method == "lsq" else FollowingScales(model, edits)
         hooks: list[Hook] = [weights]
@@ -91,7 +91,7 @@ class QuantizeAwareTraining(Technique, ActivationFields, Recovery):
             activations = ActivationGrids(model, layers, ranges, weights, regions)
             hooks.append(activations)
         model = self.recover(model, context, *hooks)
-        return trained_grids.settle(model, edits, weights.scales(), activations)
+        return final_grids.settle(model, edits, weights.scales(), activations)
 
     def _grid(self, name: str, layer: nn.Layer, bits: Literal[8, 4, 2, 1]) -> Quantize:
         from paddlepress.network.edits import Quantize

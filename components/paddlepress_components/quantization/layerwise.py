@@ -14,16 +14,16 @@ from paddlepress.core.errors import DataError
 from paddlepress.forward.stepping import stepping
 from paddlepress.network.edits import Quantize, QuantizeOutput, find
 from paddlepress.network.grids import put_on_grid
-from paddlepress.network.layers import simulate_quantized_input
+from paddlepress.network.inserted_layers import simulate_quantized_input
 from paddlepress.spec.tensors import Quantized
 from paddlepress_components.quantization import adaround
 from paddlepress_components.quantization.activation_grids import Ranges
-from paddlepress_components.quantization.between_layers import Grid, grids, ranges_at, regions_of
 from paddlepress_components.quantization.bias_correction import correct_bias, mean_shift
 from paddlepress_components.quantization.calibration import input_ranges
 from paddlepress_components.quantization.fields import tables
 from paddlepress_components.quantization.layer_runs import ForwardTrace, layer_inputs, trace_forward
-from paddlepress_components.quantization.rounding import round_by_adaround, round_by_gptq, round_to_nearest
+from paddlepress_components.quantization.shared_activation_grids import Grid, grids, ranges_at, regions_of
+from paddlepress_components.quantization.weight_rounding import round_by_adaround, round_by_gptq, round_to_nearest
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

@@ -16,7 +16,7 @@ from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.grids import quantize_weight
 from paddlepress.spec.tensors import Inputs, Quantized
 from paddlepress.tasks import Task
-from paddlepress_components.quantization.rounding import fixed_zeros
+from paddlepress_components.quantization.weight_rounding import fixed_zeros
 
 if TYPE_CHECKING:
     from paddlepress.core.progress import Progress

@@ -144,7 +144,7 @@ def _listed(values: tuple[float, ...]) -> str:
 
 def _trained_on(model: Model, dataset: StoredDataset) -> bool:
     """Whether a model was trained by paddlepress on a data set."""
-    from paddlepress.training.base import TRAIN
+    from paddlepress.training.base_training import TRAIN
 
     first = model.lineage[0] if model.lineage else None
     return first is not None and first.technique == TRAIN and first.parameters.get("data_digest") == dataset.digest

@@ -21,7 +21,7 @@ def doctor(
 ) -> None:
     """Tell what is missing or damaged: runs, files and tags that somebody changed by hand."""
     from paddlepress.core.errors import RegistryError
-    from paddlepress.registry.audit import audit
+    from paddlepress.registry.integrity import audit
     from paddlepress_pipelines.cli.output import console
     from paddlepress_pipelines.cli.registry import opened
 

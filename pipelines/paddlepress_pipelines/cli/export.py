@@ -30,13 +30,13 @@ def export(
 ) -> None:
     """Write a model as one ONNX file with its weights and preprocessing inside, for any ONNX runtime."""
     from paddlepress.core.errors import UsageError
-    from paddlepress.deployment import standalone
+    from paddlepress.deployment import single_onnx_file
 
     if output.exists():
         raise UsageError(f"{output} exists already; name a folder that does not")
     with TemporaryDirectory(prefix="paddlepress-") as scratch:
         deployable, facts = (_of_folder if "/" in model else _registered)(model, home, Path(scratch))
-        path = standalone.write(deployable, output, facts)
+        path = single_onnx_file.write(deployable, output, facts)
     print(f"Wrote {path} ({path.stat().st_size:,} bytes)")
 
 

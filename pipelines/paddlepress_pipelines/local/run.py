@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paddlepress.artifact import other_formats
+from paddlepress.artifact import foreign_formats
 from paddlepress.artifact.manifest import MANIFEST
 from paddlepress.core import files
 from paddlepress.core.errors import ArtifactError, DiskFull, PaddlepressError, RunInUse, UsageError, shown
@@ -99,7 +99,7 @@ def check_local_data(recipe: Recipe) -> None:
                 ]
     if recipe.base.artifact and not problems and not is_s3(recipe.base.artifact):
         try:
-            other_formats.refuse(expanded(recipe.base.artifact), MANIFEST)
+            foreign_formats.refuse(expanded(recipe.base.artifact), MANIFEST)
         except ArtifactError as error:
             problems.append(f"base.artifact of recipe {recipe.name!r}: {error}")
     if problems:
@@ -158,10 +158,10 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
 
 def _registered(client: Any, recipe: Recipe) -> set[int]:
     """The versions of a recipe's model that are there and, as far as this recipe makes them, undamaged."""
-    from paddlepress.registry import audit, catalogue
+    from paddlepress.registry import catalogue, integrity
 
     digests = {recipe.digest(variant) for variant in (catalogue.BASE, *recipe.variants)}
-    damaged = {fault.version for fault in audit.audit(client, recipe.name, only=digests)}
+    damaged = {fault.version for fault in integrity.audit(client, recipe.name, only=digests)}
     return {int(entry.version) for entry in catalogue.registered(client, recipe.name)} - damaged
 
 

@@ -17,7 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TextIO
 
 from paddlepress.core import compute
-from paddlepress_pipelines.local.server import READY
+from paddlepress_pipelines.local.fork_server import READY
 
 _RUNS = "-m kfp.dsl.executor_main"
 """In the command of a component that is a Python function."""
@@ -76,7 +76,7 @@ class Server:
                 return
             ours, theirs = socket.socketpair()
             with theirs:
-                command = [sys.executable, "-m", "paddlepress_pipelines.local.server", str(theirs.fileno())]
+                command = [sys.executable, "-m", "paddlepress_pipelines.local.fork_server", str(theirs.fileno())]
                 try:
                     self._process = subprocess.Popen(
                         [*command, *self.modules],

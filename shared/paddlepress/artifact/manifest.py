@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from paddlepress.artifact import other_formats
+from paddlepress.artifact import foreign_formats
 from paddlepress.artifact.codec import TensorRecord
 from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.core.manifests import CheckedManifest, Sha256, read_checked, sealed
@@ -81,5 +81,5 @@ def read(directory: Path) -> Manifest:
     Raises:
         ArtifactError: the directory is no artifact, or something in it is damaged, missing or too new.
     """
-    other_formats.refuse(directory, MANIFEST)
+    foreign_formats.refuse(directory, MANIFEST)
     return read_checked(directory / MANIFEST, Manifest)

@@ -28,7 +28,7 @@ from paddlepress.artifact.manifest import WEIGHTS, Manifest
 from paddlepress.core import gzip_files, json_text, manifests
 from paddlepress.core.errors import ArtifactError, UsageError, in_one_line
 from paddlepress.core.manifests import CheckedManifest, Sha256
-from paddlepress.deployment import older_versions
+from paddlepress.deployment import older_bundles
 from paddlepress.spec.tensors import Array
 
 FORMAT_VERSION = 1
@@ -137,7 +137,7 @@ def read(directory: Path) -> Bundle:
         ArtifactError: a file is missing, damaged, or belongs to another model.
     """
     if _is_older(directory):
-        manifest, graph, integers, unused = older_versions.read(directory)
+        manifest, graph, integers, unused = older_bundles.read(directory)
         return Bundle(manifest, graph, store.read_arrays(directory, manifest), integers, unused)
     stated = _read_manifest(directory)
     path = directory / GRAPH
@@ -182,11 +182,11 @@ def is_deployable(directory: Path) -> bool:
 
 def files(directory: Path) -> tuple[str, ...]:
     """The names of a deployable's files."""
-    return older_versions.FILES if _is_older(directory) else FILES
+    return older_bundles.FILES if _is_older(directory) else FILES
 
 
 def _is_older(directory: Path) -> bool:
-    return (directory / older_versions.GRAPH).exists() and not is_deployable(directory)
+    return (directory / older_bundles.GRAPH).exists() and not is_deployable(directory)
 
 
 def _read_manifest(directory: Path) -> DeployableManifest:

@@ -23,7 +23,7 @@ import numpy as np
 
 from paddlepress.deployment.bundle import CODES, SCALE
 from paddlepress.deployment.graph import Graph
-from paddlepress.deployment.rounding import Grid, Rounding, place
+from paddlepress.deployment.quantize_placement import Grid, Rounding, place
 from paddlepress.network.edits import Quantize, QuantizeOutput
 
 PRODUCTS = frozenset({"Conv", "MatMul"})

@@ -73,7 +73,7 @@ def _save(model: Model, network: paddle.nn.Layer, whole: paddle.nn.Layer, prefix
     import paddle
 
     from paddlepress.deployment.pooling import exact_adaptive_pooling
-    from paddlepress.network.layers import float_inputs
+    from paddlepress.network.inserted_layers import float_inputs
 
     running = _name_operators(network)
     whole, specs = traceable(whole, input_specs(model.inputs))

@@ -147,7 +147,7 @@ def _rounds(model: Model) -> bool:
 
 def unrounded(model: Model) -> AbstractContextManager[None]:
     """Within it a model's network rounds no activation."""
-    from paddlepress.network.layers import float_inputs
+    from paddlepress.network.inserted_layers import float_inputs
 
     return float_inputs(model.network)
 

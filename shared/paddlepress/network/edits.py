@@ -82,7 +82,7 @@ class Factorize(_Edit):
     rank: int = Field(ge=1)
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.network.layers import LowRankLinear
+        from paddlepress.network.inserted_layers import LowRankLinear
 
         layer = find(network, self.layer)
         try:
@@ -106,7 +106,7 @@ class FactorizeConv(_Edit):
     ranks: tuple[int, ...]
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.network.layers import LowRankConv2D
+        from paddlepress.network.inserted_layers import LowRankConv2D
 
         layer = find(network, self.layer)
         try:
@@ -157,7 +157,7 @@ class Quantize(_Edit):
         return f"{self.layer}.weight"
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.network.layers import simulate_quantized_input
+        from paddlepress.network.inserted_layers import simulate_quantized_input
 
         parameter(network, self.parameter)
         if self.input_scale is not None:
@@ -185,7 +185,7 @@ class QuantizeOutput(_Edit):
     pooled: bool = False
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.network.layers import simulate_quantized_output, simulate_quantized_values
+        from paddlepress.network.inserted_layers import simulate_quantized_output, simulate_quantized_values
 
         if self.layer:
             simulate_quantized_output(find(network, self.layer), self.scale, self.zero_point)
@@ -254,7 +254,7 @@ class Remove(_Edit):
     layer: str = Field(min_length=1)
 
     def replay(self, network: paddle.nn.Layer) -> None:
-        from paddlepress.network.layers import Bypass
+        from paddlepress.network.inserted_layers import Bypass
 
         layer = find(network, self.layer)
         replace_everywhere(network, layer, Bypass(layer))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from paddlepress.core.errors import RegistryError, UnknownName
-from paddlepress.evaluation.pairing import paired
+from paddlepress.evaluation.paired_latencies import paired
 from paddlepress.registry import tags as keys
 
 if TYPE_CHECKING:

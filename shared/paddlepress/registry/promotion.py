@@ -14,11 +14,11 @@ from paddlepress.core.errors import PromotionRefused, RegistryError, UnknownName
 from paddlepress.registry import catalogue
 from paddlepress.registry import history as records
 from paddlepress.registry.catalogue import BASE, Row
+from paddlepress.registry.current_standing import as_of, measured_elsewhere, standing
 from paddlepress.registry.gates import Gate, GateResult, Objective, apart, check, number, unit
 from paddlepress.registry.history import CHAMPION, Action, Entry
 from paddlepress.registry.locking import exclusive
 from paddlepress.registry.policy import Policy
-from paddlepress.registry.standing import as_of, measured_elsewhere, standing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -19,10 +19,10 @@ from urllib.request import url2pathname
 
 from paddlepress.core.errors import ArtifactError
 from paddlepress.core.files import sha256_of
-from paddlepress.registry import audit, catalogue, history
+from paddlepress.registry import catalogue, history, integrity
 from paddlepress.registry import tags as keys
-from paddlepress.registry.audit import EVALUATION
 from paddlepress.registry.connection import check_name, ensure_experiment, ensure_model, in_use
+from paddlepress.registry.integrity import EVALUATION
 from paddlepress.registry.locking import exclusive
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _existing(client: Any, name: str, identity: Mapping[str, str]) -> Any | None
 
 def _mended(client: Any, found: Any, facts: Mapping[str, str], evaluation: Evaluation, report: Path) -> bool:
     """Have a version say what is true of it; False if it has lost its run or its files, which can't be put back."""
-    if not audit.is_sound(client, found, evaluation.files):
+    if not integrity.is_sound(client, found, evaluation.files):
         return False
     if client.get_run(found.run_id).info.lifecycle_stage == "deleted":
         client.restore_run(found.run_id)

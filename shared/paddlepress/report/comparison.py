@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from paddlepress.core.errors import RegistryError
 from paddlepress.registry import catalogue, connection
 from paddlepress.registry import history as records
+from paddlepress.registry.current_standing import measured_elsewhere, standing
 from paddlepress.registry.gates import Gate, GateResult, Objective, check
 from paddlepress.registry.history import CHALLENGER, CHAMPION
-from paddlepress.registry.standing import measured_elsewhere, standing
 from paddlepress.report.data import Champion, ClassChange, DatasetSummary, GateOutcome, ReportData, Step, VariantReport
 
 if TYPE_CHECKING:
@@ -239,7 +239,7 @@ def _evaluations(client: MlflowClient, rows: Sequence[catalogue.Row]) -> dict[in
     from mlflow.exceptions import MlflowException
 
     from paddlepress.evaluation.result import Evaluation
-    from paddlepress.registry.audit import EVALUATION
+    from paddlepress.registry.integrity import EVALUATION
 
     found = {}
     with tempfile.TemporaryDirectory() as scratch, connection.in_use(client):

@@ -155,7 +155,7 @@ class _Trials:
         Raises:
             TechniqueRefused: the network does not run on random inputs, uncut.
         """
-        from paddlepress.surgery.fixed_statistics import Statistics
+        from paddlepress.surgery.fixed_norm_statistics import Statistics
 
         calls = calls or self._calls
         groups = [group for group, _ in chosen]

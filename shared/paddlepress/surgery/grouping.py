@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from paddlepress.network import edits
 from paddlepress.surgery.groups import Direction, Group, Kind, Slice, layer_of
+from paddlepress.surgery.linked_indices import SINGLE, Axis, Resolved
 from paddlepress.surgery.propagate import Propagation, Role
-from paddlepress.surgery.units import SINGLE, Axis, Resolved
 
 if TYPE_CHECKING:
     import paddle

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from paddlepress.surgery.linked_indices import Labels, plain
 from paddlepress.surgery.program import Operation
 from paddlepress.surgery.propagate import AXES, Propagation, Tensor, Weight, spread
-from paddlepress.surgery.units import Labels, plain
 
 INPUT = "reads what can't be narrowed"
 MIXES = "reaches {}, which mixes units"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from paddlepress.surgery.layer_rules import INPUT, MIXES, channel_axis, channels_of
+from paddlepress.surgery.linked_indices import plain
 from paddlepress.surgery.program import Operation
 from paddlepress.surgery.propagate import Propagation, spread
-from paddlepress.surgery.units import plain
 
 
 def per_channel_norm(flow: Propagation, operation: Operation) -> None:

@@ -72,7 +72,7 @@ def read(model: Model) -> Program:
     """
     import paddle
 
-    from paddlepress.network.layers import float_inputs
+    from paddlepress.network.inserted_layers import float_inputs
     from paddlepress.network.tracing import input_specs, traceable
 
     network = model.network

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from paddlepress.surgery.groups import Direction
+from paddlepress.surgery.linked_indices import FIXED_TENSOR, SINGLE, Axis, Labels, Units, plain
 from paddlepress.surgery.program import Operation, Program, Shape
 from paddlepress.surgery.reshaping import reshape
-from paddlepress.surgery.units import FIXED_TENSOR, SINGLE, Axis, Labels, Units, plain
 
 OUTPUT = "feeds the network's output"
 AXES = "meets units that lie along another axis"

@@ -101,7 +101,7 @@ class StandIn:
         from paddle.utils import flatten
 
         from paddlepress.core.compute import seed_everything
-        from paddlepress.network.layers import float_inputs
+        from paddlepress.network.inserted_layers import float_inputs
 
         network = self.model.network
         seed_everything(seed)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from paddlepress.surgery.layer_rules import INPUT
+from paddlepress.surgery.linked_indices import Labels, plain
 from paddlepress.surgery.program import Operation
 from paddlepress.surgery.propagate import Propagation, Tensor, spread
-from paddlepress.surgery.units import Labels, plain
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 UNKNOWN = "is a recurrent layer of a kind that surgery does not know"

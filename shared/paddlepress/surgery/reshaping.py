@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from paddlepress.surgery.units import Labels, plain, varying
+from paddlepress.surgery.linked_indices import Labels, plain, varying
 
 Shape = tuple[int, ...]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from paddlepress.surgery.linked_indices import plain
 from paddlepress.surgery.program import Operation
 from paddlepress.surgery.propagate import AXES, Propagation, Tensor, Weight, spread
-from paddlepress.surgery.units import plain
 
 SLICED = "is sliced at places that the network's code states"
 

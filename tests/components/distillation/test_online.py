@@ -15,9 +15,9 @@ from paddlepress.network.grids import put_on_grid
 from paddlepress.network.model import Model
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.distillation.initialization import reinitialized
 from paddlepress_components.distillation.online import DistillOnline
 from paddlepress_components.distillation.peers import Peers, apart, best, together
+from paddlepress_components.distillation.student_initialization import reinitialized
 
 SMALL = {"student": "lenet", "student_arguments": {"width": 0.125}, "batch_size": 64}
 

@@ -14,10 +14,10 @@ from paddlepress.forward.score import mean_loss, score
 from paddlepress.network.edits import Remove
 from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
-from paddlepress.surgery.removal import without
+from paddlepress.surgery.layer_removal import without
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.pruning.layer_importance import least_needed
 from paddlepress_components.pruning.prune_layers import PruneLayers

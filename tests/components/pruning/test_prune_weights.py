@@ -17,7 +17,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.distillation.initialization import reinitialized
+from paddlepress_components.distillation.student_initialization import reinitialized
 from paddlepress_components.pruning import patterns
 from paddlepress_components.pruning.prune_weights import PruneWeights
 

@@ -26,11 +26,11 @@ from paddlepress.surgery.macs import macs
 from paddlepress.surgery.time_estimate import estimate
 from paddlepress.techniques import run, technique
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.pruning import importance
+from paddlepress_components.pruning import weight_importance
 from paddlepress_components.pruning.prune_filters import PruneFilters
 from paddlepress_components.pruning.prune_neurons import PruneNeurons
-from paddlepress_components.pruning.silencing import Silencing, still_kept
 from paddlepress_components.pruning.structured import PruneUnits
+from paddlepress_components.pruning.unit_decay import Silencing, still_kept
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,12 @@ def test_cutting_out_what_fell_silent_changes_nothing(activation: str, build: Bu
     graph = trace(model)
     final = {group.name: group.units // 2 for group in graph.groups}
     silencing = Silencing(
-        model.network, graph.groups, final, lambda: importance.l1(model.network, graph.groups), updates=1, window=1.0
+        model.network,
+        graph.groups,
+        final,
+        lambda: weight_importance.l1(model.network, graph.groups),
+        updates=1,
+        window=1.0,
     )
     silencing.after_step(1, 1)
     inputs = digits().split("test").inputs

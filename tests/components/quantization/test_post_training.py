@@ -8,7 +8,7 @@ import pytest
 
 from paddlepress.artifact import store
 from paddlepress.core.errors import DataError, TechniqueRefused, UsageError
-from paddlepress.deployment import bundle, standalone
+from paddlepress.deployment import bundle, single_onnx_file
 from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.deployment.verification import unrounded
@@ -46,7 +46,8 @@ def test_a_layer_that_is_spared_stays_as_it_is_where_it_is_deployed(tmp_path: Pa
         rounding = np.square(model.predict(inputs) - expected).mean()
     # What is left are values halfway between two integers, which either rounds to another one.
     assert np.square(found - expected).mean() < 0.5 * rounding
-    standalone.write(tmp_path / "deployable", tmp_path / "out", {})  # which compares the two, on a runtime as it is
+    # It compares the two, on a runtime as it is.
+    single_onnx_file.write(tmp_path / "deployable", tmp_path / "out", {})
 
 
 def test_weights_use_seven_bits_only_where_inputs_are_rounded() -> None:

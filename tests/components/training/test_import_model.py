@@ -21,7 +21,7 @@ from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.preprocessing import Preprocessing
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Classification
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_components.training.import_model import import_model

@@ -12,7 +12,7 @@ from paddlepress.artifact import store
 from paddlepress.data import store as data_store
 from paddlepress.data.sources.digits import Digits
 from paddlepress.network import architectures
-from paddlepress.training import base
+from paddlepress.training import base_training
 from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_components.training.train import train
 from tests.components.artifacts import Artifact
@@ -65,7 +65,7 @@ def test_a_network_that_cannot_be_deployed_is_refused_before_it_trains(
         raise AssertionError("it was trained")
 
     monkeypatch.setattr(architectures, "build", build)
-    monkeypatch.setattr(base, "fit", fit)
+    monkeypatch.setattr(base_training, "fit", fit)
     code, said = refusal(data, tmp_path, capsys)
     assert code == 1
     assert "'lenet' can't be deployed: paddle2onnx does not convert cumprod in layer 'then'" in said

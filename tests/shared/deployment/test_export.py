@@ -21,7 +21,7 @@ from paddlepress.deployment.export import export
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.architectures import vision
 from paddlepress.network.edits import Quantize, find
-from paddlepress.network.layers import LowRankLinear
+from paddlepress.network.inserted_layers import LowRankLinear
 from paddlepress.network.model import Model
 
 compute.prepare()

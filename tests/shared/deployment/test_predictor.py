@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from paddlepress.artifact.manifest import WEIGHTS
 from paddlepress.core import gzip_files, manifests
 from paddlepress.core.errors import ArtifactError, DataError
-from paddlepress.deployment import bundle, older_versions
+from paddlepress.deployment import bundle, older_bundles
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.model import Model
 from paddlepress.spec.preprocessing import Preprocessing
@@ -253,13 +253,13 @@ def test_deployables_of_former_versions_are_read(tmp_path: Path) -> None:
     expected = np.load(folder / "logits.npy")
     inputs = np.load(folder / "inputs.npy")
     np.testing.assert_allclose(Predictor.load(folder).predict(inputs), expected, atol=1e-5)
-    for name in older_versions.FILES:
+    for name in older_bundles.FILES:
         whole = (folder / name).read_bytes()
         (folder / name).write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         with pytest.raises(ArtifactError, match=name):
             Predictor.load(folder)
         (folder / name).write_bytes(whole)
-    (folder / older_versions.GRAPH).unlink()
-    (folder / older_versions.GRAPH).symlink_to("/proc/self/mem")
+    (folder / older_bundles.GRAPH).unlink()
+    (folder / older_bundles.GRAPH).symlink_to("/proc/self/mem")
     with pytest.raises(ArtifactError, match="can't be read"):
         Predictor.load(folder)

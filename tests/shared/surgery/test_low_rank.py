@@ -16,7 +16,7 @@ import paddle  # noqa: E402
 from paddle import nn  # noqa: E402
 
 from paddlepress.network.architectures.layers import Conv2D  # noqa: E402
-from paddlepress.network.layers import LowRankConv2D  # noqa: E402
+from paddlepress.network.inserted_layers import LowRankConv2D  # noqa: E402
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from surgical import Build
 
 from paddlepress.core import compute
 from paddlepress.network import edits
-from paddlepress.network.layers import LowRankLinear
+from paddlepress.network.inserted_layers import LowRankLinear
 from paddlepress.surgery.graph import narrow_all
 from paddlepress.surgery.macs import macs
 

@@ -13,7 +13,7 @@ from paddlepress.core import compute
 from paddlepress.core.errors import UnknownName
 from paddlepress.network import edits
 from paddlepress.network.grids import fit_scale, put_on_grid
-from paddlepress.network.layers import LowRankLinear, float_inputs
+from paddlepress.network.inserted_layers import LowRankLinear, float_inputs
 from paddlepress.network.model import Model
 from paddlepress.spec.tensors import Quantized
 from paddlepress.surgery.graph import describe, narrow, narrow_all, trace

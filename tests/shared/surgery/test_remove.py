@@ -11,8 +11,8 @@ from surgical import Build, images
 from paddlepress.artifact.store import load, save
 from paddlepress.core.errors import ArtifactError, UsageError
 from paddlepress.network.edits import Remove
+from paddlepress.surgery.layer_removal import holding, removable, remove
 from paddlepress.surgery.macs import macs
-from paddlepress.surgery.removal import holding, removable, remove
 
 
 class Encoder(nn.Layer):

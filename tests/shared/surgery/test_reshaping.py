@@ -8,8 +8,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paddlepress.surgery.linked_indices import Labels
 from paddlepress.surgery.reshaping import reshape
-from paddlepress.surgery.units import Labels
 
 
 @st.composite

@@ -8,7 +8,7 @@ import pytest
 from paddlepress.forward.score import score
 from paddlepress.network.edits import Mask, Quantize, Share, parameter
 from paddlepress.network.grids import put_on_grid
-from paddlepress.network.layers import simulate_quantized_input
+from paddlepress.network.inserted_layers import simulate_quantized_input
 from paddlepress.network.model import Model
 from paddlepress.testing import digits, digits_context, trained
 from paddlepress.training.hooks import Hook

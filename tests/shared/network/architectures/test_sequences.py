@@ -14,7 +14,7 @@ from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Classification
 from paddlepress.testing import digits
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 
 compute.prepare()

@@ -18,10 +18,10 @@ from paddlepress.core.errors import TechniqueRefused
 from paddlepress.forward.layer_hooks import before
 from paddlepress.forward.outputs import outputs_of
 from paddlepress.network.edits import find
+from paddlepress.network.inserted_layers import float_inputs
 from paddlepress.network.layer_kinds import output_axis
-from paddlepress.network.layers import float_inputs
 from paddlepress.surgery.groups import Group, Slice, layer_of
-from paddlepress_components.pruning.importance import Scores
+from paddlepress_components.pruning.weight_importance import Scores
 
 if TYPE_CHECKING:
     from paddlepress.data import Split

@@ -12,7 +12,7 @@ from paddlepress.network.edits import parameter
 from paddlepress.surgery.groups import Group
 from paddlepress.training.hooks import Hook
 from paddlepress.training.masks import Masks
-from paddlepress_components.pruning.importance import Scores, by_unit
+from paddlepress_components.pruning.weight_importance import Scores, by_unit
 
 
 def still_kept(units: int, final: int, done: float) -> int:

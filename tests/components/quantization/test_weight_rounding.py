@@ -13,7 +13,7 @@ from paddlepress.network.edits import Quantize
 from paddlepress.network.grids import Cover, as_rows, quantize_weight
 from paddlepress.network.layer_kinds import output_axis
 from paddlepress.spec.tensors import Quantized
-from paddlepress_components.quantization import input_products, rounding
+from paddlepress_components.quantization import input_products, weight_rounding
 from paddlepress_components.quantization.adaround import Settings
 from paddlepress_components.quantization.layer_functions import input_channels, is_transposed, patches
 from paddlepress_components.quantization.layer_runs import layer_inputs, trace_forward
@@ -83,7 +83,7 @@ def test_gptq_serves_every_kind_of_layer(kind: str, group: int | None) -> None:
     """Its weight is on the grid that the edit states, and the output changes no more than with nearest codes."""
     layer, x = layer_and_input(kind)
     edit = Quantize(layer="it", bits=4, axis=output_axis(layer), group=group)
-    found = rounding.round_by_gptq(layer, edit, [x[:3], x[3:]], False, ["mse"], 0.01, False)
+    found = weight_rounding.round_by_gptq(layer, edit, [x[:3], x[3:]], False, ["mse"], 0.01, False)
     nearest = quantize_weight(layer.weight.numpy(), 4, edit.axis, group)
     assert found.codes.shape == tuple(layer.weight.shape)
     assert found.scale.shape == nearest.scale.shape
@@ -97,7 +97,7 @@ def test_adaround_serves_every_kind_of_layer(kind: str, bits: Literal[4, 1]) -> 
     layer, x = layer_and_input(kind)
     edit = Quantize(layer="it", bits=bits, axis=output_axis(layer))
     pairs = [(part, layer(part).detach()) for part in (x[:3], x[3:])]
-    found = rounding.round_by_adaround(layer, edit, pairs, False, ["mse"], Settings(steps=150, batch_size=8))
+    found = weight_rounding.round_by_adaround(layer, edit, pairs, False, ["mse"], Settings(steps=150, batch_size=8))
     nearest = quantize_weight(layer.weight.numpy(), bits, edit.axis)
     assert errors(layer, x, found.values()) < errors(layer, x, nearest.values())
 
@@ -112,11 +112,11 @@ def test_of_several_ranges_the_one_that_suits_the_outputs(kind: str, method: str
 
     def rounded(*covers: Cover) -> Quantized:
         if method == "nearest":
-            return rounding.round_to_nearest(layer, edit, [x], False, covers)
+            return weight_rounding.round_to_nearest(layer, edit, [x], False, covers)
         if method == "gptq":
-            return rounding.round_by_gptq(layer, edit, [x], False, covers, 0.01, False)
+            return weight_rounding.round_by_gptq(layer, edit, [x], False, covers, 0.01, False)
         settings = Settings(steps=20, batch_size=4)
-        return rounding.round_by_adaround(layer, edit, [(x, layer(x).detach())], False, covers, settings)
+        return weight_rounding.round_by_adaround(layer, edit, [(x, layer(x).detach())], False, covers, settings)
 
     each = {cover: errors(layer, x, rounded(cover).values()) for cover in COVERS}
     chosen = rounded(*COVERS)
@@ -130,7 +130,7 @@ def test_a_wide_layer_is_rounded_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     layer, x = layer_and_input("conv")
     monkeypatch.setattr(input_products, "LARGEST_HESSIAN", 20)
     edit = Quantize(layer="it", bits=4, axis=0, group=6)
-    found = rounding.round_by_gptq(layer, edit, [x], False, ["mse"], 0.01, False)
+    found = weight_rounding.round_by_gptq(layer, edit, [x], False, ["mse"], 0.01, False)
     nearest = quantize_weight(layer.weight.numpy(), 4, 0, 6)
     assert errors(layer, x, found.values()) < errors(layer, x, nearest.values())
 

@@ -12,10 +12,10 @@ from paddle import nn
 from paddle.nn.layer.rnn import RNNBase
 
 from paddlepress.forward.outputs import tensors_of
-from paddlepress.network.layers import float_inputs
+from paddlepress.network.inserted_layers import float_inputs
 from paddlepress.surgery.groups import Group
-from paddlepress_components.pruning.activations import Reads, watched
-from paddlepress_components.pruning.importance import Scores, by_unit, making, trainable
+from paddlepress_components.pruning.activation_importance import Reads, watched
+from paddlepress_components.pruning.weight_importance import Scores, by_unit, making, trainable
 
 if TYPE_CHECKING:
     from paddlepress.data import Split

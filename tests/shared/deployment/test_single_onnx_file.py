@@ -15,7 +15,7 @@ import onnxruntime
 import pytest
 
 from paddlepress.core.errors import ArtifactError, UsageError
-from paddlepress.deployment import standalone
+from paddlepress.deployment import single_onnx_file
 from paddlepress.deployment.predictor import Predictor
 from paddlepress.network.model import Model
 from paddlepress.spec.preprocessing import Preprocessing
@@ -37,7 +37,7 @@ def test_a_stock_runtime_computes_the_same(
     """The logits are the deployable's, of a batch of any size."""
     model = {"float": lenet, "int8": lenet_int8, "sparse": digits_models.sparsified(lenet, 0.9)}[kind]
     deployable = deploy(model)
-    path = standalone.write(deployable, tmp_path / "out", FACTS)
+    path = single_onnx_file.write(deployable, tmp_path / "out", FACTS)
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
     inputs = np.random.default_rng(0).normal(size=(7, 1, 8, 8)).astype(np.float32)
     expected = Predictor.load(deployable).session.run(None, {"image": inputs})[0]
@@ -47,7 +47,7 @@ def test_a_stock_runtime_computes_the_same(
 
 def test_integers_stay_integers(lenet_int8: Model, deploy: Deploy, tmp_path: Path) -> None:
     """Weights of 8 bits are stored in 8 bits."""
-    path = standalone.write(deploy(lenet_int8), tmp_path / "out", FACTS)
+    path = single_onnx_file.write(deploy(lenet_int8), tmp_path / "out", FACTS)
     weights = sum(value.size for name, value in lenet_int8.state().items() if name.endswith("weight"))
     assert path.stat().st_size < 1.2 * weights + 8000
 
@@ -67,7 +67,7 @@ def test_inputs_are_preprocessed_inside(
     """The file takes what data hold, in their dtype, and does with it what the model states."""
     model = replace(lenet_int8, preprocessing=preprocessing)
     deployable = deploy(model)
-    path = standalone.write(deployable, tmp_path / "out", FACTS)
+    path = single_onnx_file.write(deployable, tmp_path / "out", FACTS)
     dtype = np.dtype(str(preprocessing.dtype))
     stored = np.random.default_rng(0).integers(0, 256, (5, 1, 8, 8)).astype(dtype)
     session = Predictor.load(deployable).session
@@ -78,7 +78,7 @@ def test_inputs_are_preprocessed_inside(
 def test_it_says_what_it_is(lenet: Model, deploy: Deploy, tmp_path: Path) -> None:
     """Name, version, classes and preprocessing are in the metadata, inputs and outputs in words as well."""
     preprocessing = Preprocessing(dtype="uint8", scale=16, mean=(0.5,))
-    path = standalone.write(deploy(replace(lenet, preprocessing=preprocessing)), tmp_path / "out", FACTS)
+    path = single_onnx_file.write(deploy(replace(lenet, preprocessing=preprocessing)), tmp_path / "out", FACTS)
     proto = onnx.load(path)
     onnx.checker.check_model(proto)
     found = {entry.key: entry.value for entry in proto.metadata_props}
@@ -95,7 +95,7 @@ def test_an_existing_folder_is_left_alone(lenet: Model, deploy: Deploy, tmp_path
     """A folder that is there is not written into."""
     (tmp_path / "out").mkdir()
     with pytest.raises(UsageError, match="out exists already"):
-        standalone.write(deploy(lenet), tmp_path / "out", FACTS)
+        single_onnx_file.write(deploy(lenet), tmp_path / "out", FACTS)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -104,13 +104,13 @@ def test_a_file_that_computes_something_else_is_not_written(
 ) -> None:
     """What was made is compared with the deployable before it is kept."""
     deployable = deploy(lenet)
-    read = standalone._read
+    read = single_onnx_file._read
 
     def damaged(*given: Any) -> tuple[bytes, dict[str, np.ndarray]]:
         graph, values = read(*given)
         return graph, {name: value * 1.01 for name, value in values.items()}
 
-    monkeypatch.setattr(standalone, "_read", damaged)
+    monkeypatch.setattr(single_onnx_file, "_read", damaged)
     with pytest.raises(ArtifactError, match="computes something else than its deployable"):
-        standalone.write(deployable, tmp_path / "out", FACTS)
+        single_onnx_file.write(deployable, tmp_path / "out", FACTS)
     assert not (tmp_path / "out").exists()

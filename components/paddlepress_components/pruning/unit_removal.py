@@ -18,22 +18,22 @@ from paddlepress.surgery.budget import Budget, Worth, reach
 from paddlepress.surgery.graph import narrow_all
 from paddlepress.surgery.groups import Graph, Group
 from paddlepress.surgery.kernel_times import Kernels
-from paddlepress_components.pruning import activations, gradients, importance
-from paddlepress_components.pruning.importance import Scores
+from paddlepress_components.pruning import activation_importance, gradient_importance, weight_importance
 from paddlepress_components.pruning.unit_selection import KeptUnits, Scope, best, choose_units, kept_after
-from paddlepress_components.widths import AUTO, RoundTo
+from paddlepress_components.pruning.weight_importance import Scores
+from paddlepress_components.width_fields import AUTO, RoundTo
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model
     from paddlepress.techniques import Context
 
 _OF_WEIGHTS = {
-    "l1": importance.l1,
-    "l2": importance.l2,
-    "geometric-median": importance.geometric_median,
-    "batch-norm": importance.batch_norm,
+    "l1": weight_importance.l1,
+    "l2": weight_importance.l2,
+    "geometric-median": weight_importance.geometric_median,
+    "batch-norm": weight_importance.batch_norm,
 }
-_OF_GRADIENTS = {"taylor": gradients.taylor, "output-gradient": gradients.output_gradient}
+_OF_GRADIENTS = {"taylor": gradient_importance.taylor, "output-gradient": gradient_importance.output_gradient}
 
 
 def score(criterion: str, model: Model, groups: Sequence[Group], context: Context, batches: int) -> Scores:
@@ -52,7 +52,7 @@ def score(criterion: str, model: Model, groups: Sequence[Group], context: Contex
         return _OF_WEIGHTS[criterion](model.network, groups)
     if criterion in _OF_GRADIENTS:
         return _OF_GRADIENTS[criterion](model, groups, context.train, batches=batches, seed=context.seed)
-    return activations.activity(model.network, groups, context.calibration)
+    return activation_importance.activity(model.network, groups, context.calibration)
 
 
 def candidates(network: nn.Layer, graph: Graph, kinds: Collection[str], exclude: Sequence[str]) -> list[Group]:

@@ -75,7 +75,7 @@ def train(
     from paddlepress.network.interface import check_supported
     from paddlepress.network.model import Model
     from paddlepress.spec.origin import ArchitectureRef
-    from paddlepress.training.base import train_base
+    from paddlepress.training.base_training import train_base
     from paddlepress.training.settings import TrainingSettings
 
     try:

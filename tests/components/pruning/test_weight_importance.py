@@ -21,7 +21,7 @@ from paddlepress.network.model import Model
 from paddlepress.surgery.graph import trace
 from paddlepress.surgery.groups import Group, Slice
 from paddlepress.testing import digits, trained
-from paddlepress_components.pruning import activations, gradients, importance
+from paddlepress_components.pruning import activation_importance, gradient_importance, weight_importance
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def dense(weight: np.ndarray) -> tuple[nn.Layer, Group]:
 def test_l1_is_the_sum_of_each_filters_magnitudes() -> None:
     """A filter's L1 importance is that of its own weights, not of the weights that read it."""
     network = trained().network
-    scores = importance.l1(network, trace(trained()).groups)
+    scores = weight_importance.l1(network, trace(trained()).groups)
     expected = np.abs(parameter(network, "conv1.weight").numpy()).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(scores["conv1"], expected, rtol=1e-5)
     np.testing.assert_allclose(scores["fc1"], np.abs(parameter(network, "fc1.weight").numpy()).sum(axis=0), rtol=1e-5)
@@ -100,7 +100,7 @@ def test_taylor_gives_a_dead_filter_no_importance() -> None:
     weight[:, 7] = 0
     reader.set_value(weight)
     before = model.digest()
-    scores = gradients.taylor(model, trace(model).groups, digits().split("train"), batches=4, seed=0)
+    scores = gradient_importance.taylor(model, trace(model).groups, digits().split("train"), batches=4, seed=0)
     assert scores["conv1"][7] == 0
     assert np.count_nonzero(scores["conv1"]) > 25
     assert model.digest() == before
@@ -115,7 +115,7 @@ def test_what_most_filters_say_is_least_important(others: np.ndarray, seed: int)
     repeated = np.random.default_rng(seed).normal(0, 1, (1, others.shape[1])).astype(np.float32)
     weight = np.concatenate([others, np.repeat(repeated, len(others) + 1, axis=0)])
     network, group = dense(weight)
-    scores = importance.geometric_median(network, [group])["fc"]
+    scores = weight_importance.geometric_median(network, [group])["fc"]
     same = scores[len(others) :]
     np.testing.assert_array_equal(same, same[0])
     assert same[0] <= scores.min() + 1e-5
@@ -126,7 +126,7 @@ def test_geometric_median_is_the_sum_of_distances(weight: np.ndarray) -> None:
     """The distances are those between the filters' weights, whatever they are centred on."""
     network, group = dense(weight)
     expected = np.linalg.norm(weight[:, None].astype(np.float64) - weight, axis=2).sum(axis=1)
-    np.testing.assert_allclose(importance.geometric_median(network, [group])["fc"], expected, atol=1e-4)
+    np.testing.assert_allclose(weight_importance.geometric_median(network, [group])["fc"], expected, atol=1e-4)
 
 
 @given(arrays(np.float32, (4, 3), elements=st.floats(-2, 2, width=16)))
@@ -134,7 +134,7 @@ def test_l2_is_the_length(weight: np.ndarray) -> None:
     """A unit's L2 importance is the length of the vector of its weights."""
     network, group = dense(weight)
     np.testing.assert_allclose(
-        importance.l2(network, [group])["fc"], np.linalg.norm(weight.astype(np.float64), axis=1), atol=1e-6
+        weight_importance.l2(network, [group])["fc"], np.linalg.norm(weight.astype(np.float64), axis=1), atol=1e-6
     )
 
 
@@ -142,11 +142,11 @@ def test_batch_norm_scale_is_the_importance(build: Build) -> None:
     """Of tied filters the scales of all their norms count; what no norm scales is refused."""
     model = build(Normed, (1, 8, 8))
     graph = trace(model)
-    scores = importance.batch_norm(model.network, [graph.group("conv1")])
+    scores = weight_importance.batch_norm(model.network, [graph.group("conv1")])
     scales = [np.abs(parameter(model.network, f"norm{number}.weight").numpy()) for number in (1, 2)]
     np.testing.assert_allclose(scores["conv1"], scales[0] + scales[1], rtol=1e-6)
     with pytest.raises(TechniqueRefused, match="no batch norm scales the filters of 'conv2'"):
-        importance.batch_norm(model.network, graph.groups)
+        weight_importance.batch_norm(model.network, graph.groups)
 
 
 def test_recurrent_units_are_all_their_gates(build: Build) -> None:
@@ -158,28 +158,28 @@ def test_recurrent_units_are_all_their_gates(build: Build) -> None:
         for name, tensor in model.network.lstm.named_parameters()
         if name.startswith("weight")
     )
-    np.testing.assert_allclose(importance.l1(model.network, [group])["lstm"], expected, rtol=1e-5)
+    np.testing.assert_allclose(weight_importance.l1(model.network, [group])["lstm"], expected, rtol=1e-5)
 
 
 def test_units_of_layers_that_nobody_prepared_are_judged(build: Build) -> None:
     """Where a parameter of the network itself, or one of any name, makes units, its values by unit count."""
     model = build(Bare, (1, 8, 8))
     graph = trace(model)
-    scores = importance.l1(model.network, graph.groups)
+    scores = weight_importance.l1(model.network, graph.groups)
     np.testing.assert_allclose(scores["w1"], np.abs(model.network.w1.numpy()).sum(axis=0), rtol=1e-5)
     np.testing.assert_allclose(scores["hidden"], np.abs(model.network.hidden.kernel.numpy()).sum(axis=1), rtol=1e-5)
-    assert importance.geometric_median(model.network, graph.groups)["w1"].shape == (32,)
-    scores = gradients.taylor(model, graph.groups, digits().split("train"), batches=1, seed=0)
+    assert weight_importance.geometric_median(model.network, graph.groups)["w1"].shape == (32,)
+    scores = gradient_importance.taylor(model, graph.groups, digits().split("train"), batches=1, seed=0)
     assert np.count_nonzero(scores["w1"]) > 16
     hidden = [graph.group("hidden")]
-    assert activations.activity(model.network, hidden, digits().split("calibration"))["hidden"].shape == (24,)
+    assert activation_importance.activity(model.network, hidden, digits().split("calibration"))["hidden"].shape == (24,)
     with pytest.raises(TechniqueRefused, match="no batch norm scales the neurons of 'w1'"):
-        importance.batch_norm(model.network, graph.groups)
+        weight_importance.batch_norm(model.network, graph.groups)
     with pytest.raises(TechniqueRefused, match="no layer reads the neurons of 'w1'"):
-        activations.activity(model.network, graph.groups, digits().split("calibration"))
+        activation_importance.activity(model.network, graph.groups, digits().split("calibration"))
 
 
-@pytest.mark.parametrize("measure", [gradients.taylor, gradients.output_gradient])
+@pytest.mark.parametrize("measure", [gradient_importance.taylor, gradient_importance.output_gradient])
 def test_gradients_go_through_norms_and_recurrent_layers(measure: object, build: Build) -> None:
     """Every group of such a network gets scores, always the same, and the network stays as it was."""
     model = build(Normed, (1, 8, 8))
@@ -215,7 +215,7 @@ def test_output_gradient_is_what_removal_does() -> None:
     one = digits().split("train").take(1)
     logits = model.network(paddle.to_tensor(one.inputs))
     loss = float(F.cross_entropy(logits, paddle.to_tensor(one.labels)))
-    scores = gradients.output_gradient(model, [group], one, batches=1, seed=0)["fc1"]
+    scores = gradient_importance.output_gradient(model, [group], one, batches=1, seed=0)["fc1"]
     changes = np.array([abs(loss_without(model, group, unit, one) - loss) for unit in range(group.units)])
     assert np.count_nonzero(scores) > 10
     np.testing.assert_allclose(scores, changes, rtol=0.05, atol=1e-5)
@@ -229,7 +229,7 @@ def test_apoz_counts_zeros_after_the_rectifier() -> None:
     value[5], value[6] = -1e4, 1e4
     bias.set_value(value)
     data = digits().split("calibration")
-    scores = activations.activity(model.network, trace(model).groups, data, batch_size=100)
+    scores = activation_importance.activity(model.network, trace(model).groups, data, batch_size=100)
     assert scores["fc1"][5] == 0
     assert scores["fc1"][6] == 1
     network = model.network
@@ -241,4 +241,4 @@ def test_apoz_is_refused_where_nothing_rectifies(build: Build) -> None:
     """Units whose outputs are never zero all look alike: that is said, not ranked."""
     model = build(Normed, (1, 8, 8))
     with pytest.raises(TechniqueRefused, match="no output of the neurons of 'lstm' is ever zero"):
-        activations.activity(model.network, trace(model).groups, digits().split("calibration"))
+        activation_importance.activity(model.network, trace(model).groups, digits().split("calibration"))

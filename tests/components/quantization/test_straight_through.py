@@ -12,7 +12,7 @@ from paddlepress.network.edits import Quantize, parameter
 from paddlepress.network.grids import quantize_weight
 from paddlepress.network.model import Model
 from paddlepress.testing import trained
-from paddlepress_components.quantization.following_scales import FollowingScales
+from paddlepress_components.quantization.straight_through import FollowingScales
 
 
 def classifier(weight: np.ndarray) -> Model:

@@ -6,7 +6,7 @@ import pytest
 from paddlepress.core.errors import DataError, UnknownName
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.testing import digits, trained
-from paddlepress.training.base import train_base
+from paddlepress.training.base_training import train_base
 from paddlepress.training.settings import TrainingSettings
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from paddlepress.evaluation.pairing import paired
+from paddlepress.evaluation.paired_latencies import paired
 
 BASE = {"latency_b1_ms": 0.2, "latency_b32_ms": 4.0}
 

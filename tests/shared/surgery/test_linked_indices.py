@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddlepress.surgery.units import Units, varying
+from paddlepress.surgery.linked_indices import Units, varying
 
 SIZES = st.lists(st.integers(2, 4), min_size=2, max_size=3)
 

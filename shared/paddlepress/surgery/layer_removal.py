@@ -22,7 +22,7 @@ from paddlepress.core.errors import UsageError
 from paddlepress.forward.layer_hooks import after
 from paddlepress.forward.outputs import tensors_of
 from paddlepress.network.edits import Remove, find, replace_everywhere
-from paddlepress.network.layers import Bypass
+from paddlepress.network.inserted_layers import Bypass
 from paddlepress.spec.tensors import Inputs
 from paddlepress.surgery.program import evaluating
 

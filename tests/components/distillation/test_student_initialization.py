@@ -13,7 +13,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.surgery.graph import narrow_all, trace
 from paddlepress.testing import digits, trained
-from paddlepress_components.distillation.initialization import (
+from paddlepress_components.distillation.student_initialization import (
     inputs_of_a_unit,
     narrowed,
     nudged,

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from paddlepress.registry import tags
-from paddlepress.registry.audit import audit
 from paddlepress.registry.catalogue import rows, versions
 from paddlepress.registry.connection import connect, in_use
 from paddlepress.registry.gates import Objective
 from paddlepress.registry.history import history
+from paddlepress.registry.integrity import audit
 from paddlepress.registry.policy import Policy
 from paddlepress.registry.promotion import promote, rollback
 

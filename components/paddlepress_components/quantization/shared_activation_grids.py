@@ -19,8 +19,8 @@ from paddlepress.core.progress import Progress
 from paddlepress.forward.layer_hooks import before
 from paddlepress.network.edits import QuantizeOutput, find
 from paddlepress.network.grids import input_grid
-from paddlepress.network.layers import float_inputs
-from paddlepress.surgery.regions import Place, Region, regions
+from paddlepress.network.inserted_layers import float_inputs
+from paddlepress.surgery.quantization_regions import Place, Region, regions
 
 if TYPE_CHECKING:
     from paddlepress.network.model import Model

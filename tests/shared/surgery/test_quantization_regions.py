@@ -11,7 +11,7 @@ from surgical import Build
 from paddlepress.core import compute
 from paddlepress.network.layer_kinds import weighted_layers
 from paddlepress.network.model import Model
-from paddlepress.surgery.regions import EVERYTHING, Place, Region, regions
+from paddlepress.surgery.quantization_regions import EVERYTHING, Place, Region, regions
 
 compute.prepare()
 import paddle  # noqa: E402

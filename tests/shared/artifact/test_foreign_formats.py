@@ -8,7 +8,7 @@ import paddle
 import pytest
 
 from paddlepress.artifact import manifest, store
-from paddlepress.artifact.other_formats import refuse
+from paddlepress.artifact.foreign_formats import refuse
 from paddlepress.core.errors import ArtifactError
 
 

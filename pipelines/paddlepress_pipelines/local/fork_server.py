@@ -1,8 +1,8 @@
 """The process that serves short tasks: it has imported what they need once, and forks for each.
 
-Run as `python -m paddlepress_pipelines.local.server FD MODULE...` by `paddlepress_pipelines.local.warm`. A request is a
-byte on a socket with three file descriptors: the task as JSON, where its output goes, and where its process id and exit
-code are told. Each task is a child with an environment of its own; what it does to its memory, nobody else sees.
+Run as `python -m paddlepress_pipelines.local.fork_server FD MODULE...` by `paddlepress_pipelines.local.warm`. A request
+is a byte on a socket with three file descriptors: the task as JSON, where its output goes, and where its process id and
+exit code are told. Each task is a child with an environment of its own; what it does to its memory, nobody else sees.
 
 A fork has the calling thread only, so nothing may be imported here that leaves another running: the process looks at
 that itself and serves nobody if one is left.

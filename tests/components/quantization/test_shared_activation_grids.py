@@ -10,11 +10,11 @@ import pytest
 
 from paddlepress.artifact import store
 from paddlepress.forward.score import score
-from paddlepress.surgery.regions import Place, Region
+from paddlepress.surgery.quantization_regions import Place, Region
 from paddlepress.techniques import run
 from paddlepress.testing import digits, digits_context, trained
-from paddlepress_components.quantization.between_layers import grids
 from paddlepress_components.quantization.post_training import QuantizePostTraining
+from paddlepress_components.quantization.shared_activation_grids import grids
 
 
 def test_post_training_rounds_what_others_read(tmp_path: Path) -> None:
