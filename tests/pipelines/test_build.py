@@ -11,8 +11,8 @@ from kfp import components
 
 from paddlepress.core import yaml_text
 from paddlepress_pipelines.build import compile_to, pipeline
-from paddlepress_pipelines.local.spec import tasks_of
 from paddlepress_pipelines.recipe import load
+from tests.pipelines.compiled import tasks_of
 
 GOLDEN = Path(__file__).parent / "golden" / "mnist.yaml"
 CLUSTER = """\
@@ -45,49 +45,12 @@ def test_the_pipeline_loads_back(compiled: Path) -> None:
     assert set(tasks_of(loaded.pipeline_spec)) == set(tasks_of(pipeline(load("mnist")).pipeline_spec))
 
 
-def test_chains_that_begin_alike_share_their_tasks() -> None:
-    """filters50 stands in three chains of the recipe and is made once; so does sparse90 in two."""
-    tasks = list(tasks_of(pipeline(load("mnist")).pipeline_spec).values())
-    made = [
-        task.title for task in tasks if task.component in ("prune-filters", "prune-weights", "quantize-post-training")
-    ]
-    assert sorted(made) == [
-        "prune-filters (filters50)",
-        "prune-weights (sparse90)",
-        "quantize-post-training (filters50-int8)",
-        "quantize-post-training (filters50-lowrank-int8)",
-        "quantize-post-training (int8)",
-        "quantize-post-training (sparse90-int8)",
-    ]
-
-
-def test_no_technique_can_see_the_test_data() -> None:
-    """The test split flows to what measures variants, and a champion of an earlier run, and nowhere else."""
-    tasks = tasks_of(pipeline(load("mnist")).pipeline_spec).values()
-    seers = {task.component for task in tasks if ("load-data-mnist", "test_data") in task.inputs.values()}
-    assert seers == {"export", "evaluate", "compare"}
-
-
 def test_kubeflow_keeps_nothing_that_is_done_to_the_registry() -> None:
     """The registry may have changed since the last run, and Kubeflow would not know; the report follows from it."""
     spec = pipeline(load("mnist")).pipeline_spec
     again = {name for name, task in spec.root.dag.tasks.items() if not task.caching_options.enable_cache}
     found = tasks_of(spec)
     assert {found[name].component for name in again} == {"register", "compare", "promote", "report"}
-
-
-def test_the_base_is_exported_once_for_every_comparison() -> None:
-    """Each evaluation takes the base's deployable and outputs from the one task that made them."""
-    tasks = tasks_of(pipeline(load("mnist")).pipeline_spec).values()
-    exported = [task for task in tasks if task.component == "export"]
-    (base,) = (task.name for task in exported if task.title == "export base")
-    evaluations = [task for task in tasks if task.component == "evaluate"]
-    assert len(exported) == len(evaluations)
-    for task in evaluations:
-        assert (task.inputs["base_deployable"], task.inputs["base_outputs"]) == (
-            (base, "deployable"),
-            (base, "outputs"),
-        )
 
 
 def resources(path: Path) -> dict[str, Any]:

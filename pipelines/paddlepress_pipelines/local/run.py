@@ -125,12 +125,12 @@ def _run(recipe: Recipe, home: Path, console: Console, fresh: bool, workers: int
     from paddlepress.registry.failures import told
 
     started = time.monotonic()
-    with console.status("Connecting to the registry and compiling the pipeline"):
+    with console.status("Connecting to the registry and planning the run"):
         with told(location.tracking_uri(home)):
             client = connection.connect(home)
             registry = connection.fingerprint(client, recipe.name)
             registered = _registered(client, recipe)
-        tasks = _compiled(recipe)
+        tasks = _tasks(recipe)
     from paddlepress_pipelines.local.cache import Cache
     from paddlepress_pipelines.local.display import Display
     from paddlepress_pipelines.local.schedule import Scheduler
@@ -165,11 +165,11 @@ def _registered(client: Any, recipe: Recipe) -> set[int]:
     return {int(entry.version) for entry in catalogue.registered(client, recipe.name)} - damaged
 
 
-def _compiled(recipe: Recipe) -> dict[str, TaskSpec]:
-    from paddlepress_pipelines.build import pipeline
+def _tasks(recipe: Recipe) -> dict[str, TaskSpec]:
     from paddlepress_pipelines.local.spec import tasks_of
+    from paddlepress_pipelines.plan import plan
 
-    return tasks_of(pipeline(recipe).pipeline_spec)
+    return tasks_of(plan(recipe))
 
 
 def _environment(home: Path, run: str, workers: int) -> dict[str, str]:

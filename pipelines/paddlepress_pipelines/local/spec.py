@@ -1,15 +1,17 @@
-"""The tasks of a compiled pipeline."""
+"""Tasks as they are run here: what a plan says of each, and how its component is executed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from kfp.local import utils
-from kfp.local.executor_output_utils import pb2_value_to_python
 
 from paddlepress_components import catalogue
 from paddlepress_components.traits import Traits
+from paddlepress_pipelines.plan import Task
 
 
 @dataclass(frozen=True)
@@ -17,10 +19,10 @@ class TaskSpec:
     """One task: a component with constants and the outputs of other tasks as its inputs.
 
     Attributes:
-        name: unique in the pipeline.
+        name: unique in the run.
         title: for people.
         component: the component's name, such as `prune-weights`.
-        component_spec, executor_spec: of the compiled pipeline.
+        component_spec, executor_spec: of the compiled component: what it takes and gives, and its command.
         constants: parameter -> value.
         inputs: artifact input -> (task, output).
         after: the tasks that must be finished before.
@@ -38,44 +40,28 @@ class TaskSpec:
     traits: Traits = field(default_factory=Traits)
 
 
-def tasks_of(pipeline_spec: Any) -> dict[str, TaskSpec]:
-    """The tasks of a static pipeline by name.
-
-    Raises:
-        ValueError: the pipeline has loops, conditions or parameters, which recipes do not make.
-    """
-    executors = pipeline_spec.deployment_spec["executors"]
-    found: dict[str, TaskSpec] = {}
-    for name, task in pipeline_spec.root.dag.tasks.items():
-        component = pipeline_spec.components[task.component_ref.name]
-        if component.WhichOneof("implementation") != "executor_label" or task.WhichOneof("iterator"):
-            raise ValueError(f"task {name!r} is a loop or a nested pipeline")
-        executor = utils.struct_to_executor_spec(executors[component.executor_label])
-        function = _function(executor).replace("_", "-")
-        constants = {}
-        for parameter, value in task.inputs.parameters.items():
-            if not value.HasField("runtime_value"):
-                raise ValueError(f"parameter {parameter!r} of task {name!r} is not a constant")
-            constants[parameter] = pb2_value_to_python(value.runtime_value.constant)
-        inputs = {
-            artifact: (value.task_output_artifact.producer_task, value.task_output_artifact.output_artifact_key)
-            for artifact, value in task.inputs.artifacts.items()
-        }
-        found[name] = TaskSpec(
+def tasks_of(plan: Mapping[str, Task]) -> dict[str, TaskSpec]:
+    """The tasks of a plan by name."""
+    return {
+        name: TaskSpec(
             name=name,
-            title=task.task_info.name or name,
-            component=function,
-            component_spec=component,
-            executor_spec=executor,
-            constants=constants,
-            inputs=inputs,
-            after=frozenset(task.dependent_tasks) | {producer for producer, _ in inputs.values()},
-            traits=catalogue.traits(function) if function in catalogue.names() else Traits(),
+            title=task.title,
+            component=task.component,
+            component_spec=_compiled(task.component)[0],
+            executor_spec=_compiled(task.component)[1],
+            constants=task.constants,
+            inputs=task.inputs,
+            after=task.after,
+            traits=task.traits,
         )
-    return found
+        for name, task in plan.items()
+    }
 
 
-def _function(executor: Any) -> str:
-    """The function that an executor runs; the component's own name gets a number where it is used twice."""
-    arguments = list(executor.container.args)
-    return str(arguments[arguments.index("--function_to_execute") + 1])
+@cache
+def _compiled(component: str) -> tuple[Any, Any]:
+    """A component's specification and its executor's, as Kubeflow compiles them."""
+    spec = catalogue.component(component).pipeline_spec
+    (found,) = spec.components.values()
+    executor = spec.deployment_spec["executors"][found.executor_label]
+    return found, utils.struct_to_executor_spec(executor)

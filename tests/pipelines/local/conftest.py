@@ -12,7 +12,8 @@ import pytest
 from paddlepress_components.traits import Traits
 from paddlepress_pipelines.local.cache import Cache
 from paddlepress_pipelines.local.schedule import Outcome, Scheduler
-from paddlepress_pipelines.local.spec import TaskSpec, tasks_of
+from paddlepress_pipelines.local.spec import TaskSpec
+from tests.pipelines.compiled import tasks_of
 
 
 @dataclass

@@ -15,9 +15,9 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.tasks import Classification
-from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local import cache, code
 from paddlepress_pipelines.local.spec import TaskSpec, tasks_of
+from paddlepress_pipelines.plan import plan
 from paddlepress_pipelines.recipe import load
 
 FILES = {
@@ -116,7 +116,7 @@ variants: {v: [distill-offline: {student: lenet-half}], w: [quantize-post-traini
 
 def tasks(folder: Path, text: str) -> dict[str, TaskSpec]:
     (folder / "r.yaml").write_text(text)
-    return {task.component: task for task in tasks_of(pipeline(load(folder / "r.yaml")).pipeline_spec).values()}
+    return {task.component: task for task in tasks_of(plan(load(folder / "r.yaml"))).values()}
 
 
 def test_the_networks_that_a_task_builds_are_known(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paddlepress_pipelines.build import pipeline
 from paddlepress_pipelines.local.cache import Cache, reads_remote
 from paddlepress_pipelines.local.spec import tasks_of
+from paddlepress_pipelines.plan import plan
 from paddlepress_pipelines.recipe import load
 from tests.cli import listen
 from tests.pipelines.local.conftest import Bench
@@ -106,10 +106,6 @@ def test_an_unfinished_task_leaves_nothing_that_counts(bench: Bench) -> None:
 SCRIPT = """
 import sys
 from pathlib import Path
-from paddlepress_pipelines.build import pipeline
-from paddlepress_pipelines.local.cache import Cache, reads_remote
-from paddlepress_pipelines.local.spec import tasks_of
-from paddlepress_pipelines.recipe import load
 from tests.pipelines.local.conftest import Bench
 from tests.pipelines.local.pipelines import sums
 bench = Bench(Path(sys.argv[1]))
@@ -200,9 +196,7 @@ def test_a_changed_file_outside_is_noticed(tmp_path: Path) -> None:
         f"name: r\ndata: {{source: npz, path: {data}}}\n"
         "base: {architecture: lenet}\nvariants: {v: [prune-filters]}\n"
     )
-    task = next(
-        t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component.startswith("load-data-")
-    )
+    task = next(t for t in tasks_of(plan(load(recipe))).values() if t.component.startswith("load-data-"))
     cache = Cache(tmp_path / "cache", "registry")
     keys = []
     for content in (b"one", b"two", b"one"):
@@ -219,7 +213,7 @@ def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
         "name: r\ndata: {source: digits}\nbase: {architecture: lenet}\n"
         f"variants: {{v: [distill-offline: {{teachers: [base, {teacher}]}}]}}\n"
     )
-    task = next(t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "distill-offline")
+    task = next(t for t in tasks_of(plan(load(recipe))).values() if t.component == "distill-offline")
     cache = Cache(tmp_path / "cache", "registry")
     keys = []
     for content in ("one", "two", "one"):
@@ -228,9 +222,7 @@ def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
     assert keys[0] == keys[2] != keys[1]
     assert not reads_remote(task)
     recipe.write_text(recipe.read_text().replace(str(teacher), "s3://models/teacher"))
-    remote = next(
-        t for t in tasks_of(pipeline(load(recipe)).pipeline_spec).values() if t.component == "distill-offline"
-    )
+    remote = next(t for t in tasks_of(plan(load(recipe))).values() if t.component == "distill-offline")
     assert reads_remote(remote)
 
 

@@ -11,7 +11,7 @@ import pytest
 from kfp.dsl import utils
 
 from paddlepress_pipelines.build import pipeline
-from paddlepress_pipelines.local.spec import tasks_of
+from paddlepress_pipelines.plan import plan
 from paddlepress_pipelines.recipe import load
 
 SIZES = (20, 40, 80)
@@ -74,6 +74,13 @@ def test_many_mistakes_are_told_in_linear_time(tmp_path: Path) -> None:
     assert is_linear([calls(lambda path=path: told(path)) for path in paths])  # type: ignore[misc]
 
 
+def test_a_recipe_is_planned_in_linear_time(tmp_path: Path) -> None:
+    """So is what a run on this machine begins with."""
+    recipes = [load(recipe(tmp_path, size)) for size in SIZES]
+    plan(recipes[0])  # the components are built once
+    assert is_linear([calls(lambda one=one: plan(one)) for one in recipes])  # type: ignore[misc]
+
+
 def test_a_recipe_is_compiled_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In all that is ours; and Kubeflow's compiler cleans each name a few times, not once for every other task."""
     rename = utils.maybe_rename_for_k8s
@@ -89,7 +96,7 @@ def test_a_recipe_is_compiled_in_linear_time(tmp_path: Path, monkeypatch: pytest
         nonlocal cleaned
         one = load(recipe(tmp_path, size))
         cleaned = 0
-        return calls(lambda: tasks_of(pipeline(one).pipeline_spec)), cleaned
+        return calls(lambda: pipeline(one)), cleaned
 
     monkeypatch.setattr(utils, "maybe_rename_for_k8s", counted)
     compiled(SIZES[0])
