@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _FIXED = {
     "train": "paddlepress_components.training.train",
     "import-model": "paddlepress_components.training.import_model",
+    "compress": "paddlepress_components.apply",
     "export": "paddlepress_components.evaluation.export",
     "evaluate": "paddlepress_components.evaluation.evaluate",
     "register": "paddlepress_components.delivery.register",

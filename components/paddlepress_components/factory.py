@@ -64,6 +64,15 @@ class Signature:
 
 SEED = (int, 0, "What every random choice follows.")
 DEVICE = (str, "auto", "Where Paddle computes: cpu, gpu, gpu:1, or auto (a GPU if there is one).")
+TECHNIQUE_INPUTS = {
+    "model": ("Model", "The model to compress."),
+    "base": ("Model", "The uncompressed model: the teacher, and what results are measured against."),
+    "data": ("Dataset", "Training, validation and calibration data; never test data."),
+}
+TECHNIQUE_OUTPUTS = {
+    "compressed_model": ("Model", "The compressed model."),
+    "metrics": ("Metrics", "What was measured while compressing."),
+}
 
 
 @cache
@@ -76,15 +85,8 @@ def technique_component(name: str) -> Any:
             name=name.replace("-", "_"),
             summary=summary,
             call="paddlepress_components.apply:apply_technique",
-            inputs={
-                "model": ("Model", "The model to compress."),
-                "base": ("Model", "The uncompressed model: the teacher, and what results are measured against."),
-                "data": ("Dataset", "Training, validation and calibration data; never test data."),
-            },
-            outputs={
-                "compressed_model": ("Model", "The compressed model."),
-                "metrics": ("Metrics", "What was measured while compressing."),
-            },
+            inputs=TECHNIQUE_INPUTS,
+            outputs=TECHNIQUE_OUTPUTS,
             fields=chosen,
             settings={"seed": SEED, "device": DEVICE},
             constants={"technique": name},

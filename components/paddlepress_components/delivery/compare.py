@@ -6,9 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict
-
 from paddlepress_components import entry
+from paddlepress_components.variants import MadeVariant
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -90,15 +89,6 @@ def _remeasure(client: Any, name: str, base: tuple[Path, Path, Path], test_data:
 
     base_digest = manifests.read(base[1]).digest
     remeasure(client, name, base_digest=base_digest, test_data_digest=digest, measure=measure)
-
-
-class MadeVariant(BaseModel):
-    """A variant, and the digest of what makes it in the recipe."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    variant: str
-    recipe_digest: str
 
 
 def policy_of(variants: list[Any], gates: list[Any], objective: dict[str, Any]) -> Policy:

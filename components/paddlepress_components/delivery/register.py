@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paddlepress_components import entry
+from paddlepress_components.variants import ChainedVariant
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,9 +22,7 @@ def register(
     evaluation: Any,
     registration: Any,
     name: str,
-    variant: str,
-    chain: list[Any],
-    recipe_digest: str,
+    made: dict[str, Any],
 ) -> None:
     """Register a variant once, with its metrics, parameters and lineage.
 
@@ -32,9 +31,7 @@ def register(
         data: input; the data set it was made from.
         registration: output; name, variant and version, as JSON.
         name: the registered model.
-        variant: the variant's name in the recipe.
-        chain: the techniques as the recipe writes them.
-        recipe_digest: of what makes this variant in the recipe.
+        made: the variant: its name and chain in the recipe, and the digest of what makes it; see `ChainedVariant`.
     """
     with entry.task():
         from paddlepress.core import files
@@ -43,15 +40,17 @@ def register(
         from paddlepress.registry.register import Delivered, RegisteredVersion, Variant
         from paddlepress.registry.register import register as register_variant
 
+        given = entry.validated(ChainedVariant, made, "made")
+        chain = [step.model_dump(mode="json") for step in given.chain]
         made_from = data_digest(Path(data.path))
-        made = Variant(variant, entry.whole_numbers(chain), recipe_digest, made_from, entry.pipeline_run())
+        variant = Variant(given.variant, chain, given.recipe_digest, made_from, entry.pipeline_run())
         delivered = Delivered(Path(model.path), Path(deployable.path), Evaluation.load(Path(evaluation.path)))
 
         def work(client: MlflowClient) -> RegisteredVersion:
-            return register_variant(client, name, made, delivered)
+            return register_variant(client, name, variant, delivered)
 
         registered = entry.on_registry(work)
-        content = {"name": name, "variant": variant, "version": registered.version}
+        content = {"name": name, "variant": given.variant, "version": registered.version}
         files.write_text(Path(registration.path), json.dumps(content))
         registration.metadata.update(content)
 
@@ -76,9 +75,12 @@ def component() -> Any:
             outputs={"registration": ("Artifact", "Name, variant and version, as JSON.")},
             settings={
                 "name": (str, "paddlepress", "The registered model."),
-                "variant": (str, "variant", "The variant's name in the recipe."),
-                "chain": (list, [], "The techniques as the recipe writes them."),
-                "recipe_digest": (str, "", "SHA-256 of what makes this variant in the recipe."),
+                "made": (
+                    dict,
+                    {},
+                    "The variant: `variant`, its name; `chain`, its techniques as the recipe writes them; and "
+                    "`recipe_digest`, SHA-256 of what makes it in the recipe.",
+                ),
             },
             traits=Traits(registry=True, networks=False, modules=REGISTRY),
         )

@@ -64,11 +64,16 @@ def compile(
     from paddlepress.core import files
     from paddlepress_pipelines.build import compile_to
     from paddlepress_pipelines.recipe import load
+    from paddlepress_pipelines.workflow_size import MOST_ARGUMENT_BYTES, MOST_WORKFLOW_BYTES
 
     chosen = load(recipe, build=True).only(only or [])
     with files.replacing(output) as temporary:
-        compile_to(chosen, str(temporary))
-    print(f"Wrote {output}")
+        size = compile_to(chosen, str(temporary))
+    print(
+        f"Wrote {output}: {output.stat().st_size:,} bytes, of which a cluster makes a workflow of about "
+        f"{size.workflow:,} bytes (at most {MOST_WORKFLOW_BYTES:,}) whose longest argument has {size.argument:,} "
+        f"(at most {MOST_ARGUMENT_BYTES:,})"
+    )
 
 
 def _conclude(console: Console, result: RunResult, name: str, home: Path, fresh: bool) -> None:

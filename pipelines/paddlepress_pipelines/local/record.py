@@ -88,6 +88,6 @@ def model_of(home: Path, name: str) -> Path:
 def _models(result: RunResult) -> dict[str, Path]:
     """The finished models that were to be registered, by variant."""
     registering = [task for task in result.tasks.values() if task.component == "register"]
-    wanted = {task.constants["variant"]: task.inputs["model"] for task in registering}
+    wanted = {task.constants["made"]["variant"]: task.inputs["model"] for task in registering}
     found = {variant: result.output(*output) for variant, output in wanted.items()}
     return {variant: path for variant, path in found.items() if path is not None}

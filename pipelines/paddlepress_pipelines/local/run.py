@@ -169,7 +169,7 @@ def _tasks(recipe: Recipe) -> dict[str, TaskSpec]:
     from paddlepress_pipelines.local.spec import tasks_of
     from paddlepress_pipelines.plan import plan
 
-    return tasks_of(plan(recipe))
+    return tasks_of(plan(recipe).tasks)
 
 
 def _environment(home: Path, run: str, workers: int) -> dict[str, str]:

@@ -40,8 +40,8 @@ class TaskSpec:
     traits: Traits = field(default_factory=Traits)
 
 
-def tasks_of(plan: Mapping[str, Task]) -> dict[str, TaskSpec]:
-    """The tasks of a plan by name."""
+def tasks_of(tasks: Mapping[str, Task]) -> dict[str, TaskSpec]:
+    """The tasks of a plan without loops, by name."""
     return {
         name: TaskSpec(
             name=name,
@@ -54,7 +54,7 @@ def tasks_of(plan: Mapping[str, Task]) -> dict[str, TaskSpec]:
             after=task.after,
             traits=task.traits,
         )
-        for name, task in plan.items()
+        for name, task in tasks.items()
     }
 
 

@@ -119,6 +119,7 @@ class Cluster(_Part):
         gpu_type: the resource name of the GPU.
         cpus: such as `4` or `500m`.
         memory: such as `8Gi`.
+        parallel: of many variants, how many are made at once.
         environment: variables such as MLFLOW_TRACKING_URI; not for secrets, they stand in the compiled pipeline.
     """
 
@@ -130,6 +131,7 @@ class Cluster(_Part):
     memory: Annotated[
         str, worded("([0-9]{1,15}([KMGTP]i?)?)?", "a number of bytes, with a unit such as M, Gi or T where it is large")
     ] = ""
+    parallel: int = Field(default=20, ge=1, le=1000)
     environment: dict[Variable, str] = {}
 
 

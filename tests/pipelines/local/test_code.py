@@ -116,7 +116,7 @@ variants: {v: [distill-offline: {student: lenet-half}], w: [quantize-post-traini
 
 def tasks(folder: Path, text: str) -> dict[str, TaskSpec]:
     (folder / "r.yaml").write_text(text)
-    return {task.component: task for task in tasks_of(plan(load(folder / "r.yaml"))).values()}
+    return {task.component: task for task in tasks_of(plan(load(folder / "r.yaml")).tasks).values()}
 
 
 def test_the_networks_that_a_task_builds_are_known(tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_changed_file_outside_is_noticed(tmp_path: Path) -> None:
         f"name: r\ndata: {{source: npz, path: {data}}}\n"
         "base: {architecture: lenet}\nvariants: {v: [prune-filters]}\n"
     )
-    task = next(t for t in tasks_of(plan(load(recipe))).values() if t.component.startswith("load-data-"))
+    task = next(t for t in tasks_of(plan(load(recipe)).tasks).values() if t.component.startswith("load-data-"))
     cache = Cache(tmp_path / "cache", "registry")
     keys = []
     for content in (b"one", b"two", b"one"):
@@ -213,7 +213,7 @@ def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
         "name: r\ndata: {source: digits}\nbase: {architecture: lenet}\n"
         f"variants: {{v: [distill-offline: {{teachers: [base, {teacher}]}}]}}\n"
     )
-    task = next(t for t in tasks_of(plan(load(recipe))).values() if t.component == "distill-offline")
+    task = next(t for t in tasks_of(plan(load(recipe)).tasks).values() if t.component == "distill-offline")
     cache = Cache(tmp_path / "cache", "registry")
     keys = []
     for content in ("one", "two", "one"):
@@ -222,7 +222,7 @@ def test_a_changed_teacher_is_noticed(tmp_path: Path) -> None:
     assert keys[0] == keys[2] != keys[1]
     assert not reads_remote(task)
     recipe.write_text(recipe.read_text().replace(str(teacher), "s3://models/teacher"))
-    remote = next(t for t in tasks_of(plan(load(recipe))).values() if t.component == "distill-offline")
+    remote = next(t for t in tasks_of(plan(load(recipe)).tasks).values() if t.component == "distill-offline")
     assert reads_remote(remote)
 
 
