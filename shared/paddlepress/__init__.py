@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from paddlepress.spec.preprocessing import NamedPreprocessing, Preprocessing, Tokenization
     from paddlepress.spec.signature import TensorSpec
     from paddlepress.spec.tensors import NamedArrays
-    from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Segmentation, Task
+    from paddlepress.tasks import Classification, MultiLabel, Regression, Score, Segmentation, Task, TextRecognition
     from paddlepress.techniques import Context, Technique
 
 __version__ = "0.1.0"
@@ -60,6 +60,7 @@ __all__ = [
     "Task",
     "Technique",
     "TensorSpec",
+    "TextRecognition",
     "Tokenization",
     "Tokens",
     "__version__",
@@ -102,6 +103,7 @@ _HOMES = {
     "Task": "paddlepress.tasks",
     "Technique": "paddlepress.techniques",
     "TensorSpec": "paddlepress.spec.signature",
+    "TextRecognition": "paddlepress.tasks",
     "Tokenization": "paddlepress.spec.preprocessing",
     "compare": "paddlepress_pipelines.public_api",
     "compress": "paddlepress.public_api",

@@ -22,7 +22,7 @@ from paddlepress.network.model import Model
 from paddlepress.spec.origin import ArchitectureRef
 from paddlepress.spec.signature import TensorSpec
 from paddlepress.spec.tensors import NamedArrays
-from paddlepress.tasks import Classification, MultiLabel, Regression, Segmentation, Task
+from paddlepress.tasks import Classification, MultiLabel, Regression, Segmentation, Task, TextRecognition
 from paddlepress.techniques import Context, run, technique
 from paddlepress.testing import size_of
 
@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "lstm": {"hidden": 16},
     "mlp": {"hidden": [24, 16]},
     "unet": {"width": 4, "depth": 1},
+    "crnn": {"width": 4, "hidden": 8},
     "text-cnn": {"embedding": 16, "filters": 12},
     "late-fusion": {"filters": [8, 16], "features": 8, "hidden": 24},
 }
@@ -86,7 +87,14 @@ def tasks() -> dict[str, tuple[Task, np.ndarray[Any, Any]]]:
             Segmentation(classes=("ground", "ink"), height=8, width=8),
             (images > 8).astype(np.uint8),
         ),
+        "text-recognition": _reading(labels),
     }
+
+
+def _reading(labels: np.ndarray[Any, Any]) -> tuple[Task, np.ndarray[Any, Any]]:
+    """An image's digit as a text of one character."""
+    task = TextRecognition(characters="0123456789", steps=4)
+    return task, task.read(labels.astype(str), "y")
 
 
 def examples(architecture: str, targets: np.ndarray[Any, Any]) -> tuple[Split, tuple[TensorSpec, ...]]:
@@ -122,10 +130,10 @@ def own(group: str) -> list[str]:
 
 
 # What the architectures are for that give no numbers a class.
-DENSE = {"unet": "segmentation"}
+DENSE = {"unet": "segmentation", "crnn": "text-recognition"}
 PAIRS = [(each, DENSE.get(each, "classification")) for each in own(ARCHITECTURES)]
 PAIRS += [
-    (each, kind) for each in ("lenet", "mlp") for kind in own(TASKS) if kind not in ("classification", "segmentation")
+    (each, kind) for each in ("lenet", "mlp") for kind in own(TASKS) if kind not in ("classification", *DENSE.values())
 ]
 COMBINATIONS = [(name, *pair) for name in own(TECHNIQUES) for pair in PAIRS]
 

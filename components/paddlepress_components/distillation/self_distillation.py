@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from paddlepress.core.errors import TechniqueRefused
 from paddlepress.core.fields import When
 from paddlepress.techniques import Context, Family, Technique
 from paddlepress_components.distillation.student_fields import StudentTraining
@@ -98,6 +99,11 @@ class DistillSelf(StudentTraining, Technique):
         from paddlepress_components.distillation.auxiliary_heads import HeadsLoss, put_on
         from paddlepress_components.distillation.student_initialization import reinitialized, seeds
 
+        if len(shape := model.task.outputs[0].shape) > 1:
+            raise TechniqueRefused(
+                f"method 'auxiliary-heads': a head gives one row of logits an example; the task {model.task.kind!r} "
+                f"has {' x '.join(map(str, shape))}"
+            )
         student = self.named_student(model)
         if student is None:
             student = reinitialized(model, seeds(context.seed, 1)[0]) if self.start == "fresh" else model

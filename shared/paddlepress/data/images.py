@@ -147,13 +147,9 @@ class Form:
                     kept.append(number)
                     stream.write(image.data)
         if failed and (self.on_error == "fail" or not kept):
-            raise DataError(
-                f"{'; '.join(failed[:_TOLD])}{f'; and {len(failed) - _TOLD} more' if len(failed) > _TOLD else ''}. "
-                "Valid: images that Pillow reads; on_error: skip leaves others out"
-            )
+            raise DataError(f"{few(failed)}. Valid: images that Pillow reads; on_error: skip leaves others out")
         if failed:
-            more = f" and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
-            progress.note(f"{len(failed)} of {len(files)} images are left out: {'; '.join(failed[:_TOLD])}{more}")
+            progress.note(f"{len(failed)} of {len(files)} images are left out: {few(failed)}")
         return np.memmap(place, np.uint8, "r", shape=(len(kept), *self.shape)), kept
 
     def _each(self, files: Sequence[Path]) -> Iterator[NDArray[np.uint8] | Unreadable]:
@@ -169,6 +165,12 @@ class Form:
             return decode(file, self.size, self.resize, self.color == "rgb")
         except DataError as error:
             return Unreadable(str(error))
+
+
+def few(problems: Sequence[str]) -> str:
+    """Problems for a message, the first ones of many."""
+    more = f"; and {len(problems) - _TOLD} more" if len(problems) > _TOLD else ""
+    return f"{'; '.join(problems[:_TOLD])}{more}"
 
 
 @dataclass(frozen=True)

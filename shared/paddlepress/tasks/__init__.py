@@ -11,5 +11,6 @@ from paddlepress.tasks.classification import Classification
 from paddlepress.tasks.multi_label import MultiLabel
 from paddlepress.tasks.regression import Regression
 from paddlepress.tasks.segmentation import Segmentation
+from paddlepress.tasks.text_recognition import TextRecognition
 
-__all__ = ["AnyTask", "Classification", "MultiLabel", "Regression", "Score", "Segmentation", "Task"]
+__all__ = ["AnyTask", "Classification", "MultiLabel", "Regression", "Score", "Segmentation", "Task", "TextRecognition"]

@@ -93,7 +93,7 @@ class Task(Record, ABC):
     primary: ClassVar[str]
     """The name of the metric that says how good a network is."""
     metrics: ClassVar[Mapping[str, Metric]]
-    """What a score is made of, by name."""
+    """What outputs are judged by, by name: the primary one is given by `score`, others by `further`."""
     smooths_labels: ClassVar[bool] = False
     """Whether the loss can give a share of each label to all others."""
 
@@ -185,6 +185,14 @@ class Task(Record, ABC):
         Raises:
             DataError: there are no examples, or not as many outputs as targets.
         """
+
+    def further(self, outputs: Array, targets: Array) -> dict[str, float]:
+        """The other `metrics` of the task than the primary one, by name.
+
+        Args:
+            outputs, targets: as of `score`.
+        """
+        return {}
 
     def unscorable(self, targets: Array) -> str:
         """Why nothing can be scored on examples with these targets [n, ...], in words; empty if it can."""

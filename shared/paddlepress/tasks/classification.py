@@ -146,12 +146,17 @@ class Classification(Task):
         return f"classification, {len(self.classes)} classes"
 
 
-def softmax(logits: Array) -> Array:
-    """Probabilities over the classes, float32 [n, classes, ...], computed in float64."""
+def softmax(logits: Array, axis: int = 1) -> Array:
+    """Probabilities over the classes, float32 [n, classes, ...], computed in float64.
+
+    Args:
+        logits: [n, classes, ...].
+        axis: that of the classes, where it is another.
+    """
     import numpy as np
 
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, initial=-np.inf, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=axis, initial=-np.inf, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=axis, keepdims=True), np.float32)
 
 
 def best_guess(counts: Sequence[int]) -> Guess:

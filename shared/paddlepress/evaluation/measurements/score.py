@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _metrics() -> dict[str, Metric]:
-    """The primary metric of each registered task with the ends of its interval, and how far it fell."""
+    """The metrics of each registered task, the primary one with the ends of its interval, and how far that fell."""
     found: dict[str, Metric] = {}
     for kind in plugins.listed(plugins.TASKS):
         task = task_class(kind)
@@ -25,12 +25,13 @@ def _metrics() -> dict[str, Metric]:
             about = f"{side} end of the {task.primary}'s 95% confidence interval"
             label = f"{metric.label or task.primary}, {side} end"
             found[f"{task.primary}_{end}"] = Metric(metric.unit, metric.higher_is_better, about, metric.digits, label)
+        found |= {name: other for name, other in task.metrics.items() if name != task.primary}
     about = "how much worse the task's primary metric, such as accuracy, is than the base model's"
     return {**found, "drop": Metric("points", False, about, label="Drop")}
 
 
 class ScoreOnTest(Measurement):
-    """The task's primary metric on the deployed runtime, with its interval, and beside the base model's."""
+    """The task's metrics on the deployed runtime, the primary one with its interval, and beside the base model's."""
 
     metrics: ClassVar[Mapping[str, Metric]] = _metrics()
     position: ClassVar[int] = 10
@@ -44,5 +45,6 @@ class ScoreOnTest(Measurement):
             task.primary: score.value,
             f"{task.primary}_low": score.low,
             f"{task.primary}_high": score.high,
+            **task.further(subject.outputs, split.labels),
             "drop": base.value - score.value if task.higher_is_better else score.value - base.value,
         }
