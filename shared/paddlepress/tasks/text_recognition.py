@@ -8,7 +8,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from paddlepress.core.errors import DataError, shown
 from paddlepress.spec.metric import Metric
@@ -63,15 +63,6 @@ class TextRecognition(Task):
     kind: Literal["text-recognition"] = "text-recognition"
     characters: str = Field(min_length=1, max_length=2**17)
     steps: int = Field(ge=1, le=2**14)
-
-    @field_validator("characters")
-    @classmethod
-    def _unicode(cls, value: str) -> str:
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"holds {value[error.start]!r}, which is no character by itself") from None
-        return value
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

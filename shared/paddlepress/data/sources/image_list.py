@@ -106,8 +106,7 @@ class ImageList(Images):
         train = _listed(root, _present(root, self.train_list), is_text)
         if is_text:
             names, named_by = self._characters(root, train)
-            task = task_class(self.wanted["kind"]).stating({**self.wanted, "characters": "".join(names)})
-            assert isinstance(task, TextRecognition)  # a recipe with another is refused
+            task = self._recognition(names)
             targets: Callable[[_Listed], NDArray[Any]] = _texts
         elif self.labels == "masks":
             targets = partial(self._masks, root)
@@ -148,6 +147,12 @@ class ImageList(Images):
         if not any(train.labels):
             raise DataError(f"{train.list}: every text is empty. {_VALID_TEXT}")
         return tuple(sorted(set[str]().union(*train.labels))), "the training texts"
+
+    def _recognition(self, characters: Collection[str]) -> TextRecognition:
+        fields = {name: value for name, value in self.wanted.items() if name != "kind"}
+        found = task_class(self.wanted["kind"]).stating({**fields, "characters": "".join(characters)})
+        assert isinstance(found, TextRecognition)  # another was refused with the recipe
+        return found
 
     def _learnable(self, listed: _Listed, task: TextRecognition, named_by: str, progress: Progress) -> _Listed:
         """What a list says, without the lines whose text the task can't learn.
