@@ -76,6 +76,7 @@ def evaluate(
         metrics=measured,
         test_examples=len(split),
         per_class=_groups(subject, reference, split),
+        group=subject.model.task.group,
         missing=missing,
         environment=environment(),
         model_digest=subject.model.digest(),

@@ -51,6 +51,7 @@ class Evaluation(BaseModel):
         metrics: by the names of `evaluation.metrics.known`; one that was not measured is not there.
         test_examples: how many were scored; 0 in evaluations of before, which tell it by their classes.
         per_class: the task's groups, such as classes; those without test examples are left out.
+        group: what one of them is called, and several.
         missing: why a metric was not measured.
         environment: processor, cores, and versions of what computed.
         model_digest, base_digest, data_digest: of what was measured, against what, and on what.
@@ -63,6 +64,7 @@ class Evaluation(BaseModel):
     metrics: Annotated[dict[str, float], AfterValidator(_known)]
     test_examples: int = 0
     per_class: list[ClassResult] = []
+    group: tuple[str, str] = ("class", "classes")
     missing: dict[str, str] = {}
     environment: dict[str, str] = {}
     model_digest: str

@@ -269,4 +269,5 @@ def _dataset(rows: Sequence[catalogue.Row], evaluations: dict[int, Evaluation]) 
         name=next((name for name in reversed(names) if name), "test data"),
         test_examples=evaluation.test_examples or sum(entry.count for entry in classes),
         classes=len(classes),
+        group=evaluation.group,
     )

@@ -19,12 +19,14 @@ class DatasetSummary(_Frozen):
     Attributes:
         name: such as `mnist`.
         test_examples: how many examples no technique has seen.
-        classes: how many classes there are.
+        classes: how many classes, or other groups of examples, there are.
+        group: what one of them is called, and several.
     """
 
     name: str
     test_examples: int = Field(ge=0)
     classes: int = Field(ge=0)
+    group: tuple[str, str] = ("class", "classes")
 
 
 class Champion(_Frozen):

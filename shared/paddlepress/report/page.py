@@ -279,12 +279,13 @@ def heat(data: ReportData) -> Heat | None:
     names = [name for name in changes if name in set(shown)]
     limit = max([_HEAT_FLOOR, *(changes[name] for name in names)])
     lines = tuple(
-        (variant.variant, data.is_champion(variant), _heat_cells(variant, names, limit)) for variant in measured
+        (variant.variant, data.is_champion(variant), _heat_cells(variant, names, limit, data.dataset.group[0]))
+        for variant in measured
     )
     return Heat(tuple(about[name] for name in names), lines, f"{limit:.1f}", len(changes) - len(names))
 
 
-def _heat_cells(variant: VariantReport, names: Sequence[str], limit: float) -> tuple[HeatCell, ...]:
+def _heat_cells(variant: VariantReport, names: Sequence[str], limit: float, group: str) -> tuple[HeatCell, ...]:
     by_name = {one.name: one for one in variant.per_class}
     cells = []
     for name in names:
@@ -293,7 +294,7 @@ def _heat_cells(variant: VariantReport, names: Sequence[str], limit: float) -> t
             cells.append(HeatCell(figures.MISSING, "not measured"))
             continue
         title = (
-            f"{variant.variant}, class {name}: {one.accuracy:.2f}%, base {one.base_accuracy:.2f}%, "
+            f"{variant.variant}, {group} {name}: {one.accuracy:.2f}%, base {one.base_accuracy:.2f}%, "
             f"{one.count:,} examples"
         )
         side = "gain" if one.change > 0 else "loss" if one.change < 0 else ""

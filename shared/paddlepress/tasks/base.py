@@ -97,6 +97,9 @@ class Task(Record, ABC):
     smooths_labels: ClassVar[bool] = False
     """Whether the loss can give a share of each label to all others."""
 
+    group: ClassVar[tuple[str, str]] = ("class", "classes")
+    """What one of the `groups` is called, and several."""
+
     refuses: ClassVar[Collection[str]] = ()
     """The steps of augmentation, by name, after which targets would no longer be those of their inputs; `mixup` where
     a mixture of two targets' losses means nothing."""

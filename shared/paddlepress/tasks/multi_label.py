@@ -37,6 +37,7 @@ class MultiLabel(Task):
 
     primary: ClassVar[str] = "f1"
     metrics: ClassVar[Mapping[str, Metric]] = {"f1": F1}
+    group: ClassVar[tuple[str, str]] = ("label", "labels")
 
     kind: Literal["multi-label"] = "multi-label"
     labels: tuple[str, ...] = Field(min_length=1)

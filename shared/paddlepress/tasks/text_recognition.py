@@ -58,6 +58,7 @@ class TextRecognition(Task):
 
     primary: ClassVar[str] = "line_accuracy"
     metrics: ClassVar[Mapping[str, Metric]] = {"line_accuracy": LINE_ACCURACY, "edit_similarity": EDIT_SIMILARITY}
+    group: ClassVar[tuple[str, str]] = ("group", "groups")
     refuses: ClassVar[Collection[str]] = ("flip",)  # mirrored text is none
 
     kind: Literal["text-recognition"] = "text-recognition"
