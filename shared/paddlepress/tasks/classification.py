@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from paddlepress.core.errors import DataError, in_one_line
 from paddlepress.spec.metric import Metric
@@ -21,6 +21,29 @@ if TYPE_CHECKING:
     from paddlepress.spec.tensors import Array
 
 ACCURACY = Metric("%", True, "share of test examples classified correctly, on the deployed runtime", label="Accuracy")
+MACRO_F1 = Metric(
+    "%",
+    True,
+    "mean over the classes of the test data of each one's F1 score, on the deployed runtime",
+    label="Macro F1",
+)
+TOP_5 = Metric(
+    "%",
+    True,
+    "share of test examples whose class has one of the five largest logits, on the deployed runtime",
+    label="Top-5 accuracy",
+)
+BALANCED = "balanced"
+_FIVE = 5
+
+
+def _weights(value: Any) -> str | tuple[float, ...]:
+    if value == BALANCED:
+        return BALANCED
+    numbers = isinstance(value, list | tuple) and all(isinstance(weight, int | float) for weight in value)
+    if not numbers or not all(0 < weight < float("inf") for weight in value):
+        raise ValueError(f"must be {BALANCED!r}, or a list of a positive number for each class")
+    return tuple(map(float, value))
 
 
 class Classification(Task):
@@ -30,14 +53,27 @@ class Classification(Task):
 
     Attributes:
         classes: the classes' names, in the order of the logits.
+        class_weights: how much an example of each class counts in the loss; none: all the same. `balanced` is taken
+            from the training examples: n / (classes * examples of the class), after King and Zeng, "Logistic Regression
+            in Rare Events Data", 2001.
     """
 
     primary: ClassVar[str] = "accuracy"
-    metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": ACCURACY}
+    metrics: ClassVar[Mapping[str, Metric]] = {"accuracy": ACCURACY, "macro_f1": MACRO_F1, "top5_accuracy": TOP_5}
     smooths_labels: ClassVar[bool] = True
 
     kind: Literal["classification"] = "classification"
     classes: tuple[str, ...] = Field(min_length=1)
+    class_weights: Annotated[
+        str | tuple[float, ...], BeforeValidator(_weights), Field(exclude_if=lambda weights: not weights)
+    ] = ()
+
+    @model_validator(mode="after")
+    def _a_weight_for_each_class(self) -> Self:
+        count = 0 if self.class_weights == BALANCED else len(self.class_weights)
+        if count not in (0, len(self.classes)):
+            raise ValueError(f"'class_weights' has {count} weights for {len(self.classes)} classes")
+        return self
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
@@ -83,6 +119,16 @@ class Classification(Task):
             )
         return found.astype(np.int64)
 
+    def fitted(self, targets: Array) -> Classification:
+        """With balanced weights of its classes, if it is to have them; a class without examples counts like any."""
+        import numpy as np
+
+        if self.class_weights != BALANCED:
+            return self
+        counts = np.bincount(targets, minlength=len(self.classes))
+        weights = np.where(counts, len(targets) / (len(counts) * np.maximum(1, counts)), 1.0)
+        return self.model_copy(update={"class_weights": tuple(weights.tolist())})
+
     def decode(self, outputs: Array) -> dict[str, Array]:
         """The most probable class, `label`, and its probability, `score`."""
         import numpy as np
@@ -98,6 +144,19 @@ class Classification(Task):
         """The share of examples whose largest logit is the label's, in percent, with its Wilson interval."""
         percent = accuracy(outputs, targets)
         return Score(percent, *wilson(percent, len(targets)))
+
+    def further(self, outputs: Array, targets: Array) -> dict[str, float]:
+        """Macro F1, to which each class of the targets counts alike; top-5 accuracy of more than five classes."""
+        import numpy as np
+        from sklearn.metrics import f1_score
+
+        there = np.unique(targets)
+        f1 = f1_score(targets, outputs.argmax(axis=1), labels=there, average="macro", zero_division=0)
+        found = {"macro_f1": 100.0 * float(f1)}
+        if len(self.classes) > _FIVE:
+            largest = np.argpartition(outputs, -_FIVE, axis=1)[:, -_FIVE:]
+            found["top5_accuracy"] = 100.0 * float((largest == targets[:, None]).any(axis=1).mean())
+        return found
 
     def guess(self, targets: Array) -> Guess:
         """One class of all at random, or always the most frequent one, if that is right more often."""
@@ -115,10 +174,18 @@ class Classification(Task):
         return {name: mask for name, mask in masks.items() if mask.any()}
 
     def loss(self, outputs: paddle.Tensor, targets: paddle.Tensor, label_smoothing: float = 0.0) -> paddle.Tensor:
-        """Cross entropy, smoothed as in Szegedy et al., "Rethinking the Inception Architecture", 2016."""
+        """Cross entropy, smoothed as in Szegedy et al., "Rethinking the Inception Architecture", 2016.
+
+        With weights it is the sum of the examples' weighted losses over the sum of their weights.
+        """
+        import paddle
         import paddle.nn.functional as F
 
-        return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        if not self.class_weights:
+            return F.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
+        weights = paddle.to_tensor(self.class_weights, "float32")[targets]
+        each = F.cross_entropy(outputs, targets, label_smoothing=label_smoothing, reduction="none").reshape([-1])
+        return (each * weights).sum() / weights.sum()
 
     def divergence(self, student: paddle.Tensor, teacher: paddle.Tensor, temperature: float = 1.0) -> paddle.Tensor:
         """`T^2 * KL(teacher || student)` at temperature T: Hinton, Vinyals and Dean, 2015.

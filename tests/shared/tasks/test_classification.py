@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from paddlepress.core.errors import DataError
+from paddlepress.core.errors import DataError, UsageError
 from paddlepress.tasks import AnyTask, Classification
 from paddlepress.tasks.classification import accuracy
 from paddlepress.tasks.intervals import wilson
@@ -21,6 +21,55 @@ TASK = Classification(classes=("cat", "dog", "cow"))
 def test_accuracy_is_in_percent() -> None:
     """Three of four right is 75."""
     assert accuracy(LOGITS, LABELS) == 75.0
+
+
+def test_every_class_counts_alike_in_macro_f1() -> None:
+    """Cat has precision 1 and recall 1/2, dog is right, cow has precision 1/2; a class without examples is none."""
+    assert TASK.further(LOGITS, LABELS) == {"macro_f1": pytest.approx(100 * (2 / 3 + 1 + 2 / 3) / 3)}
+    assert TASK.further(LOGITS[:2], LABELS[:2]) == {"macro_f1": 100.0}
+
+
+def test_of_many_classes_the_five_largest_logits_are_looked_at() -> None:
+    """A class in the fifth place counts, one in the sixth does not."""
+    task = Classification(classes=tuple("0123456"))
+    logits = np.tile(np.arange(7.0, dtype=np.float32), (4, 1))
+    assert task.further(logits, np.array([6, 2, 1, 0]))["top5_accuracy"] == 50.0
+
+
+def test_balanced_weights_are_taken_from_the_training_examples() -> None:
+    """n / (classes * examples of the class); a class without examples is weighted like any."""
+    task = Classification(classes=("cat", "dog", "cow"), class_weights="balanced")
+    assert task.fitted(np.array([0, 0, 0, 1])).class_weights == pytest.approx((4 / 9, 4 / 3, 1.0))
+    assert TASK.fitted(LABELS).class_weights == ()
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1.0, 2.0], "2 weights for 3 classes"),
+        ([1, 0, 1], r"\[1, 0, 1\]: must be 'balanced', or a list"),
+        ("even", "'even': must be 'balanced', or a list"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(weights: object, words: str) -> None:
+    """One positive number for each class, or the word."""
+    with pytest.raises(UsageError, match=words):
+        Classification.stating({"classes": ["cat", "dog", "cow"], "class_weights": weights})
+
+
+def test_weights_are_those_of_the_loss() -> None:
+    """The sum of the weighted losses over the sum of the weights, as Paddle's own weighted cross entropy."""
+    import paddle
+    import paddle.nn.functional as F
+
+    task = Classification(classes=("cat", "dog", "cow"), class_weights=(1.0, 2.0, 5.0))
+    logits, labels = paddle.to_tensor(LOGITS), paddle.to_tensor(LABELS)
+    expected = F.cross_entropy(logits, labels, weight=paddle.to_tensor([1.0, 2.0, 5.0]))
+    assert float(task.loss(logits, labels)) == pytest.approx(float(expected))
+    assert float(task.loss(logits, labels, label_smoothing=0.1)) > float(expected)
+    even = Classification(classes=("cat", "dog", "cow"), class_weights=(3.0, 3.0, 3.0))
+    for smoothing in (0.0, 0.1):
+        assert float(even.loss(logits, labels, smoothing)) == pytest.approx(float(TASK.loss(logits, labels, smoothing)))
 
 
 def test_no_examples_are_refused() -> None:
@@ -75,6 +124,8 @@ def test_a_task_is_read_by_its_kind() -> None:
     adapter = TypeAdapter(AnyTask)
     assert adapter.validate_python(TASK.model_dump(mode="json")) == TASK
     assert adapter.dump_python(TASK) == {"kind": "classification", "classes": ("cat", "dog", "cow")}
+    weighted = TASK.model_copy(update={"class_weights": (1.0, 2.0, 3.0)})
+    assert adapter.validate_python(weighted.model_dump(mode="json")) == weighted
     with pytest.raises(ValueError, match=r"'guessing'.*classification"):
         adapter.validate_python({"kind": "guessing", "classes": ["a", "b"]})
 
