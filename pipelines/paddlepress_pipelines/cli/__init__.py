@@ -11,7 +11,7 @@ import typer
 from paddlepress import __version__
 from paddlepress.core.errors import PaddlepressError
 from paddlepress.core.files import disk_full
-from paddlepress_pipelines.cli import doctor, export, import_model, inspect, registry, run
+from paddlepress_pipelines.cli import doctor, export, import_model, inspect, registry, run, runs, schedule, submit
 
 app = typer.Typer(
     name="paddlepress",
@@ -22,7 +22,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for group in (run.app, import_model.app, registry.app, doctor.app, export.app, inspect.app):
+_COMMANDS = (
+    run.app,
+    submit.app,
+    schedule.app,
+    runs.app,
+    import_model.app,
+    registry.app,
+    doctor.app,
+    export.app,
+    inspect.app,
+)
+for group in _COMMANDS:
     app.registered_commands.extend(group.registered_commands)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
@@ -22,3 +22,36 @@ RecipePath = Annotated[
 ]
 ModelName = Annotated[str, typer.Argument(help="A registered model: the name of its recipe.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table for people.")]
+Host = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--host",
+        envvar="KF_PIPELINES_ENDPOINT",
+        help="A Kubeflow Pipelines server, such as https://kubeflow.example.org/pipeline.",
+        metavar="URL",
+    ),
+]
+HostOrLocal = Annotated[
+    str,
+    typer.Option(
+        "--host",
+        envvar="KF_PIPELINES_ENDPOINT",
+        help="A Kubeflow Pipelines server, or local: this machine.",
+        metavar="URL",
+        show_default=True,
+    ),
+]
+LOCAL = "local"
+TokenFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--token-file",
+        envvar="KF_PIPELINES_SA_TOKEN_PATH",
+        help="A file with the server's token. Default: the variable PADDLEPRESS_TOKEN.",
+        metavar="FILE",
+    ),
+]
+Namespace = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--namespace", help="Yours, on a server that several users share.", metavar="NAME"),
+]

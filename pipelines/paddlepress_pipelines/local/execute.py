@@ -27,6 +27,9 @@ from paddlepress_components.entry import ERROR_PREFIX
 from paddlepress_pipelines.local.spec import TaskSpec
 from paddlepress_pipelines.local.warm import Served, Server
 
+LOG = "task.log"
+"""What a task printed, in its folder of the cache."""
+
 OnProgress = Callable[[int, int, str], None]
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -69,7 +72,7 @@ class Execution:
     ) -> None:
         self.task = task
         self.directory = directory
-        self.log = directory / "task.log"
+        self.log = directory / LOG
         self.environment = environment
         self.server = server
         self._process: subprocess.Popen[str] | Served | None = None

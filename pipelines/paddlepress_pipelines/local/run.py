@@ -75,7 +75,7 @@ def run_recipe(
     """
     check_local_data(recipe)
     home = home.absolute()
-    with _locked(home), _terminate_like_interrupt():
+    with locked(home), _terminate_like_interrupt():
         return _run(recipe, home, console, fresh, workers or min(4, os.cpu_count() or 1))
 
 
@@ -196,7 +196,7 @@ def _scratch(home: Path, run: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def locked(home: Path) -> Iterator[None]:
     """Hold a home directory against other runs; the kernel lets go of it however this process ends.
 
     A home that was made for a run which could not begin is taken away again.

@@ -11,6 +11,7 @@ PaddlepressError                 exit code 1: the work failed
     ├── ArtifactError            a model artifact that is missing, damaged or too new
     ├── DataError                a data set that is missing, damaged or does not fit
     ├── RegistryError            a registry that cannot be reached or lacks what was asked for
+    ├── ClusterError             a Kubeflow server that cannot be reached, refuses, or lacks what was asked for
     └── RunInUse                 a home directory that another run is using
 """
 
@@ -111,6 +112,10 @@ class DataError(UsageError):
 
 class RegistryError(UsageError):
     """A registry that cannot be reached, or that lacks what was asked for."""
+
+
+class ClusterError(UsageError):
+    """A Kubeflow server that cannot be reached, refuses, or lacks what was asked for."""
 
 
 class RunInUse(UsageError):
