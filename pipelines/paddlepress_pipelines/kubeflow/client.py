@@ -83,7 +83,7 @@ class Cluster:
         self.namespace: str | None = None
         self._say, self._patience_s, self._pause_s = say, patience_s, pause_s
         self._timeouts = (_CONNECT_TIMEOUT_S, answer_timeout_s)
-        self._reached = False
+        self._reached = self._known = False
         configuration = server.Configuration(host=self.host)
         # Its own retries know nothing of what was done already, and follow a redirection to a login page.
         configuration.retries = Retry(False, raise_on_redirect=False)
@@ -132,6 +132,7 @@ class Cluster:
                 f"--namespace {namespace!r}: {self.host} is not shared by several users, and has none to choose from"
             )
         self.namespace = namespace
+        self._known = True
         return self
 
     def call(
@@ -236,7 +237,6 @@ class Cluster:
             )
             return str(answer.data.decode("utf-8", "replace"))
 
-        self.api.last_response = None
         return str(self.call(read))
 
     def link(self, path: str) -> str:
@@ -265,9 +265,12 @@ class Cluster:
                     failure = ClusterError(f"{failure}. Check --host")
             raise failure from None
         self._reached = True
-        said = self.api.last_response.data if self.api.last_response is not None else "{}"
-        if said.lstrip()[:1] != "{":
-            raise ClusterError(self._not_ours())
+        # The client makes an empty model of a page; what `text` asks for is bytes here.
+        said = getattr(self.api.last_response, "data", None)
+        if isinstance(said, str) and said.lstrip()[:1] != "{":
+            raise ClusterError(
+                f"{self.host} answers with a page: is it a login's?" if self._known else self._not_ours()
+            )
         return result
 
     def _not_ours(self) -> str:
