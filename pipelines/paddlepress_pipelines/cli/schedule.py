@@ -98,9 +98,7 @@ def schedules(
         print(json.dumps(rows, indent=2))
         return
     if not rows:
-        print(
-            "nothing is scheduled on this machine" if host == LOCAL else f"paddlepress has scheduled nothing on {host}"
-        )
+        print(f"paddlepress has scheduled nothing on {'this machine' if host == LOCAL else host}")
         return
     from rich.table import Table
     from rich.text import Text

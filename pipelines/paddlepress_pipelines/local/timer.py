@@ -135,22 +135,25 @@ class _Systemd:
         service, timer = self._units(recipe)
         start = " ".join(_quoted(part) for part in command)
         calendars = "\n".join(f"OnCalendar={calendar}" for calendar in cron.calendars())
-        files.write_text(
-            service,
-            f"{_MARKER} {recipe}: {cron.text}\n"
-            f"[Unit]\nDescription=paddlepress runs {recipe}\n\n"
-            f"[Service]\nType=oneshot\nWorkingDirectory={_path(folder)}\nExecStart={start}\n"
+        head = f"{_MARKER} {recipe}: {cron.text}\n[Unit]\nDescription=paddlepress runs {recipe}\n\n"
+        texts = {
+            service: f"{head}[Service]\nType=oneshot\nWorkingDirectory={_path(folder)}\nExecStart={start}\n"
             f"StandardOutput=append:{_path(log)}\nStandardError=append:{_path(log)}\n",
-        )
-        files.write_text(
-            timer,
-            f"{_MARKER} {recipe}: {cron.text}\n"
-            f"[Unit]\nDescription=paddlepress runs {recipe}\n\n"
-            f"[Timer]\n{calendars}\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n",
-        )
-        _run("systemctl", "--user", "daemon-reload")
-        _run("systemctl", "--user", "enable", timer.name)
-        _run("systemctl", "--user", "restart", timer.name)  # one that runs already would keep its former times
+            timer: f"{head}[Timer]\n{calendars}\nPersistent=true\n\n[Install]\nWantedBy=timers.target\n",
+        }
+        before = {path: path.read_text(encoding="utf-8") for path in texts if path.exists()}
+        try:
+            for path, text in texts.items():
+                files.write_text(path, text)
+            _run("systemctl", "--user", "daemon-reload")
+            _run("systemctl", "--user", "enable", timer.name)
+            _run("systemctl", "--user", "restart", timer.name)  # one that runs already would keep its former times
+        except PaddlepressError:
+            for path in texts:
+                path.unlink(missing_ok=True)
+            for path, text in before.items():
+                files.write_text(path, text)
+            raise
         return Timer(recipe, cron, True, "systemd", shlex.join(command))
 
     def listed(self) -> list[Timer]:
@@ -226,7 +229,7 @@ class _Crontab:
         """
         done = _run("crontab", "-l", check=False)
         if done.returncode == 0:
-            return done.stdout.split("\n")[:-1] if done.stdout.endswith("\n") else [*done.stdout.split("\n")]
+            return done.stdout.removesuffix("\n").split("\n") if done.stdout else []
         if "no crontab" in done.stderr.lower():
             return []
         raise PaddlepressError(f"crontab -l failed, so that nothing was changed: {_said(done)}")
