@@ -71,6 +71,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "home"
 
 
+def test_a_run_is_listed_with_its_champion_and_keeps_its_logs(home: Path) -> None:
+    """The variant that `compare` shows in production; what a task printed is the run's own, whatever comes later."""
+    (row,) = json.loads(paddlepress("runs", "--home", home, "--json").stdout)
+    champions = [name for name, entry in table(home).items() if "champion" in entry["aliases"]]
+    assert [row["champion"]] == champions
+    assert row["state"] == "done" and row["tasks"].endswith(" done") and row["seconds"] > 0
+    assert "epoch" in paddlepress("logs", "last", "train", "--home", home).stdout
+    used = {path: path.stat().st_mtime for path in (home / "cache").rglob("*") if path.is_file()}
+    cleaned = paddlepress("clean", "--older-than", "0s", "--home", home, TMPDIR=str(home.parent))
+    assert cleaned.returncode == 0, cleaned.stderr
+    assert {path: path.stat().st_mtime for path in (home / "cache").rglob("*") if path.is_file()} == used
+
+
 def test_a_run_ends_with_a_table_a_champion_and_a_report(home: Path) -> None:
     """The output names every variant, the champion with the reason, and the report, which is there."""
     output = (home.parent / "output").read_text()
