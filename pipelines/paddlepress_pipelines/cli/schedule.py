@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -150,7 +150,7 @@ def _put_here(path: Path, recipe: Recipe, cron: Cron, home: Path) -> None:
     print(f"Scheduled {recipe.name} by {made.by}: {cron.meaning()} ({cron.text})")
     print(f"Command  {made.command}")
     print(f"Log      {log}")
-    _tell_next(cron, datetime.now().astimezone().tzinfo, note=False)
+    _tell_next(cron, None, note=False)
     if made.by == "systemd":
         print("While nobody is logged in it runs only after `loginctl enable-linger`")
     if os.environ.get("MLFLOW_TRACKING_URI"):
@@ -181,7 +181,7 @@ def _change_here(name: str, verb: str) -> None:
     else:
         changed = timer.switch(name, enabled=verb == "--resume")
         if changed.enabled and changed.cron is not None:
-            _tell_next(changed.cron, datetime.now().astimezone().tzinfo, note=False)
+            _tell_next(changed.cron, None, note=False)
     print(_DONE[verb].format(name))
 
 
@@ -196,12 +196,18 @@ def _name(recipe: Path) -> str:
     """The recipe's name: of its file, or what was given where there is no such file."""
     from paddlepress_pipelines.recipe import load
 
-    return load(recipe).name if recipe.exists() else str(recipe)
+    return load(recipe).name if recipe.is_file() else str(recipe)
 
 
-def _tell_next(cron: Cron, zone: Any, *, note: bool) -> None:
+def _next(cron: Cron, zone: tzinfo | None, count: int) -> list[datetime]:
+    """The next times in a zone; None: on this machine's clock, whatever the season then."""
+    times = cron.next(datetime.now(zone), count)
+    return times if zone is not None else [time.astimezone() for time in times]
+
+
+def _tell_next(cron: Cron, zone: tzinfo | None, *, note: bool) -> None:
     """Print the next three times."""
-    for number, time in enumerate(cron.next(datetime.now(zone))):
+    for number, time in enumerate(_next(cron, zone, 3)):
         here = f", here {time.astimezone():%a %Y-%m-%d %H:%M %Z}" if note else ""
         print(f"{'Next' if number == 0 else '':8} {time:%a %Y-%m-%d %H:%M} {time:%Z}{here}")
 
@@ -209,8 +215,7 @@ def _tell_next(cron: Cron, zone: Any, *, note: bool) -> None:
 def _rows_here() -> list[dict[str, Any]]:
     from paddlepress_pipelines.local import timer
 
-    zone = datetime.now().astimezone().tzinfo
-    return [_row(one.recipe, one.cron, one.enabled, zone, by=one.by, command=one.command) for one in timer.listed()]
+    return [_row(one.recipe, one.cron, one.enabled, None, by=one.by, command=one.command) for one in timer.listed()]
 
 
 def _rows_there(host: str, token_file: Path | None, namespace: str | None) -> list[dict[str, Any]]:
@@ -223,8 +228,8 @@ def _rows_there(host: str, token_file: Path | None, namespace: str | None) -> li
     ]
 
 
-def _row(recipe: str, cron: Cron | None, enabled: bool, zone: Any, **more: str) -> dict[str, Any]:
-    times = cron.next(datetime.now(zone), 1) if cron is not None and enabled else []
+def _row(recipe: str, cron: Cron | None, enabled: bool, zone: tzinfo | None, **more: str) -> dict[str, Any]:
+    times = _next(cron, zone, 1) if cron is not None and enabled else []
     return {
         "recipe": recipe,
         "state": "active" if enabled else "paused",

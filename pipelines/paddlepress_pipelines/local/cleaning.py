@@ -6,9 +6,11 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,23 +140,26 @@ def _temporary(home: Path, now: float) -> Iterator[tuple[Path, str]]:
             if _HALF_WRITTEN.fullmatch(path.name) and path.is_dir() and _newest(path) < now - _ABANDONED_S:
                 yield path, "half written"
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        mine = path.is_dir() and not path.is_symlink() and path.stat().st_uid == os.getuid()
+        mine = path.is_dir() and not path.is_symlink() and next((one.st_uid for one in _found(path)), -1) == os.getuid()
         if mine and _newest(path) < now - _ABANDONED_S:
             yield path, "of a process that was killed"
 
 
 def _newest(path: Path) -> float:
     """When something in a folder was last written, or the folder itself."""
-    times = [path.lstat().st_mtime]
-    for inner in path.rglob("*") if path.is_dir() and not path.is_symlink() else ():
-        times.append(inner.lstat().st_mtime)
-    return max(times)
+    return max((found.st_mtime for found in _found(path)), default=0.0)
 
 
 def _size(path: Path) -> int:
     """Bytes of a file, or of all files in a folder."""
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
-    return sum(file.lstat().st_size for file in files if not file.is_dir())
+    return sum(found.st_size for found in _found(path) if not stat.S_ISDIR(found.st_mode))
+
+
+def _found(path: Path) -> Iterator[os.stat_result]:
+    """What is known of a file, or of a folder and all that is in it; others may take away some of it meanwhile."""
+    for one in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
+        with suppress(FileNotFoundError):
+            yield one.lstat()
 
 
 def _remove(path: Path) -> None:

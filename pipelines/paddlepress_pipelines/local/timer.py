@@ -73,9 +73,12 @@ def put(recipe: str, cron: Cron, command: Sequence[str], folder: Path, log: Path
     for text in (*command, str(folder), str(log)):
         if "\n" in text or "\r" in text:
             raise UsageError(f"can't schedule {text!r}: a path with a line break fits no crontab and no unit")
+    systemd = _systemd()
+    if not (systemd or _has_crontab()):
+        raise PaddlepressError("this machine has no systemd that answers this user, and no crontab: nothing can run it")
     with files.writing(log):
         log.parent.mkdir(parents=True, exist_ok=True)
-    if _systemd():
+    if systemd:
         timer = _Systemd().put(recipe, cron, command, folder, log)
         if _has_crontab():
             _Crontab().remove(recipe)
@@ -272,8 +275,6 @@ def _run(*command: str, given: str | None = None, check: bool = True) -> subproc
             check=False,
             timeout=_LONGEST_WAIT_S,
         )
-    except FileNotFoundError:
-        raise PaddlepressError(f"there is no {command[0]} on this machine: neither systemd nor cron serves") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PaddlepressError(f"{shlex.join(command)} failed: {in_one_line(error, 200)}") from None
     if check and done.returncode != 0:

@@ -251,10 +251,11 @@ def test_a_systemd_that_does_not_answer_leaves_it_to_cron(command: Command, prog
 
 
 def test_a_machine_with_neither_is_told(command: Command) -> None:
-    """One line that names both."""
+    """One line that names both, and nothing is left."""
     done = schedule(command)
     assert done.code == 1
-    assert "there is no crontab on this machine: neither systemd nor cron serves" in done.err
+    assert "this machine has no systemd that answers this user, and no crontab: nothing can run it" in done.err
+    assert [path.name for path in Path.cwd().iterdir()] == ["small.yaml"]
     assert command("schedules").out == "paddlepress has scheduled nothing on this machine\n"
 
 
