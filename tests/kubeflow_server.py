@@ -36,6 +36,10 @@ _NAMES = (
 )
 
 
+GROUPS = ("for-loop-1", "iteration-iterations", "iteration-item(0:0)", "iteration-item(1:1)")
+"""The nodes of a loop that are no tasks."""
+
+
 @dataclass
 class Failure:
     """What happens to a request instead of an answer.
@@ -249,9 +253,7 @@ class KubeflowServer:
         over = asked > self.steps
         run.state = self.outcome if over else "RUNNING"
         spec = self.versions[run.pipeline_version_reference.pipeline_version_id].pipeline_spec
-        run.run_details = models.V2beta1RunDetails(
-            task_details=self._nodes(run, list(spec["root"]["dag"]["tasks"]), over)
-        )
+        run.run_details = models.V2beta1RunDetails(task_details=self._nodes(run, _unrolled(spec, spec["root"]), over))
         if over:
             run.finished_at = run.created_at + timedelta(seconds=65)
             run.error = models.GoogleRpcStatus(message="workflow failed") if self.outcome == "FAILED" else None
@@ -265,7 +267,7 @@ class KubeflowServer:
             begun = run.created_at + timedelta(seconds=number)
             return models.V2beta1PipelineTaskDetail(
                 run_id=run.run_id,
-                task_id=str(uuid.uuid4()),
+                task_id=str(uuid.uuid5(uuid.UUID(run.run_id), str(number))),
                 display_name=name,
                 create_time=begun,
                 start_time=begun,
@@ -278,6 +280,9 @@ class KubeflowServer:
         whole = self.outcome if over else "RUNNING"
         nodes = [node(workflow, whole, 0, "1"), node("root-driver", "SUCCEEDED", 1, "2"), node("root", whole, 2, "3")]
         for place, name in enumerate(tasks):
+            if name in GROUPS:
+                nodes.append(node(name, whole, 10 * place + 11, str(2000 + place)))
+                continue
             state = "FAILED" if name == self.failing and over else "SUCCEEDED" if over else "RUNNING"
             nodes += [
                 node(f"{name}-driver", "SUCCEEDED", 10 * place + 10, str(1000 + place)),
@@ -306,6 +311,18 @@ class KubeflowServer:
             raise Refusal(400, "Invalid input error: a namespace is required")
         if namespace and not self.multi_user:
             raise Refusal(400, f"Invalid input error: In single-user mode, {kind} cannot be filtered by namespace")
+
+
+def _unrolled(spec: dict[str, Any], part: dict[str, Any]) -> list[str]:
+    """The nodes below a part of a pipeline: a loop is done twice, and has nodes of its own around that."""
+    found = []
+    for name, task in part["dag"]["tasks"].items():
+        component = spec["components"][task["componentRef"]["name"]]
+        if "dag" in component:
+            found += [*GROUPS, *2 * _unrolled(spec, component)]
+        else:
+            found.append(name)
+    return found
 
 
 def _read(body: bytes, model: str) -> Any:

@@ -69,7 +69,7 @@ def logs(
     """Print what the tasks of a run printed."""
     printed = _local_logs(home, run, task) if host == LOCAL else _cluster_logs(host, run, task, token_file, namespace)
     for title, text in printed:
-        if task is None:
+        if task is None or len(printed) > 1:
             print(f"==> {title}")
         print(text.rstrip("\n"))
 

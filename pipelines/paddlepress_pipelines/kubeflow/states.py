@@ -46,6 +46,7 @@ class Task:
     """A task of a run.
 
     Attributes:
+        id: unique in the run, unlike the name of a task in a loop.
         name: in the pipeline.
         title: for people.
         state: as a run's.
@@ -54,6 +55,7 @@ class Task:
         pods: the names of its pods, or of the workflow's nodes that became pods; mostly one.
     """
 
+    id: str
     name: str
     title: str
     state: str
@@ -81,7 +83,10 @@ def run_of(answer: Any) -> Run:
 
 
 def titles_of(cluster: Cluster, answer: Any) -> dict[str, str]:
-    """What the tasks of a server's `V2beta1Run` are called for people, by their names; those of its pipeline's root."""
+    """What the tasks of a server's `V2beta1Run` are called for people, by their names; empty where that isn't known.
+
+    Loops and nested pipelines, which are no tasks of their own, are not among them, but the tasks inside are.
+    """
     reference = answer.pipeline_version_reference
     if reference is None or not reference.pipeline_version_id:
         return {}
@@ -91,8 +96,13 @@ def titles_of(cluster: Cluster, answer: Any) -> dict[str, str]:
     try:
         # With a platform's settings beside it, the specification is one level deeper.
         spec = version.pipeline_spec.get("pipeline_spec", version.pipeline_spec)
-        tasks = spec["root"]["dag"]["tasks"]
-        return {str(name): str(task["taskInfo"]["name"]) for name, task in tasks.items()}
+        graphs = [part["dag"]["tasks"] for part in (spec["root"], *spec["components"].values()) if "dag" in part]
+        return {
+            str(name): str(task["taskInfo"]["name"])
+            for graph in graphs
+            for name, task in graph.items()
+            if "executorLabel" in spec["components"][task["componentRef"]["name"]]
+        }
     except (KeyError, TypeError, AttributeError):
         return {}
 
@@ -101,8 +111,12 @@ def tasks_of(answer: Any, titles: Mapping[str, str]) -> list[Task]:
     """The tasks of a server's `V2beta1Run`, in the order in which they began.
 
     The server tells every node of its workflow: of a task `export` the nodes `export-driver`, `export` and, below it,
-    `executor`; before them all one with the workflow's own name, `root-driver` and `root`. A driver that failed is
-    told, too.
+    `executor`; before them all one with the workflow's own name, `root-driver` and `root`. A task in a loop has as many
+    nodes as the loop has turns. A driver that failed is told, too.
+
+    Args:
+        answer: the run.
+        titles: of its tasks by name, see `titles_of`; without any, whatever may be a task is told.
     """
     nodes = list(answer.run_details.task_details or ()) if answer.run_details is not None else []
     names = {str(node.display_name) for node in nodes}
@@ -112,13 +126,14 @@ def tasks_of(answer: Any, titles: Mapping[str, str]) -> list[Task]:
         below = [str(child.pod_name) for child in node.child_tasks or () if child.pod_name]
         driver = name.endswith("-driver") and name.removesuffix("-driver") in names
         workflow = any(pod.startswith(f"{name}-") for pod in below)
-        if (driver and state != "FAILED") or workflow or name in ("root", "") or _EXECUTOR.fullmatch(name):
+        group = (name not in titles and bool(titles)) or workflow or name in ("root", "") or _EXECUTOR.fullmatch(name)
+        if state != "FAILED" if driver else group:
             continue
         begun, ended = _time(node.start_time), _time(node.end_time)
         seconds = (ended - begun).total_seconds() if begun and ended and ended >= begun else None
         error = in_one_line(node.error.message, 300) if node.error is not None and node.error.message else ""
         pods = (str(node.pod_name),) if node.pod_name else tuple(below)
-        task = Task(name, titles.get(name, name), state, seconds, error, pods)
+        task = Task(str(node.task_id), name, titles.get(name, name), state, seconds, error, pods)
         found.append((begun or datetime.max.replace(tzinfo=UTC), name, task))
     return [task for _, _, task in sorted(found, key=lambda one: one[:2])]
 
@@ -145,8 +160,8 @@ def follow(
             titles = titles_of(cluster, answer)
         tasks = tasks_of(answer, titles)
         for task in tasks:
-            if states.get(task.name) != task.state:
-                states[task.name] = task.state
+            if states.get(task.id) != task.state:
+                states[task.id] = task.state
                 told(task)
         now = run_of(answer)
         if now.state in ENDED:
