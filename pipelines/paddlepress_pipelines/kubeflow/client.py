@@ -113,7 +113,10 @@ class Cluster:
             self.call(self._health.healthz_service_get_healthz)
         except Missing:
             raise ClusterError(self._not_ours()) from None
-        health = json.loads(self.api.last_response.data)
+        try:
+            health = json.loads(self.api.last_response.data)
+        except ValueError:
+            health = {"multi_user": None}
         if not isinstance(health.get("multi_user", False), bool):
             raise ClusterError(self._not_ours())
         version = str(health.get("tag_name", ""))

@@ -249,6 +249,14 @@ def test_another_server_than_is_needed(settings: dict[str, Any], words: str) -> 
         Cluster(server.url).connect()
 
 
+@pytest.mark.parametrize("body", ["{torn", '{"multi_user": "?"}'])
+def test_a_health_that_is_none(body: str, kubeflow: KubeflowServer) -> None:
+    """Something else that speaks JSON is no Kubeflow Pipelines."""
+    kubeflow.fail(Failure(200, body=body, on="/apis/v2beta1/healthz"), Failure(404, on="/apis/v1beta1/healthz"))
+    with pytest.raises(ClusterError, match="answers, but is no Kubeflow Pipelines"):
+        Cluster(kubeflow.url).connect()
+
+
 def test_namespaces() -> None:
     """One is sent where there are several users, and refused where there are not."""
     with serving(multi_user=True) as server:
