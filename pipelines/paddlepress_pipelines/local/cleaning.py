@@ -24,7 +24,8 @@ _AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _ABANDONED_S = 86_400.0
 """Temporary files of this age belong to no process that is at work."""
-_PREFIX = "paddlepress-"
+_SCRATCH = re.compile("paddlepress-[a-z0-9_]{8}")
+"""How `tempfile` names the folders that are asked of it here: nothing that a person named goes."""
 _HALF_WRITTEN = re.compile(r"\..+\.[a-z0-9_]{8}")
 """How `files.replacing` names the folders in which it writes."""
 
@@ -139,8 +140,10 @@ def _temporary(home: Path, now: float) -> Iterator[tuple[Path, str]]:
         for path in folder.glob(".*.*"):
             if _HALF_WRITTEN.fullmatch(path.name) and path.is_dir() and _newest(path) < now - _ABANDONED_S:
                 yield path, "half written"
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        mine = path.is_dir() and not path.is_symlink() and next((one.st_uid for one in _found(path)), -1) == os.getuid()
+    for path in Path(tempfile.gettempdir()).iterdir():
+        if not _SCRATCH.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+            continue
+        mine = next((one.st_uid for one in _found(path)), -1) == os.getuid()
         if mine and _newest(path) < now - _ABANDONED_S:
             yield path, "of a process that was killed"
 

@@ -125,7 +125,7 @@ def _champion(result: RunResult) -> dict[str, Any] | None:
     version, variant = decision["champion"], ""
     for task in result.tasks.values():
         if task.component == "register" and (made := result.json(task.name, "registration")):
-            variant = task.constants["variant"] if made["version"] == version else variant
+            variant = made["variant"] if made["version"] == version else variant
     return {"version": version, "variant": variant}
 
 

@@ -206,7 +206,12 @@ def old_home(home: Path) -> None:
         write(home / kept)
     aged(home / "artifacts", 400)
     system = home.parent / "system"
-    for name, days in (("paddlepress-old", 3), ("paddlepress-new", 0), ("other-old", 3)):
+    for name, days in (
+        ("paddlepress-old0abc_", 3),
+        ("paddlepress-new0abc_", 0),
+        ("paddlepress-of-a-person", 3),
+        ("other-old", 3),
+    ):
         write(system / name / "file")
         aged(system / name, days)
 
@@ -217,7 +222,7 @@ GOES = {
     "home/cache/train-5",
     "home/tmp",
     "home/reports/.mnist.html.ab12cd_9",
-    "system/paddlepress-old",
+    "system/paddlepress-old0abc_",
 }
 
 
