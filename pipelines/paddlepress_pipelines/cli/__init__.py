@@ -11,7 +11,19 @@ import typer
 from paddlepress import __version__
 from paddlepress.core.errors import PaddlepressError
 from paddlepress.core.files import disk_full
-from paddlepress_pipelines.cli import doctor, export, import_model, inspect, registry, run, runs, schedule, submit
+from paddlepress_pipelines.cli import (
+    doctor,
+    export,
+    import_model,
+    inspect,
+    keys,
+    publish,
+    registry,
+    run,
+    runs,
+    schedule,
+    submit,
+)
 
 app = typer.Typer(
     name="paddlepress",
@@ -29,12 +41,14 @@ _COMMANDS = (
     runs.app,
     import_model.app,
     registry.app,
+    publish.app,
     doctor.app,
     export.app,
     inspect.app,
 )
 for group in _COMMANDS:
     app.registered_commands.extend(group.registered_commands)
+app.add_typer(keys.app, name="keys")
 
 
 def _version(wanted: bool) -> None:

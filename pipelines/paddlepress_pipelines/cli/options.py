@@ -55,3 +55,28 @@ Namespace = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--namespace", help="Yours, on a server that several users share.", metavar="NAME"),
 ]
+RegisteredModel = Annotated[
+    str,
+    typer.Argument(
+        help="NAME[@VERSION or @ALIAS] of a registered model, the champion where nothing is said.", metavar="NAME"
+    ),
+]
+Place = Annotated[
+    str, typer.Option("--to", help="Where versions are published: s3://bucket/prefix, or a folder.", metavar="PLACE")
+]
+SigningKeyFile = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        "--key",
+        envvar="PADDLEPRESS_SIGNING_KEY",
+        help="The private key that signs.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
+TrustedKeys = Annotated[
+    Optional[list[Path]],  # noqa: UP045
+    typer.Option(
+        "--trust", help="A public key whose signatures on what is there already are taken too.", metavar="FILE.pub"
+    ),
+]

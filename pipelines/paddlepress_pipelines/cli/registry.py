@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home, ModelName
+from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home, ModelName, SigningKeyFile, TrustedKeys
 
 if TYPE_CHECKING:
     from paddlepress.registry.promotion import Decision
@@ -94,8 +94,23 @@ def promote(
 
 
 @app.command()
-def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Make the former champion the champion again."""
+def rollback(
+    name: ModelName,
+    to: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--to", help="Roll back what is published there, and leave the registry.", metavar="PLACE"),
+    ] = None,
+    key: SigningKeyFile = None,
+    trust: TrustedKeys = None,
+    home: Home = DEFAULT_HOME,
+    as_json: AsJson = False,
+) -> None:
+    """Make the former champion the champion again; with --to, make the version published before current again."""
+    if to is not None:
+        from paddlepress_pipelines.cli.publish import roll_back_published
+
+        roll_back_published(name, to, key, trust or [], as_json)
+        return
     from paddlepress.registry import promotion
 
     with opened(home) as client:
@@ -104,11 +119,14 @@ def rollback(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False
 
 @app.command()
 def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False) -> None:
-    """Tell every decision about what is in production, and why."""
+    """Tell every decision about what is in production, and why, and what was published where."""
     from paddlepress.registry import history as records
 
     with opened(home) as client:
         entries = [entry.model_dump(mode="json", by_alias=True) for entry in records.history(client, name)]
+        entries = sorted(
+            [*entries, *_publications(client, name)], key=lambda entry: datetime.fromisoformat(entry["time"])
+        )
     if as_json:
         print(json.dumps(entries, indent=2))
         return
@@ -122,6 +140,25 @@ def history(name: ModelName, home: Home = DEFAULT_HOME, as_json: AsJson = False)
         when = datetime.fromisoformat(entry["time"]).astimezone().strftime("%Y-%m-%d %H:%M")
         table.add_row(Text(when, "dim"), Text(entry["action"], "bold"), Text(entry["reason"]))
     console().print(table)
+
+
+def _publications(client: Any, name: str) -> list[dict[str, Any]]:
+    """Where versions were last made current, in the form of decisions."""
+    from paddlepress.registry import catalogue
+
+    return [
+        {
+            "time": each.model_dump(mode="json")["time"],
+            "action": "published",
+            "variant": row.variant,
+            "version": row.version,
+            "reason": f"{row.variant} (version {row.version}) to {each.location} by {each.publisher}, "
+            f"key {each.key_id[:12]}, number {each.sequence}",
+            **each.model_dump(mode="json", exclude={"time"}),
+        }
+        for row in catalogue.versions(client, name)
+        for each in row.published
+    ]
 
 
 @contextmanager

@@ -4,6 +4,8 @@ PaddlepressError                 exit code 1: the work failed
 ├── TechniqueRefused             a technique has no meaning on this model, and says why
 ├── TrainingFailed               a loss that is not a number, a student that cannot be built
 ├── PromotionRefused             no variant passed its gates
+├── PublishRefused               a version that is published otherwise already, a pointer that somebody else moved
+├── VerificationFailed           a published version that is unsigned, altered, incomplete or older than it may be
 ├── DiskFull                     no room for what has to be written; names the place
 └── UsageError                   exit code 2: the user asked for something that cannot be
     ├── UnknownName              a name that is not registered; lists the ones that are
@@ -62,6 +64,14 @@ class TrainingFailed(PaddlepressError):
 
 class PromotionRefused(PaddlepressError):
     """A promotion that the gates do not allow."""
+
+
+class PublishRefused(PaddlepressError):
+    """A version or a pointer that can't be published as it was asked for, since something else is there."""
+
+
+class VerificationFailed(PaddlepressError):
+    """A published version that can't be trusted: nothing of it is used."""
 
 
 class DiskFull(PaddlepressError):

@@ -41,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with writing(path):
             sync(temporary)
             _replace(path, temporary, holder / f"{path.name}.replaced")
-            _sync_one(path.parent)
+            sync_one(path.parent)
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -65,11 +65,16 @@ def sync(path: Path) -> None:
     """
     for inner in path.rglob("*") if path.is_dir() else ():
         if not inner.is_symlink():
-            _sync_one(inner)
-    _sync_one(path)
+            sync_one(inner)
+    sync_one(path)
 
 
-def _sync_one(path: Path) -> None:
+def sync_one(path: Path) -> None:
+    """Have a file, or a directory's own entries, reach the disk.
+
+    Raises:
+        OSError: it can't be written there.
+    """
     if not (path.is_file() or path.is_dir()):
         return
     descriptor = os.open(path, os.O_RDONLY)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from paddlepress.core.errors import RegistryError, UnknownName
 from paddlepress.evaluation.paired_latencies import paired
 from paddlepress.registry import tags as keys
+from paddlepress.registry.publications import Publication, of_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -54,6 +55,7 @@ class Row(BaseModel):
         remeasured: what was measured of it later, if anything was.
         pipeline_run: which run of the pipeline made it.
         run_id: its MLflow run.
+        published: where it was published, oldest first.
         created: when the version was made.
         registered: when a pipeline last registered it.
     """
@@ -76,6 +78,7 @@ class Row(BaseModel):
     remeasured: Remeasured | None = None
     pipeline_run: str = ""
     run_id: str = ""
+    published: tuple[Publication, ...] = ()
     created: datetime
     registered: datetime
 
@@ -195,6 +198,7 @@ def row_of(entry: Any, aliases: tuple[str, ...] = ()) -> Row:
             remeasured=json.loads(tags.get(keys.REMEASURED, "null")),
             pipeline_run=tags.get(keys.PIPELINE_RUN, ""),
             run_id=entry.run_id or "",
+            published=of_tags(tags),
             created=created,
             registered=_moment(tags.get(keys.REGISTERED_AT, ""), created),
         )

@@ -27,6 +27,9 @@ MISSING = "paddlepress.missing"
 REMEASURED = "paddlepress.remeasured"
 """JSON object, see `paddlepress.registry.catalogue.Remeasured`: a champion measured again beside a newer base model."""
 
+PUBLISHED = "paddlepress.published"
+"""JSON list, see `paddlepress.registry.publications.Publication`: where this version was made current, and when."""
+
 LENGTH = 5000
 """The narrowest column that MLflow keeps a registered model's tag in, in characters."""
 POLICY = "paddlepress.policy"

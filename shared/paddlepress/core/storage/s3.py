@@ -97,7 +97,7 @@ def download(source: Location, into: Path) -> Path:
     """
     s3 = client(source)
     target = into / source.name
-    with _told(source, s3), _written(target) as temporary:
+    with told(source, s3), _written(target) as temporary:
         if not source.is_prefix:
             _download_object(s3, source, temporary)
             return target
@@ -134,7 +134,7 @@ def upload(path: Path, location: str) -> str:
         files = {target.key: path}
     s3 = client(target)
     for key, file in files.items():
-        with _told(Location(target.bucket, key), s3):
+        with told(Location(target.bucket, key), s3):
             extra: dict[str, Any] = {"Metadata": {SHA256: sha256_of(file)}, "ChecksumAlgorithm": "SHA256"}
             s3.upload_file(str(file), target.bucket, key, ExtraArgs=extra)
     return str(target)
@@ -191,7 +191,7 @@ def _written(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _told(location: Location, s3: S3Client) -> Iterator[None]:
+def told(location: Location, s3: S3Client) -> Iterator[None]:
     """Turn what boto3 raises into one line that names the location."""
     from boto3.exceptions import Boto3Error, RetriesExceededError
     from botocore import exceptions as boto

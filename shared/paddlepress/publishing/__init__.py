@@ -1,0 +1,1 @@
+"""A registered version taken to production: signed, immutable, behind one pointer; and brought from there, checked."""
