@@ -50,7 +50,7 @@ def compare(name: str, home: str | Path = DEFAULT_HOME) -> pd.DataFrame:
 
     from paddlepress.registry.policy import load_policy
     from paddlepress.report import comparison
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     with opened(Path(home)) as client:
         policy = load_policy(client, name)
@@ -71,7 +71,7 @@ def promote(name: str, variant: str | None = None, home: str | Path = DEFAULT_HO
     """
     from paddlepress.registry import promotion
     from paddlepress.registry.policy import load_policy
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     with opened(Path(home)) as client:
         return promotion.promote(client, Path(home), name, load_policy(client, name), variant)

@@ -23,7 +23,7 @@ def doctor(
     from paddlepress.core.errors import RegistryError
     from paddlepress.registry.integrity import audit
     from paddlepress_pipelines.cli.output import console
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     with opened(home) as client:
         faults = audit(client, registry, repair=repair)

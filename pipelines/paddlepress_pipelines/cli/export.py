@@ -43,7 +43,7 @@ def export(
 def _registered(model: str, home: Path, scratch: Path) -> tuple[Path, dict[str, str]]:
     """The deployable of a registered version, and what the registry knows of it."""
     from paddlepress.registry.fetching import fetch_deployable, version_of
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     name, _, reference = model.partition("@")
     with opened(home) as client:

@@ -39,10 +39,10 @@ def publish(
     """Publish the champion: files and signature once and for all, then the pointer that production follows."""
     from paddlepress.publishing import publisher
     from paddlepress.publishing.keys import load_public_key
-    from paddlepress.publishing.stores import open_store
+    from paddlepress.publishing.places import open_store
     from paddlepress.registry.fetching import version_of
     from paddlepress_pipelines.cli.progress import CommandProgress
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     signing, trusted, store = _signing(key), [load_public_key(path) for path in trust or ()], open_store(to)
     name, _, reference = model.partition("@")
@@ -60,7 +60,7 @@ def roll_back_published(name: str, to: str, key: Path | None, trust: list[Path],
     """What `rollback --to` does."""
     from paddlepress.publishing import publisher
     from paddlepress.publishing.keys import load_public_key
-    from paddlepress.publishing.stores import open_store
+    from paddlepress.publishing.places import open_store
     from paddlepress_pipelines.cli.progress import CommandProgress
 
     signing, trusted, store = _signing(key), [load_public_key(path) for path in trust], open_store(to)
@@ -131,7 +131,7 @@ def manifest(
     from paddlepress.core.errors import UnknownName
     from paddlepress.publishing.inference_service import ServingFormat, inference_service
     from paddlepress.registry.fetching import version_of
-    from paddlepress_pipelines.cli.registry import opened
+    from paddlepress_pipelines.open_registry import opened
 
     chosen: ServingFormat | None = next((each for each in get_args(ServingFormat) if each == served_as), None)
     if chosen is None:

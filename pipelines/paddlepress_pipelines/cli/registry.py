@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from paddlepress_pipelines.cli.options import DEFAULT_HOME, AsJson, Home, ModelName, SigningKeyFile, TrustedKeys
+from paddlepress_pipelines.open_registry import opened
 
 if TYPE_CHECKING:
     from paddlepress.registry.promotion import Decision
@@ -159,23 +158,6 @@ def _publications(client: Any, name: str) -> list[dict[str, Any]]:
         for row in catalogue.versions(client, name)
         for each in row.published
     ]
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[Any]:
-    """The registry of a home directory, which must be there unless a server is configured; failures are one line."""
-    import os
-
-    from paddlepress.core.errors import RegistryError
-    from paddlepress.registry import connection, location
-    from paddlepress.registry.failures import told
-
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (home / location.DATABASE).exists():
-        raise RegistryError(
-            f"there is no registry in {home}. Run a recipe first, or give --home or MLFLOW_TRACKING_URI"
-        )
-    with told(location.tracking_uri(home)):
-        yield connection.connect(home)
 
 
 def _say(decision: Decision, as_json: bool) -> None:

@@ -18,7 +18,8 @@ from paddlepress.core.progress import Progress, Silent
 from paddlepress.publishing import checksums, versions
 from paddlepress.publishing import pointer as pointers
 from paddlepress.publishing.keys import PublicKey, by_id
-from paddlepress.publishing.stores import Store, open_store
+from paddlepress.publishing.places import open_store
+from paddlepress.publishing.stores import Store
 
 MEMORY = "pulled.json"
 CURRENT = "current"

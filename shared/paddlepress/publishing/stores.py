@@ -85,15 +85,3 @@ class Store(Protocol):
 def normalized(location: str) -> str:
     """A place as it is written down: without a slash at its end, a folder with its whole path."""
     return location.rstrip("/") if is_s3(location) else str(expanded(location).absolute())
-
-
-def open_store(location: str) -> Store:
-    """The place at a location: `s3://bucket/prefix`, or a folder, which need not be there yet.
-
-    Raises:
-        DataError: the location can't be understood, or S3 is not set up.
-    """
-    from paddlepress.publishing.folder_store import FolderStore
-    from paddlepress.publishing.s3_store import S3Store
-
-    return S3Store(location) if is_s3(location) else FolderStore(location)
