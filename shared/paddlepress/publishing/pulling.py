@@ -15,6 +15,7 @@ from paddlepress.core.errors import UsageError, VerificationFailed, in_one_line
 from paddlepress.core.files import replacing, write_text
 from paddlepress.core.manifests import Sha256
 from paddlepress.core.progress import Progress, Silent
+from paddlepress.core.storage import is_s3
 from paddlepress.publishing import checksums, versions
 from paddlepress.publishing import pointer as pointers
 from paddlepress.publishing.keys import PublicKey, by_id
@@ -133,7 +134,7 @@ def pull(
 def _parsed(location: str) -> tuple[str, str, int | None]:
     """Place, name and version; None stands for the current one."""
     found = re.fullmatch(r"(.+)/([A-Za-z0-9][A-Za-z0-9_.-]{0,199})/(current(?:\.json)?|[1-9][0-9]{0,8})/?", location)
-    if found is None:
+    if found is None or (is_s3(location) and not is_s3(found[1])):  # s3://bucket/current has no name
         raise UsageError(f"{location!r} is no published version. Valid: {_FORM}")
     return found[1], found[2], int(found[3]) if found[3].isdecimal() else None
 

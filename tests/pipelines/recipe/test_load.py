@@ -376,7 +376,7 @@ def test_the_readmes_sources_are_right(tmp_path: Path) -> None:
     """Every source that the README shows is one, with fields that it has."""
     text = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     shown = re.findall(r"^data: \{.*?\}", text.partition("## Your own data")[2], re.MULTILINE)
-    assert len(shown) == 8
+    assert len(shown) == 9
     for line in shown:
         load(write(tmp_path, f"name: r\n{line}\nbase: {{architecture: mlp}}\nvariants: {{v: [prune-weights]}}\n"))
 

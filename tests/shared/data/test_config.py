@@ -49,7 +49,7 @@ from paddlepress.data.source import Source, source_class, source_of
             {"source": "mnist", "task": []},
             r"'task' is \[\]: must be a task's name, or a mapping of 'kind' and its fields",
         ),
-        ({"source": "mnist", "task": {5: 3}}, r"unknown field '5'. Valid: classes, kind$"),
+        ({"source": "mnist", "task": {5: 3}}, r"unknown field '5'. Valid: class_weights, classes, kind$"),
         (
             {"source": "mnist", "task": {"kind": "multi-label", "labels": []}},
             r"'labels' is \[\]: must hold at least 1$",

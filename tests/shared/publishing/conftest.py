@@ -12,8 +12,9 @@ import pytest
 
 from paddlepress.publishing import publisher
 from paddlepress.publishing.keys import SigningKey, create, load_signing_key
+from paddlepress.publishing.places import open_store
 from paddlepress.publishing.publisher import Outcome
-from paddlepress.publishing.stores import Store, open_store
+from paddlepress.publishing.stores import Store
 from paddlepress.registry.fetching import version_of
 from tests.shared.registry.conftest import (
     NAME,
