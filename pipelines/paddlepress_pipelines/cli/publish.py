@@ -167,5 +167,5 @@ def _say(outcome: Outcome, at: str, as_json: bool) -> None:
         said = {**now.model_dump(mode="json"), "uploaded": outcome.uploaded, "moved": outcome.moved}
         print(json.dumps({**said, "key_id": outcome.key_id}, indent=1))
         return
-    state = "is current now" if outcome.moved else "was current already"
+    state = "is current now" if outcome.moved else f"was made current already by {now.publisher}"
     print(f"Version {now.version} of {now.name} {state}: {at}, number {now.sequence}, key {short(outcome.key_id)}")

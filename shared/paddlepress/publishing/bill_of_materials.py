@@ -12,6 +12,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from paddlepress import __version__
 from paddlepress.core.manifests import record
 from paddlepress.deployment.predictor import stored_form
 from paddlepress.evaluation.metrics import known
@@ -32,6 +33,7 @@ def bill_of_materials(facts: VersionFacts, folder: Path) -> bytes:
         folder: where its files lie.
     """
     from cyclonedx.model.bom import Bom, BomMetaData
+    from cyclonedx.model.component import Component, ComponentType
     from cyclonedx.output import make_outputter
     from cyclonedx.schema import OutputFormat, SchemaVersion
 
@@ -42,7 +44,9 @@ def bill_of_materials(facts: VersionFacts, folder: Path) -> bytes:
         metadata=BomMetaData(component=model, timestamp=row.created),
         components=parts,
     )
-    bom.metadata.tools.components.clear()
+    bom.metadata.tools.components.add(
+        Component(type=ComponentType.APPLICATION, name="paddlepress", version=__version__)
+    )
     bom.register_dependency(model, parts)
     content = json.loads(make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string())
     content["metadata"]["component"]["modelCard"] = _model_card(facts)

@@ -39,7 +39,7 @@ class Outcome:
     Attributes:
         pointer: what is current now.
         uploaded: False if the version was published already.
-        moved: False if it was current already.
+        moved: False if it was current already, or somebody else has made it so meanwhile.
         key_id: of the key that the version is signed by.
     """
 
@@ -142,7 +142,8 @@ def roll_back(
         )
     versions.check_files(store, found, progress or Silent())
     wanted = before[0].rolling_back(version, found.digest)
-    return Outcome(_replace(store, name, wanted, before[1], key, known), False, True, found.key.id)
+    now, moved = _replace(store, name, wanted, before[1], key, known)
+    return Outcome(now, uploaded=False, moved=moved, key_id=found.key.id)
 
 
 def _check_same(store: Store, found: versions.Published, deployable: Path) -> None:
@@ -202,27 +203,30 @@ def _make_current(
 ) -> tuple[Pointer, bool]:
     """Move the pointer to a version, unless it is there; gives what is current then, and whether it was moved."""
     if before is None:
-        return _replace(store, name, pointer.first(name, version, digest), None, key, trusted), True
+        return _replace(store, name, pointer.first(name, version, digest), None, key, trusted)
     was, tag = before
     if (was.version, was.checksums) == (version, digest):
         return was, False
-    return _replace(store, name, was.publishing(version, digest), tag, key, trusted), True
+    return _replace(store, name, was.publishing(version, digest), tag, key, trusted)
 
 
 def _replace(
     store: Store, name: str, wanted: Pointer, seen: str | None, key: SigningKey, trusted: Mapping[str, PublicKey]
-) -> Pointer:
+) -> tuple[Pointer, bool]:
     """Write a pointer if the one before it is still as it was seen.
 
+    Returns:
+        What is current then, and False if somebody else has made the same version current meanwhile.
+
     Raises:
-        PublishRefused: it is not; the message says who moved it.
+        PublishRefused: another version is; the message says which and by whom.
     """
     place = f"{name}/{pointer.FILE}"
     if store.replace(place, pointer.signed(wanted, key), seen):
-        return wanted
+        return wanted, True
     now = versions.read_pointer(store, name, trusted)
     if now is not None and (now[0].version, now[0].checksums) == (wanted.version, wanted.checksums):
-        return now[0]
+        return now[0], False
     who = f"to {now[0].told()}" if now is not None else "away"
     raise PublishRefused(
         f"{store.at(place)} was moved meanwhile, {who}: version {wanted.version} is there and not current. "

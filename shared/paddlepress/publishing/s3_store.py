@@ -29,6 +29,7 @@ PART = 8 * 2**20
 """Bytes of a part; S3 takes 10,000 of them, of 5 MiB at the least."""
 
 _CHUNK = 2**20  # bytes read at once
+_SMALL = 2**20  # bytes of a file that is replaced
 _CONFLICT_PAUSE_S = 0.2
 _LOST = "PreconditionFailed"  # the object is not as the request says
 _BUSY = "ConditionalRequestConflict"  # another request on it is under way, which AWS says to try again after
@@ -117,7 +118,7 @@ class S3Store:
         if self._put(key, data, _base64(hashlib.sha256(data).digest()), condition):
             return True
         # A request that was answered by nobody is sent again by boto3: the second may have lost to the first.
-        now = self.read(key, len(data))
+        now = self.read(key, _SMALL)
         return now is not None and now.data == data
 
     def fetch(self, key: str, into: Path, limit: int, progress: Progress) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paddlepress.registry import tags as keys
+from paddlepress.registry.locking import exclusive
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,14 +54,12 @@ def of_tags(tags: Mapping[str, str]) -> tuple[Publication, ...]:
 
 def note(client: MlflowClient, name: str, version: int, publication: Publication) -> None:
     """Write down that a version was published; the newest of each place is kept."""
-    tags = client.get_model_version(name, str(version)).tags
-    known = of_tags(tags)
-    if publication in known:
-        return
-    kept = [each for each in known if each.location != publication.location]
-    wanted = [each.model_dump(mode="json") for each in (*kept, publication)[-_REMEMBERED:]]
-    text = json.dumps(wanted)
-    while len(text) > keys.LENGTH and len(wanted) > 1:
-        wanted = wanted[1:]
-        text = json.dumps(wanted)
-    client.set_model_version_tag(name, str(version), keys.PUBLISHED, text)
+    with exclusive(client):
+        known = of_tags(client.get_model_version(name, str(version)).tags)
+        if publication in known:
+            return
+        kept = [each for each in known if each.location != publication.location]
+        wanted = [each.model_dump(mode="json") for each in (*kept, publication)[-_REMEMBERED:]]
+        while len(json.dumps(wanted)) > keys.LENGTH and len(wanted) > 1:
+            wanted = wanted[1:]
+        client.set_model_version_tag(name, str(version), keys.PUBLISHED, json.dumps(wanted))

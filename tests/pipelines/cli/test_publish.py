@@ -69,7 +69,7 @@ def test_from_the_registry_to_a_folder_and_back(
     second = json.loads(command("publish", "digits", *there, "--json").out)
     assert (second["version"], second["sequence"], second["uploaded"], second["moved"]) == (2, 2, True, True)
     again = command("publish", "digits", *there)
-    assert "is published already, with the same model" in again.out and "was current already" in again.out
+    assert "is published already, with the same model" in again.out and "was made current already by" in again.out
     pulled = command("pull", "store/digits/current", "-o", "out", "--key", "release.pem.pub")
     assert pulled.code == 0, pulled.err
     assert "Version 2 of digits is in out: signed by" in pulled.out

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from s3_server import S3Server
 
 from paddlepress.core.errors import DataError, VerificationFailed
 from paddlepress.core.progress import Silent
+from paddlepress.publishing import s3_store
 from paddlepress.publishing.places import open_store
 from paddlepress.publishing.s3_store import S3Store
 
@@ -173,3 +175,61 @@ def test_s3_that_refuses_is_told_in_a_line(s3: S3Server, tmp_path: Path, monkeyp
     for act in (lambda: store.read("a", 9), lambda: store.put_new("a", path, Silent()), lambda: store.holds("a", path)):
         with pytest.raises(DataError, match="access denied by"):
             act()
+
+
+def _refusing(code: str, status: int) -> dict[str, Any]:
+    return {"service_error_code": code, "http_status_code": status}
+
+
+@pytest.mark.parametrize(
+    ("answers", "moved"),
+    [
+        ([_refusing("ConditionalRequestConflict", 409), None], True),  # another request was under way: tried again
+        ([_refusing("PreconditionFailed", 412)], False),
+        ([_refusing("ConditionalRequestConflict", 409), _refusing("PreconditionFailed", 412)], False),
+        ([_refusing("NoSuchKey", 404)], False),  # AWS, where the pointer was deleted
+    ],
+)
+def test_aws_says_in_several_ways_that_somebody_was_first(
+    answers: list[dict[str, Any] | None], moved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are told apart from failures; what the other wrote may be longer."""
+    store, stub = _stubbed(monkeypatch)
+    for answer in answers:
+        if answer is None:
+            stub.add_response("put_object", {"ETag": "new"})
+        else:
+            stub.add_client_error("put_object", **answer)
+    if not moved:
+        stub.add_response("get_object", {"Body": BytesIO(b"theirs"), "ETag": "theirs"})
+    assert store.replace("a/current.json", b"mine", "seen") is moved
+    stub.assert_no_pending_responses()
+
+
+def test_a_write_that_nobody_answered_is_found_to_have_won(monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 sends a request again whose answer was lost, and the second loses to the first."""
+    store, stub = _stubbed(monkeypatch)
+    stub.add_client_error("put_object", **_refusing("PreconditionFailed", 412))
+    stub.add_response("get_object", {"Body": BytesIO(b"mine"), "ETag": "mine"})
+    assert store.replace("a/current.json", b"mine", "seen")
+
+
+def test_s3_without_conditional_writes_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not taken for a lost race."""
+    store, stub = _stubbed(monkeypatch)
+    stub.add_client_error("put_object", **_refusing("NotImplemented", 501))
+    with pytest.raises(DataError, match=r"s3://bucket/prefix/a/current\.json: .* answered .*NotImplemented"):
+        store.replace("a/current.json", b"mine", "seen")
+
+
+def _stubbed(monkeypatch: pytest.MonkeyPatch) -> tuple[S3Store, Any]:
+    """A store whose client gets the answers that it is told to get."""
+    from botocore.stub import Stubber
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setattr(s3_store, "_CONFLICT_PAUSE_S", 0.0)
+    store = S3Store("s3://bucket/prefix")
+    stub = Stubber(store._s3)
+    stub.activate()
+    return store, stub
