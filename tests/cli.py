@@ -8,8 +8,33 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NamedTuple
+
+import pytest
 
 COMMAND = [sys.executable, "-c", "from paddlepress_pipelines.cli import main; main()"]
+
+
+class Done(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def in_this_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path
+) -> Done:
+    """Run the command line to its end in the test's own process, which has imported what is slow to import."""
+    from paddlepress_pipelines.cli import main
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "argv", ["paddlepress", *map(str, arguments)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return Done(int(str(ended.value.code or 0)), *capsys.readouterr())
 
 
 def paddlepress(

@@ -16,20 +16,13 @@ from paddlepress_pipelines import workflow_size
 from paddlepress_pipelines.build import MOST_TASKS, compile_to, pipeline
 from paddlepress_pipelines.plan import ITEM, plan
 from paddlepress_pipelines.recipe import Recipe, load
+from tests.pipelines.recipe.test_scaling import recipe as recipe_of
 
 HEAD = "name: many\ndata: {source: digits}\nbase: {architecture: lenet}\nvariants:\n"
 
 
 def many(folder: Path, count: int) -> Recipe:
-    """A recipe of chains of two steps, of which none is like another."""
-    steps = (
-        f"  v{number}:\n"
-        f"    - prune-weights: {{sparsity: 0.{number + 100}}}\n"
-        f"    - quantize-post-training: {{exclude: [v{number}]}}\n"
-        for number in range(count)
-    )
-    (folder / "many.yaml").write_text(HEAD + "".join(steps))
-    return load(folder / "many.yaml")
+    return load(recipe_of(folder, count))
 
 
 def items(spec: Any) -> list[dict[str, Any]]:
@@ -60,9 +53,7 @@ def yaml_text_of(path: Path) -> Any:
 
 def test_a_pipeline_that_no_cluster_holds_is_refused(tmp_path: Path) -> None:
     """With the number and the limit; nothing is written."""
-    with pytest.raises(
-        UsageError, match=r"'many' is too large for a cluster: an argument of about \d\d\d,\d\d\d bytes"
-    ):
+    with pytest.raises(UsageError, match=r"'big' is too large for a cluster: an argument of about \d\d\d,\d\d\d bytes"):
         compile_to(many(tmp_path, 600), str(tmp_path / "pipeline.yaml"))
     assert not (tmp_path / "pipeline.yaml").exists()
 

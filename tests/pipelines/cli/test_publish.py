@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import json
 import stat
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from s3_server import S3Server
 
 from paddlepress.core.yaml_text import read
-from paddlepress_pipelines.cli import main
-from tests.cli import paddlepress
+from tests.cli import Done, in_this_process, paddlepress
 from tests.shared.registry.conftest import Registry, digits, empty_home, no_server, registry, variants
 
 __all__ = ["digits", "empty_home", "no_server", "registry", "variants"]
 
 
-class Said(NamedTuple):
-    """What a command came to."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Said]
+Command = Callable[..., Done]
 
 
 @pytest.fixture
@@ -37,17 +26,10 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PADDLEPRESS_SIGNING_KEY", raising=False)
 
-    def run(*arguments: str | Path) -> Said:
-        monkeypatch.setattr(sys, "argv", ["paddlepress", *map(str, arguments)])
-        capsys.readouterr()
-        code: object = 0
-        try:
-            main()
-        except SystemExit as exit:
-            code = exit.code
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return Said(int(str(code or 0)), out, err)
+    def run(*arguments: str | Path) -> Done:
+        done = in_this_process(monkeypatch, capsys, *arguments)
+        assert "Traceback" not in done.err
+        return done
 
     return run
 

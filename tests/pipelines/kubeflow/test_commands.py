@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from paddlepress_pipelines.cli import main
+from tests.cli import Done, in_this_process
 from tests.kubeflow_server import Failure, KubeflowServer, kubeflow
 
 __all__ = ["kubeflow"]
@@ -30,14 +28,6 @@ variants:
   sparser:
     - prune-weights: {sparsity: 0.9, recovery_epochs: 0}
 """
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 Command = Callable[..., Done]
@@ -58,11 +48,7 @@ def command(kubeflow: KubeflowServer, monkeypatch: pytest.MonkeyPatch, capsys: p
         monkeypatch.delenv(variable, raising=False)
 
     def run(*arguments: str | Path, host: str | None = None) -> Done:
-        given = [*map(str, arguments), "--host", host or kubeflow.url]
-        monkeypatch.setattr(sys, "argv", ["paddlepress", *given])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return in_this_process(monkeypatch, capsys, *arguments, "--host", host or kubeflow.url)
 
     return run
 

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from filelock import FileLock
 
 from paddlepress.core.errors import UsageError
-from paddlepress_pipelines.cli import main
 from paddlepress_pipelines.local import cleaning, runs
+from tests.cli import Done, in_this_process
 
 DAY = 86_400
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -38,10 +29,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     (tmp_path / "system").mkdir()
 
     def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["paddlepress", *arguments, "--home", str(tmp_path / "home")])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return in_this_process(monkeypatch, capsys, *arguments, "--home", tmp_path / "home")
 
     return run
 

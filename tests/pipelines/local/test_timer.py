@@ -6,14 +6,12 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from paddlepress_pipelines.cli import main
+from tests.cli import Done, in_this_process
 
 RECIPE = """\
 name: small
@@ -47,14 +45,6 @@ esac
 exit 0
 """
 THEIRS = "# mine: 100 %\nMAILTO=me@example.org\n5 4 * * * backup --all # paddlepress schedule smaller\n\n  @daily x\n"
-
-
-class Done(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 Command = Callable[..., Done]
@@ -93,10 +83,7 @@ def command(
     monkeypatch.chdir(folder)
 
     def run(*arguments: str) -> Done:
-        monkeypatch.setattr(sys, "argv", ["paddlepress", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Done(int(ended.value.code or 0), *capsys.readouterr())
+        return in_this_process(monkeypatch, capsys, *arguments)
 
     return run
 
